@@ -1,0 +1,3 @@
+//! The attribution binary.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The fraud binary.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The redaction binary.
+
+fn main() {}

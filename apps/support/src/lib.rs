@@ -1,0 +1,1 @@
+//! What the four applications share: the event model, start-up and shutdown.

@@ -1,0 +1,3 @@
+//! The program behind `./dev`.
+
+fn main() {}
