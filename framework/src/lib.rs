@@ -1,1 +1,8 @@
 //! Stateful stream processing on Apache Kafka, as a library.
+
+pub mod broker;
+pub mod error;
+pub mod record;
+pub mod serde;
+pub mod state;
+pub mod time;

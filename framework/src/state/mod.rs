@@ -1,0 +1,252 @@
+//! State of a task: uncommitted writes in an `overlay`, committed bytes in a [`Backend`], typed handles on top.
+//!
+//! A backend holds **committed bytes only** (invariant I1). All stores of a task and its [`Checkpoint`] change in one
+//! atomic [`CommitBatch`] (I2).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use crate::broker::TopicId;
+use crate::error::Recovery;
+use crate::record::{Offset, TaskId, TopicName, TopicPartition};
+use crate::time::Timestamp;
+
+/// Which store of its task, in the order of [`StoreSpec`]s given at open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreIndex(pub u16);
+
+/// A store as a backend sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSpec {
+    /// Its name: unique in the topology, part of the changelog's name and of the column family's.
+    pub name: String,
+    /// Where its rows live.
+    pub kind: StoreKind,
+}
+
+/// Where rows live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// On disk, in the task's RocksDB.
+    Persistent,
+    /// In memory; restored from the changelog at every start.
+    InMemory,
+}
+
+/// The direction of a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Ascending by key bytes.
+    Forward,
+    /// Descending.
+    Reverse,
+}
+
+/// A range of key bytes: from `start` (included) to `end` (excluded, `None` is open). Empty `start` is the first key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeyRange {
+    /// First key, included.
+    pub start: Vec<u8>,
+    /// First key no longer included.
+    pub end: Option<Vec<u8>>,
+}
+
+impl KeyRange {
+    /// Everything.
+    pub const fn all() -> Self {
+        Self { start: Vec::new(), end: None }
+    }
+
+    /// All keys that begin with `prefix`.
+    pub fn prefix(prefix: &[u8]) -> Self {
+        let mut end = prefix.to_vec();
+        while let Some(last) = end.pop() {
+            if last < u8::MAX {
+                end.push(last + 1);
+                return Self { start: prefix.to_vec(), end: Some(end) };
+            }
+        }
+        Self { start: prefix.to_vec(), end: None }
+    }
+
+    /// True when `key` lies in the range.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        key >= self.start.as_slice() && self.end.as_ref().is_none_or(|end| key < end.as_slice())
+    }
+}
+
+/// Rows of a scan, in key order of its direction. An `Err` ends the scan.
+pub type Scan<'a> = Box<dyn Iterator<Item = Result<(Bytes, Bytes), StoreError>> + 'a>;
+
+/// What a task knows about itself on disk; written in the same batch as the rows it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Checkpoint {
+    /// Next changelog offset to replay, by changelog partition: everything before it is in the rows. Only positions reached
+    /// by restore and offsets of the task's own clean commits may stand here ("too old" is safe, "too new" is corruption).
+    pub changelog: BTreeMap<TopicPartition, Offset>,
+    /// Next input offsets of the same commit.
+    pub input: BTreeMap<TopicPartition, Offset>,
+    /// Number of that commit, counted from one per task without gaps; zero before the first.
+    pub sequence: u64,
+    /// Stream time at that commit.
+    pub stream_time: Timestamp,
+    /// Ids of the changelog topics.
+    pub topic_ids: BTreeMap<TopicName, TopicId>,
+    /// Partitions of the sub-topology's input topics; zero before the first write.
+    pub partitions: i32,
+    /// Hash of the stores' names, kinds and formats.
+    pub topology_hash: u64,
+    /// Wall-clock time until which this directory was certainly owned; [`Timestamp::NONE`] when never.
+    pub owned_until: Timestamp,
+}
+
+/// Rows and checkpoint that become durable together. A row's `None` deletes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CommitBatch {
+    /// Changed rows by store, in key order, each key once.
+    pub rows: BTreeMap<StoreIndex, Vec<(Bytes, Option<Bytes>)>>,
+    /// The checkpoint after this batch.
+    pub checkpoint: Checkpoint,
+}
+
+/// Committed rows of all stores of one task. Owned by the task, used by one thread.
+pub trait Backend {
+    /// The committed value of a key.
+    ///
+    /// # Errors
+    /// [`StoreError`]; corruption makes the task restore from its changelog.
+    fn get(&self, store: StoreIndex, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+
+    /// The committed rows of a range, as they are now: later batches do not show in a running scan.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn scan(&self, store: StoreIndex, range: &KeyRange, direction: Direction) -> Result<Scan<'_>, StoreError>;
+
+    /// About how many rows the store has; exact in memory, an estimate in RocksDB.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn approximate_count(&self, store: StoreIndex) -> Result<u64, StoreError>;
+
+    /// Makes rows and checkpoint durable, all or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing was applied, or the backend is unusable; close the task, Kafka is ahead and the next
+    /// owner replays.
+    fn apply(&mut self, batch: &CommitBatch) -> Result<(), StoreError>;
+
+    /// The checkpoint of the last batch; the default one when there was none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn checkpoint(&self) -> Result<Checkpoint, StoreError>;
+
+    /// Flushes and closes.
+    ///
+    /// # Errors
+    /// [`StoreError`]; everything applied before is still safe in the log or the changelog.
+    fn close(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// Opens, wipes and sets aside the state of tasks: a directory on disk, or memory in tests.
+pub trait StateDirectory {
+    /// Opens the task's state, made empty when there is none, under a lock that a second opener does not get.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another thread or process has it, `Corrupt` when it cannot be read.
+    fn open(&self, task: TaskId, stores: &[StoreSpec]) -> Result<Box<dyn Backend>, StoreError>;
+
+    /// Moves the closed task's state aside (`<task>.corrupt-<n>`), so that the next open finds none. Says where it went.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the state is still where it was.
+    fn quarantine(&self, task: TaskId) -> Result<PathBuf, StoreError>;
+
+    /// Removes the closed task's state.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn wipe(&self, task: TaskId) -> Result<(), StoreError>;
+
+    /// Tasks that have state here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn tasks(&self) -> Result<Vec<TaskId>, StoreError>;
+}
+
+/// What a store could not do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another thread or process holds the task's directory.
+    #[error("state of task {task} is in use by another process; give each process its own state.dir or instance name")]
+    Locked {
+        /// The task.
+        task: TaskId,
+    },
+    /// Damaged files.
+    #[error("state of task {task} is damaged: {reason}; it is set aside and restored from the changelog")]
+    Corrupt {
+        /// The task.
+        task: TaskId,
+        /// What the engine said.
+        reason: String,
+    },
+    /// The disk or the engine failed.
+    #[error("state of task {task} cannot be {operation}: {reason}; check disk space and permissions of state.dir")]
+    Io {
+        /// The task.
+        task: TaskId,
+        /// `read`, `written`, `opened`…
+        operation: &'static str,
+        /// What the system said.
+        reason: String,
+    },
+    /// The directory was written by another version.
+    #[error(
+        "state of task {task} has format={actual}, this program reads format={expected}; run the version that wrote it, or reset the application"
+    )]
+    Format {
+        /// The task.
+        task: TaskId,
+        /// Format of this program.
+        expected: u32,
+        /// Format found.
+        actual: u32,
+    },
+    /// A key or value did not pass its serde.
+    #[error("store={store}: {source}")]
+    Serde {
+        /// Name of the store.
+        store: String,
+        /// What the serde said.
+        source: crate::serde::SerdeError,
+    },
+    /// A key that the changelog keeps for itself.
+    #[error("store={store}: the key begins with the bytes that are reserved for commit records; use another key")]
+    ReservedKey {
+        /// Name of the store.
+        store: String,
+    },
+    /// An iterator was still open during a write.
+    #[error("store={store}: written while one of its iterators is open; collect the rows first")]
+    IteratorOpen {
+        /// Name of the store.
+        store: String,
+    },
+}
+
+impl StoreError {
+    /// What the caller must do.
+    pub const fn recovery(&self) -> Recovery {
+        match self {
+            Self::Corrupt { task, .. } => Recovery::ReviveTask(*task),
+            Self::Serde { .. } | Self::ReservedKey { .. } | Self::IteratorOpen { .. } => Recovery::SkipRecord,
+            Self::Locked { .. } | Self::Io { .. } | Self::Format { .. } => Recovery::Shutdown,
+        }
+    }
+}
