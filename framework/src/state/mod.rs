@@ -24,6 +24,8 @@ pub struct StoreSpec {
     pub name: String,
     /// Where its rows live.
     pub kind: StoreKind,
+    /// Its changelog topic; `None` when the store is not logged, and lost with its disk.
+    pub changelog: Option<TopicName>,
 }
 
 /// Where rows live.
