@@ -2,8 +2,27 @@
 //!
 //! A backend holds **committed bytes only** (invariant I1). All stores of a task and its [`Checkpoint`] change in one
 //! atomic [`CommitBatch`] (I2).
+//!
+//! # Layout
+//! - [`TaskStores`]: all stores of one task, shared by its typed handles on one thread.
+//! - [`KeyValueStore`]: the typed handle that a processor holds.
+//! - [`changelog`]: the bytes of a changelog's records, frozen.
+//! - [`MemoryDirectory`]: state that survives close and open like a disk, in memory, with faults to inject.
+
+pub mod changelog;
+mod key_value;
+mod memory;
+mod overlay;
+mod rows;
+mod stores;
+
+pub use key_value::{KeyValueIterator, KeyValueStore};
+pub use memory::MemoryDirectory;
+pub use rows::Rows;
+pub use stores::TaskStores;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -46,6 +65,16 @@ pub enum Direction {
     Reverse,
 }
 
+impl Direction {
+    /// True when a scan in this direction meets `a` before `b`.
+    pub fn is_before(self, a: &[u8], b: &[u8]) -> bool {
+        match self {
+            Self::Forward => a < b,
+            Self::Reverse => a > b,
+        }
+    }
+}
+
 /// A range of key bytes: from `start` (included) to `end` (excluded, `None` is open). Empty `start` is the first key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeyRange {
@@ -54,6 +83,9 @@ pub struct KeyRange {
     /// First key no longer included.
     pub end: Option<Vec<u8>>,
 }
+
+/// A range as a map of bytes takes it.
+pub(crate) type KeyBounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
 impl KeyRange {
     /// Everything.
@@ -73,6 +105,33 @@ impl KeyRange {
         Self { start: prefix.to_vec(), end: None }
     }
 
+    /// True when no key can lie in the range.
+    pub fn is_empty(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| *end <= self.start)
+    }
+
+    /// The bounds as a map of bytes takes them; `None` for an empty range, which such a map would not accept.
+    pub(crate) fn bounds(&self) -> Option<KeyBounds<'_>> {
+        let end = self.end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(end.as_slice()));
+        (!self.is_empty()).then_some((Bound::Included(self.start.as_slice()), end))
+    }
+
+    /// Takes `key` and all before it, in the direction of a scan, out of the range.
+    pub fn advance(&mut self, key: &[u8], direction: Direction) {
+        match direction {
+            Direction::Forward => {
+                self.start.clear();
+                self.start.extend_from_slice(key);
+                self.start.push(0);
+            }
+            Direction::Reverse => {
+                let end = self.end.get_or_insert_default();
+                end.clear();
+                end.extend_from_slice(key);
+            }
+        }
+    }
+
     /// True when `key` lies in the range.
     pub fn contains(&self, key: &[u8]) -> bool {
         key >= self.start.as_slice() && self.end.as_ref().is_none_or(|end| key < end.as_slice())
@@ -81,6 +140,9 @@ impl KeyRange {
 
 /// Rows of a scan, in key order of its direction. An `Err` ends the scan.
 pub type Scan<'a> = Box<dyn Iterator<Item = Result<(Bytes, Bytes), StoreError>> + 'a>;
+
+/// A changed row: key, and the new value or `None` for a deletion.
+pub type Row = (Bytes, Option<Bytes>);
 
 /// What a task knows about itself on disk; written in the same batch as the rows it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -104,13 +166,35 @@ pub struct Checkpoint {
     pub owned_until: Timestamp,
 }
 
+impl Checkpoint {
+    /// Takes out the changelog positions of in-memory stores: their rows do not outlive the process, so a position on disk
+    /// would claim rows that are not there.
+    pub(crate) fn forget_in_memory(&mut self, stores: &[StoreSpec]) {
+        let lost = |topic: &TopicName| {
+            stores.iter().any(|spec| spec.kind == StoreKind::InMemory && spec.changelog.as_ref() == Some(topic))
+        };
+        self.changelog.retain(|partition, _| !lost(&partition.topic));
+    }
+}
+
 /// Rows and checkpoint that become durable together. A row's `None` deletes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CommitBatch {
     /// Changed rows by store, in key order, each key once.
-    pub rows: BTreeMap<StoreIndex, Vec<(Bytes, Option<Bytes>)>>,
+    pub rows: BTreeMap<StoreIndex, Vec<Row>>,
     /// The checkpoint after this batch.
     pub checkpoint: Checkpoint,
+}
+
+/// What committed rows of one task cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BackendStats {
+    /// About how many rows there are, in all stores.
+    pub rows: u64,
+    /// Bytes of files, logs not counted.
+    pub disk_bytes: u64,
+    /// Bytes in memory that are this task's own: memtables and in-memory stores, not the shared block cache.
+    pub memory_bytes: u64,
 }
 
 /// Committed rows of all stores of one task. Owned by the task, used by one thread.
@@ -145,6 +229,12 @@ pub trait Backend {
     /// # Errors
     /// [`StoreError`].
     fn checkpoint(&self) -> Result<Checkpoint, StoreError>;
+
+    /// What the task's committed rows cost, for status pages; estimates, from the engine's own counters.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn stats(&self) -> Result<BackendStats, StoreError>;
 
     /// Flushes and closes.
     ///
@@ -234,11 +324,21 @@ pub enum StoreError {
         /// Name of the store.
         store: String,
     },
-    /// An iterator was still open during a write.
-    #[error("store={store}: written while one of its iterators is open; collect the rows first")]
-    IteratorOpen {
+    /// A handle outlived its task.
+    #[error("store={store} of task {task} is closed; do not keep store handles outside their processor")]
+    Closed {
+        /// The task.
+        task: TaskId,
         /// Name of the store.
         store: String,
+    },
+    /// A rule between the parts of this library was broken; the state on disk is as it was.
+    #[error("bug in millpond: state of task {task}: {invariant}; please report it")]
+    Bug {
+        /// The task.
+        task: TaskId,
+        /// The rule.
+        invariant: &'static str,
     },
 }
 
@@ -247,8 +347,10 @@ impl StoreError {
     pub const fn recovery(&self) -> Recovery {
         match self {
             Self::Corrupt { task, .. } => Recovery::ReviveTask(*task),
-            Self::Serde { .. } | Self::ReservedKey { .. } | Self::IteratorOpen { .. } => Recovery::SkipRecord,
-            Self::Locked { .. } | Self::Io { .. } | Self::Format { .. } => Recovery::Shutdown,
+            Self::Serde { .. } | Self::ReservedKey { .. } => Recovery::SkipRecord,
+            Self::Locked { .. } | Self::Io { .. } | Self::Format { .. } | Self::Closed { .. } | Self::Bug { .. } => {
+                Recovery::Shutdown
+            }
         }
     }
 }

@@ -1,0 +1,200 @@
+//! Uncommitted writes of one store: at once the cache, the changelog batch, the rollback and read-your-writes.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use bytes::Bytes;
+
+use super::{Direction, KeyRange, Row};
+
+/// What a row costs beyond its key and value: its place in the map and two allocations.
+const ROW_OVERHEAD_BYTES: usize = 128;
+
+/// What the overlay knows of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lookup<'a> {
+    /// Written, and this is the value.
+    Found(&'a Bytes),
+    /// Deleted.
+    Deleted,
+    /// Not touched: the committed rows decide.
+    Absent,
+}
+
+/// Two layers of writes, each with one row per key. `active` takes the writes; `frozen` are the rows whose commit is in
+/// flight while processing goes on. A read sees active over frozen over the committed rows.
+#[derive(Debug, Default)]
+pub(crate) struct Overlay {
+    active: BTreeMap<Bytes, Option<Bytes>>,
+    active_size: Size,
+    /// In key order; never written to, so a sorted list is enough and goes into the batch as it is.
+    frozen: Vec<Row>,
+    frozen_size: Size,
+    /// While a savepoint is open: what each write of the active layer replaced, oldest first.
+    journal: Option<Vec<(Bytes, Replaced)>>,
+}
+
+/// What a write replaced in its layer.
+#[derive(Debug)]
+enum Replaced {
+    Nothing,
+    Row(Option<Bytes>),
+}
+
+/// Running totals of a layer.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    bytes: usize,
+    rows: usize,
+    deletions: usize,
+}
+
+impl Size {
+    fn add(&mut self, key: &[u8], value: Option<&Bytes>) {
+        self.bytes += row_bytes(key, value);
+        self.rows += 1;
+        self.deletions += usize::from(value.is_none());
+    }
+
+    fn remove(&mut self, key: &[u8], value: Option<&Bytes>) {
+        self.bytes -= row_bytes(key, value);
+        self.rows -= 1;
+        self.deletions -= usize::from(value.is_none());
+    }
+}
+
+fn row_bytes(key: &[u8], value: Option<&Bytes>) -> usize {
+    ROW_OVERHEAD_BYTES + key.len() + value.map_or(0, Bytes::len)
+}
+
+impl Overlay {
+    /// What is known of `key`.
+    pub(crate) fn get(&self, key: &[u8]) -> Lookup<'_> {
+        let frozen = || self.frozen.binary_search_by(|(have, _)| have.as_ref().cmp(key)).ok();
+        let found = self.active.get(key).or_else(|| Some(&self.frozen.get(frozen()?)?.1));
+        match found {
+            Some(Some(value)) => Lookup::Found(value),
+            Some(None) => Lookup::Deleted,
+            None => Lookup::Absent,
+        }
+    }
+
+    /// Writes a row, or deletes it with `None`.
+    pub(crate) fn write(&mut self, key: &[u8], value: Option<Bytes>) {
+        self.active_size.add(key, value.as_ref());
+        let replaced = if let Some(slot) = self.active.get_mut(key) {
+            let old = mem::replace(slot, value);
+            self.active_size.remove(key, old.as_ref());
+            Replaced::Row(old)
+        } else {
+            self.active.insert(Bytes::copy_from_slice(key), value);
+            Replaced::Nothing
+        };
+        if let Some(journal) = &mut self.journal {
+            journal.push((Bytes::copy_from_slice(key), replaced));
+        }
+    }
+
+    /// Bytes held by both layers, the cost of keeping a row in memory included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.active_size.bytes + self.frozen_size.bytes
+    }
+
+    /// Rows written and rows deleted in both layers.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let deletions = self.active_size.deletions + self.frozen_size.deletions;
+        (self.active_size.rows + self.frozen_size.rows - deletions, deletions)
+    }
+
+    /// Remembers this moment; a savepoint that was open is forgotten.
+    pub(crate) fn savepoint(&mut self) {
+        // The allocation is kept from record to record.
+        let mut journal = self.journal.take().unwrap_or_default();
+        journal.clear();
+        self.journal = Some(journal);
+    }
+
+    /// Forgets the savepoint, keeps the writes.
+    pub(crate) fn release(&mut self) {
+        self.journal = None;
+    }
+
+    /// Undoes all writes since the savepoint, and forgets it.
+    pub(crate) fn rollback(&mut self) {
+        for (key, replaced) in self.journal.take().unwrap_or_default().into_iter().rev() {
+            if let Some(undone) = self.active.remove(&key) {
+                self.active_size.remove(&key, undone.as_ref());
+            }
+            if let Replaced::Row(old) = replaced {
+                self.active_size.add(&key, old.as_ref());
+                self.active.insert(key, old);
+            }
+        }
+    }
+
+    /// Makes the active layer the frozen one. The caller has applied or dropped the frozen layer before.
+    pub(crate) fn freeze(&mut self) {
+        debug_assert!(self.frozen.is_empty(), "one commit is in flight at a time");
+        self.journal = None;
+        self.frozen = mem::take(&mut self.active).into_iter().collect();
+        self.frozen_size = mem::take(&mut self.active_size);
+    }
+
+    /// The rows whose commit is in flight, in key order.
+    pub(crate) fn frozen(&self) -> &[Row] {
+        &self.frozen
+    }
+
+    /// Takes the rows whose commit is in flight out of the overlay.
+    pub(crate) fn take_frozen(&mut self) -> Vec<Row> {
+        self.frozen_size = Size::default();
+        mem::take(&mut self.frozen)
+    }
+
+    /// Puts rows back that [`take_frozen`](Self::take_frozen) took.
+    pub(crate) fn restore_frozen(&mut self, rows: Vec<Row>) {
+        self.frozen_size = Size::default();
+        for (key, value) in &rows {
+            self.frozen_size.add(key, value.as_ref());
+        }
+        self.frozen = rows;
+    }
+
+    /// Drops both layers and the savepoint.
+    pub(crate) fn discard(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The first row of the range in that direction, deletions included. A scan calls this again with what is left of the
+    /// range ([`KeyRange::advance`]), so that writes between two steps are safe and show when they lie ahead.
+    pub(crate) fn first(&self, range: &KeyRange, direction: Direction) -> Option<(&Bytes, Option<&Bytes>)> {
+        let bounds = range.bounds()?;
+        let mut active = self.active.range::<[u8], _>(bounds);
+        let active = match direction {
+            Direction::Forward => active.next(),
+            Direction::Reverse => active.next_back(),
+        };
+        let frozen = self.first_frozen(range, direction).map(|(key, value)| (key, value));
+        let first = match (active, frozen) {
+            (Some(active), Some(frozen)) if direction.is_before(frozen.0, active.0) => Some(frozen),
+            (Some(active), _) => Some(active),
+            (None, frozen) => frozen,
+        };
+        first.map(|(key, value)| (key, value.as_ref()))
+    }
+
+    fn first_frozen(&self, range: &KeyRange, direction: Direction) -> Option<&Row> {
+        let row = match direction {
+            Direction::Forward => {
+                self.frozen.get(self.frozen.partition_point(|(key, _)| key.as_ref() < range.start.as_slice()))?
+            }
+            Direction::Reverse => {
+                let end = range.end.as_ref().map_or(self.frozen.len(), |end| {
+                    self.frozen.partition_point(|(key, _)| key.as_ref() < end.as_slice())
+                });
+                self.frozen.get(end.checked_sub(1)?)?
+            }
+        };
+        range.contains(&row.0).then_some(row)
+    }
+}
