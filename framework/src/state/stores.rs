@@ -71,7 +71,7 @@ impl TaskStores {
     /// # Errors
     /// [`StoreError`]; `Closed` after [`close`](Self::close).
     pub fn get(&self, store: StoreIndex, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.read(store, key, Option::<&Bytes>::cloned)
+        self.read(store, key, |value| Some(value?.clone()))
     }
 
     /// As [`get`](Self::get), without a copy of an uncommitted value. `read` must not write to the store.
