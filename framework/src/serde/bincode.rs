@@ -37,8 +37,8 @@ const FORMAT: Format = ::bincode::config::standard().with_limit::<BINCODE_BYTES_
 /// | `skip_serializing_if`; `skip_serializing` or `skip_deserializing` alone | fields are read from the wrong place: **silently wrong** |
 ///
 /// `skip`, which is both ways, is harmless. Show each stored type to [`round_trip`](super::round_trip) in a test, with
-/// every optional field empty and filled. Types that contain themselves (trees of boxes) have no limit of depth here: do
-/// not store them. Hash maps and hash sets have no order, so that equal values get different bytes: store `BTreeMap`.
+/// every optional field empty and filled. Types that contain themselves (trees of boxes) have no limit of depth here:
+/// do not store them. Hash maps have no order, so that equal values get different bytes: store `BTreeMap`.
 ///
 /// ```
 /// use millpond::serde::{Bincode, Serde};
@@ -96,6 +96,23 @@ impl<T: Serialize + DeserializeOwned> Serde<T> for Bincode {
 /// Bincode.encode(&VisitV1 { channel: "mail".into() }, &mut old)?;
 /// assert_eq!(BincodeVersioned.decode(&old), Ok(Visit { channel: "mail".into(), paid: false }));
 /// # Ok::<(), millpond::serde::SerdeError>(())
+/// ```
+///
+/// A number that does not grow is a compile error where the serde is used:
+///
+/// ```compile_fail,E0080
+/// use millpond::serde::{BincodeVersioned, Serde, SerdeError, Versioned};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Visit { channel: String }
+///
+/// impl Versioned for Visit {
+///     const VERSION: u8 = 2;
+///     type Previous = Self; // the old type was not kept
+///     fn migrate(previous: Self) -> Self { previous }
+/// }
+///
+/// let visit: Result<Visit, SerdeError> = BincodeVersioned.decode(&[]);
 /// ```
 pub trait Versioned: Serialize + DeserializeOwned {
     /// The number of this form, from 1 up, above that of [`Previous`](Self::Previous) (checked by the compiler).

@@ -12,6 +12,8 @@
 //! | [`Raw`] | `Bytes`, `Vec<u8>` | the bytes | yes |
 //! | [`Int16`], [`Int32`], [`Int64`] | `i16`, `i32`, `i64` | big-endian, as Kafka's Java serializers | from zero up only |
 //! | [`Float32`], [`Float64`] | `f32`, `f64` | big-endian, as Kafka's Java serializers | no |
+//! | [`Ordered`] | [`OrderedKey`]s: integers, times, text, bytes, tuples | see [`ordered`] | yes |
+//! | [`Stamped`] | [`ValueAndTimestamp`] | time, then the inner serde's bytes | no |
 //! | [`Null`], [`Ignored`] | `()` | Kafka's null | |
 //! | [`Nullable`] | `Option<T>` | null, or the bytes of the inner serde | as the inner |
 //!
@@ -22,14 +24,18 @@ mod bincode;
 pub mod envelope;
 mod json;
 mod null;
+pub mod ordered;
 mod primitive;
+mod stamped;
 
 use std::sync::Arc;
 
 pub use self::bincode::{BINCODE_BYTES_MAX, Bincode, BincodeVersioned, NoPrevious, Versioned};
 pub use self::json::Json;
 pub use self::null::{Ignored, Null, Nullable};
+pub use self::ordered::{Ordered, OrderedKey, PrefixOf};
 pub use self::primitive::{Float32, Float64, Int16, Int32, Int64, Raw, Utf8};
+pub use self::stamped::{Stamped, ValueAndTimestamp};
 
 /// Turns values of `T` into bytes and back.
 ///
