@@ -4,6 +4,7 @@ pub mod broker;
 pub mod error;
 pub mod partitioner;
 pub mod record;
+pub mod runtime;
 pub mod serde;
 pub mod state;
 pub mod time;

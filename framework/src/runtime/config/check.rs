@@ -1,0 +1,191 @@
+//! What only shows when values are seen together.
+
+use std::time::Duration;
+
+use super::error::{ConfigError, Problem};
+use super::{OnError, StreamsConfig};
+
+/// Adds everything that is impossible to `errors`, each at the place of the value to change.
+pub(super) fn check(config: &StreamsConfig, errors: &mut Vec<ConfigError>) {
+    let mut checks = Checks { config, errors };
+    checks.identity();
+    checks.times();
+    checks.dead_letters();
+    checks.encryption();
+    checks.authentication();
+}
+
+struct Checks<'a> {
+    config: &'a StreamsConfig,
+    errors: &'a mut Vec<ConfigError>,
+}
+
+impl Checks<'_> {
+    fn impossible(&mut self, key: &str, reason: impl Into<String>) {
+        let problem = Problem::Impossible { key: key.to_owned(), reason: reason.into() };
+        self.errors.push(self.config.place(key).error(problem));
+    }
+
+    fn missing(&mut self, key: &str, hint: &str) {
+        let problem = Problem::Missing { key: key.to_owned(), hint: hint.to_owned() };
+        self.errors.push(ConfigError::nowhere(problem));
+    }
+
+    fn identity(&mut self) {
+        let config = self.config;
+        if config.application_id.is_empty() {
+            self.missing("application.id", "every application needs a name of its own; say --application-id");
+        } else if let Some(reason) = not_a_topic_name(&config.application_id, 150) {
+            self.impossible("application.id", reason);
+        }
+        if let Some(reason) = config.instance.as_deref().and_then(|instance| not_a_topic_name(instance, 64)) {
+            self.impossible("instance", reason);
+        }
+        if config.bootstrap_servers.is_empty() {
+            self.missing("bootstrap.servers", "say --bootstrap-servers host:port");
+        } else if let Some(bad) = config.bootstrap_servers.split(',').find(|server| !is_host_and_port(server)) {
+            self.impossible("bootstrap.servers", format!("`{}` is not host:port", bad.trim()));
+        }
+        if config.state_dir.as_os_str().is_empty() {
+            self.missing("state.dir", "there is no home directory to take for a default; say --state-dir");
+        }
+        if config.stream_threads == 0 {
+            self.impossible("num.stream.threads", "without a thread nothing is processed; at least 1");
+        }
+        if config.replication_factor == 0 {
+            self.impossible("replication.factor", "0 replicas keep nothing; -1 is the broker's default");
+        }
+    }
+
+    fn times(&mut self) {
+        let config = self.config;
+        let transaction = config.transaction_timeout;
+        if config.commit_interval.is_zero() {
+            self.impossible("commit.interval.ms", "there must be time between two commits; at least 1");
+        }
+        // The age of a transaction stays below half of its time-out (invariant I13): the other half is for the commit.
+        if config.commit_interval >= transaction / 2 {
+            let reason = format!(
+                "{} is not less than half of transaction.timeout.ms = {}: the broker would abort transactions that \
+                 are only waiting for their commit",
+                millis(config.commit_interval),
+                millis(transaction)
+            );
+            self.impossible("commit.interval.ms", reason);
+        }
+        if config.heartbeat_interval >= config.session_timeout {
+            let reason = format!("it must be less than session.timeout.ms = {}", millis(config.session_timeout));
+            self.impossible("heartbeat.interval.ms", reason);
+        }
+        if config.max_poll_interval < config.session_timeout {
+            let reason = format!("it must not be less than session.timeout.ms = {}", millis(config.session_timeout));
+            self.impossible("max.poll.interval.ms", reason);
+        }
+        if config.max_poll_interval <= transaction {
+            let reason = format!(
+                "it must be more than transaction.timeout.ms = {}: a commit may take that long",
+                millis(transaction)
+            );
+            self.impossible("max.poll.interval.ms", reason);
+        }
+        if config.poll_timeout >= transaction / 2 {
+            self.impossible("poll.ms", "it must be less than half of transaction.timeout.ms");
+        }
+    }
+
+    fn dead_letters(&mut self) {
+        let config = self.config;
+        let used = [config.on_deserialization_error, config.on_processing_error].contains(&OnError::DeadLetter);
+        match config.dead_letter_topic.as_deref() {
+            None if used => {
+                self.missing("errors.dead.letter.queue.topic.name", "the policy dead-letter needs a topic to send to");
+            }
+            Some(topic) => {
+                if let Some(reason) = not_a_topic_name(topic, 249) {
+                    self.impossible("errors.dead.letter.queue.topic.name", reason);
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn encryption(&mut self) {
+        let security = &self.config.security;
+        let plain = !security.protocol.is_ssl() && security.auth.is_none();
+        for (key, given) in [
+            ("ssl.ca.location", security.ssl_ca_location.is_some()),
+            ("ssl.certificate.location", security.ssl_certificate_location.is_some()),
+            ("ssl.key.location", security.ssl_key_location.is_some()),
+            ("ssl.key.password", security.ssl_key_password.is_some()),
+        ] {
+            if given && plain {
+                let protocol = security.protocol.as_str();
+                self.impossible(key, format!("security.protocol = {protocol} does not use TLS; say SSL or SASL_SSL"));
+            }
+        }
+        match (&security.ssl_certificate_location, &security.ssl_key_location) {
+            (Some(_), None) => self.impossible("ssl.certificate.location", "it needs ssl.key.location beside it"),
+            (None, Some(_)) => self.impossible("ssl.key.location", "it needs ssl.certificate.location beside it"),
+            _ => {}
+        }
+    }
+
+    fn authentication(&mut self) {
+        let security = &self.config.security;
+        let said = [
+            ("sasl.mechanism", security.sasl_mechanism.is_some()),
+            ("sasl.username", security.sasl_username.is_some()),
+            ("sasl.password", security.sasl_password.is_some()),
+        ];
+        if security.auth.is_some() {
+            for (key, _) in said.iter().filter(|(_, given)| *given) {
+                self.impossible(key, "auth = msk-iam authenticates by the machine's AWS credentials; leave this out");
+            }
+            if self.config.places.contains_key("security.protocol") && security.protocol.as_str() != "SASL_SSL" {
+                self.impossible("security.protocol", "auth = msk-iam needs SASL_SSL; leave it out or say that");
+            }
+            if security.aws_region.is_none() {
+                self.missing("aws.region", "auth = msk-iam signs for one region; say which, such as eu-west-1");
+            }
+            return;
+        }
+        if !security.protocol.is_sasl() {
+            for (key, _) in said.iter().filter(|(_, given)| *given) {
+                let protocol = security.protocol.as_str();
+                let reason = format!("security.protocol = {protocol} does not use SASL; say SASL_SSL");
+                self.impossible(key, reason);
+            }
+            return;
+        }
+        let by_password = security.sasl_mechanism.as_deref().is_none_or(|mechanism| mechanism != "OAUTHBEARER");
+        for (key, given) in said {
+            if !given && (by_password || key == "sasl.mechanism") {
+                self.missing(key, "security.protocol uses SASL");
+            }
+        }
+    }
+}
+
+/// Why a text cannot be part of a topic's name.
+fn not_a_topic_name(name: &str, longest: usize) -> Option<String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name == "." || name == ".." {
+        Some(format!("`{name}` is no name"))
+    } else if let Some(bad) = name.chars().find(|c| !legal(*c)) {
+        Some(format!("{bad:?} is not allowed in topic names; letters, digits, `.`, `_` and `-` are"))
+    } else if name.len() > longest {
+        Some(format!("it is longer than {longest} characters"))
+    } else {
+        None
+    }
+}
+
+fn is_host_and_port(server: &str) -> bool {
+    let server = server.trim();
+    let server = server.split_once("://").map_or(server, |(_, address)| address);
+    server.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0))
+}
+
+fn millis(duration: Duration) -> u128 {
+    duration.as_millis()
+}

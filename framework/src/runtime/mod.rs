@@ -1,0 +1,3 @@
+//! Stream threads and what they are told.
+
+pub mod config;
