@@ -140,6 +140,22 @@ impl<T, S: Serde<T> + ?Sized> Serde<T> for Arc<S> {
     }
 }
 
+/// The value after a way through bytes (or null) and back.
+///
+/// For tests of types that go into stores and topics: `assert_eq!(round_trip(&Bincode, &value), Ok(value))` shows, for
+/// that value, that none of the type's serde attributes breaks the format.
+///
+/// # Errors
+/// What [`Serde::encode`] or [`Serde::decode`] said.
+pub fn round_trip<T>(serde: &(impl Serde<T> + ?Sized), value: &T) -> Result<T, SerdeError> {
+    if serde.is_null(value) {
+        return serde.decode_null();
+    }
+    let mut bytes = Vec::new();
+    serde.encode(value, &mut bytes)?;
+    serde.decode(&bytes)
+}
+
 /// Why bytes and values did not fit. Never quotes what was in the bytes: it may be personal data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
