@@ -15,8 +15,6 @@ mod memory;
 mod overlay;
 mod rows;
 mod stores;
-#[cfg(test)]
-mod tests;
 
 pub use key_value::{KeyValueIterator, KeyValueStore};
 pub use memory::MemoryDirectory;

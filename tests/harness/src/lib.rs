@@ -1,1 +1,42 @@
-//! Starts a real Kafka, a real PostgreSQL and the application binaries, and stops them.
+//! Real services for tests, benchmarks and the demo: a Kafka broker, a PostgreSQL server and application processes.
+//!
+//! Everything that this crate starts dies with the process that started it, also when that process is killed with
+//! SIGKILL (see [`process`]); the one exception is [`Lifetime::Detached`], which `./dev up` uses.
+//! Calls block; they may be used from asynchronous tests too.
+//!
+//! ```no_run
+//! use millpond_harness::{Kafka, Outgoing};
+//!
+//! # fn main() -> Result<(), millpond_harness::Error> {
+//! let kafka = Kafka::shared()?;
+//! let client = kafka.client();
+//! client.create_topics(&["events"], 3, &[])?;
+//! client.produce("events", [Outgoing::value("{}")])?;
+//! assert_eq!(client.read_committed("events")?.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
+
+mod binaries;
+mod client;
+mod error;
+mod install;
+mod kafka;
+mod lag;
+mod port;
+mod postgres;
+pub mod process;
+mod record;
+mod scratch;
+mod wait;
+
+pub use binaries::{beside_this_program, built};
+pub use client::Client;
+pub use error::Error;
+pub use kafka::{Kafka, KafkaOptions};
+pub use lag::{Group, PartitionLag};
+pub use postgres::{Postgres, PostgresOptions};
+pub use process::{Launch, Lifetime, Process};
+pub use record::{Outgoing, Received};
+pub use scratch::Scratch;
+pub use wait::{try_wait_for, wait_for};

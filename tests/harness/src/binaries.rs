@@ -1,0 +1,47 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use crate::Error;
+
+/// The path of a binary of this workspace, built if it is not up to date.
+///
+/// The first call of a process runs `cargo build --workspace --bins`, which does nothing after `./dev test` has built.
+///
+/// # Errors
+/// [`Error::NoBinary`] when the build fails or has no such binary; the compiler's messages are on standard error.
+pub fn built(name: &str) -> Result<PathBuf, Error> {
+    static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
+    let binaries = BUILT.get_or_init(build);
+    binaries.get(name).cloned().ok_or_else(|| Error::NoBinary { name: name.to_owned() })
+}
+
+fn build() -> BTreeMap<String, PathBuf> {
+    let output = Command::new(option_env!("CARGO").unwrap_or("cargo"))
+        .args(["build", "--quiet", "--workspace", "--bins", "--message-format=json-render-diagnostics"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .stderr(Stdio::inherit())
+        .output();
+    let Ok(output) = output else { return BTreeMap::new() };
+    if !output.status.success() {
+        return BTreeMap::new();
+    }
+    let messages = output.stdout.split(|byte| *byte == b'\n');
+    let values = messages.filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
+    values
+        .filter_map(|message| {
+            let name = message.pointer("/target/name")?.as_str()?.to_owned();
+            Some((name, PathBuf::from(message.get("executable")?.as_str()?)))
+        })
+        .collect()
+}
+
+/// The path of a binary in the directory of the running program.
+///
+/// # Errors
+/// [`Error::NoBinary`] when there is none.
+pub fn beside_this_program(name: &str) -> Result<PathBuf, Error> {
+    let beside = std::env::current_exe().ok().map(|program| program.with_file_name(name));
+    beside.filter(|path| path.is_file()).ok_or_else(|| Error::NoBinary { name: name.to_owned() })
+}

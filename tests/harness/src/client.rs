@@ -1,0 +1,270 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::lag::Group;
+use crate::{Error, Outgoing, Received, try_wait_for};
+
+const REQUEST: Duration = Duration::from_secs(10);
+const DRAIN: Duration = Duration::from_mins(1);
+
+/// A plain client for setting up topics, feeding them and reading them to the end.
+///
+/// Every call makes its own connection: nothing is cached that could hide a broker's state.
+#[derive(Debug, Clone)]
+pub struct Client {
+    config: ClientConfig,
+}
+
+impl Client {
+    /// A client of these brokers, without encryption.
+    pub fn new(bootstrap_servers: &str) -> Self {
+        Self { config: ClientConfig::new() }.property("bootstrap.servers", bootstrap_servers)
+    }
+
+    /// The same with one more librdkafka property, such as `security.protocol`.
+    #[must_use]
+    pub fn property(mut self, name: &str, value: &str) -> Self {
+        self.config.set(name, value);
+        self
+    }
+
+    /// How many brokers the cluster names.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] when no broker answers within a second.
+    pub fn broker_count(&self) -> Result<usize, Error> {
+        let metadata = self.consumer(&[])?.fetch_metadata(None, Duration::from_secs(1));
+        Ok(metadata.map_err(Error::kafka("fetch metadata"))?.brokers().len())
+    }
+
+    /// The number of partitions of a topic; 0 when there is no such topic.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] when no broker answers.
+    pub fn partition_count(&self, topic: &str) -> Result<i32, Error> {
+        partition_count(&self.consumer(&[])?, topic)
+    }
+
+    /// The names of all topics but Kafka's own, in order.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] when no broker answers.
+    pub fn topics(&self) -> Result<BTreeSet<String>, Error> {
+        let metadata = self.consumer(&[])?.fetch_metadata(None, REQUEST).map_err(Error::kafka("fetch metadata"))?;
+        let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
+        Ok(names.filter(|name| !name.starts_with("__")).collect())
+    }
+
+    /// Creates topics of `partitions` partitions each, with topic properties; one that exists already is left alone.
+    /// Returns when every partition has a leader.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] when the broker refuses, [`Error::Late`] when a leader is missing after 10 seconds.
+    pub fn create_topics(&self, names: &[&str], partitions: i32, properties: &[(&str, &str)]) -> Result<(), Error> {
+        let new = names.iter().map(|name| {
+            let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+            properties.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
+        });
+        let new: Vec<_> = new.collect();
+        let results = pollster::block_on(self.admin()?.create_topics(&new, &AdminOptions::new()));
+        for result in results.map_err(Error::kafka("create topics"))? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((name, code)) => {
+                    return Err(Error::kafka(format!("create topic {name}"))(KafkaError::AdminOp(code)));
+                }
+            }
+        }
+        let consumer = self.consumer(&[])?;
+        for name in names {
+            try_wait_for(REQUEST, format!("topic {name} has leaders"), || {
+                Ok((partition_count(&consumer, name)? > 0).then_some(()))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Deletes topics; one that does not exist is left out.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] when the broker refuses.
+    pub fn delete_topics(&self, names: &[&str]) -> Result<(), Error> {
+        let results = pollster::block_on(self.admin()?.delete_topics(names, &AdminOptions::new()));
+        for result in results.map_err(Error::kafka("delete topics"))? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+                Err((name, code)) => {
+                    return Err(Error::kafka(format!("delete topic {name}"))(KafkaError::AdminOp(code)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes records in their order, idempotently, and returns when the broker has acknowledged all of them.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] when a record is refused or not acknowledged within 60 seconds.
+    pub fn produce(&self, topic: &str, records: impl IntoIterator<Item = Outgoing>) -> Result<(), Error> {
+        let producer = self.producer(&[])?;
+        send(&producer, topic, records)?;
+        producer.flush(DRAIN).map_err(Error::kafka(format!("flush {topic}")))
+    }
+
+    /// Writes records in one transaction and commits it, or aborts it when `commit` is false.
+    ///
+    /// # Errors
+    /// As [`Client::produce`].
+    pub fn transact(
+        &self,
+        transactional_id: &str,
+        topic: &str,
+        records: impl IntoIterator<Item = Outgoing>,
+        commit: bool,
+    ) -> Result<(), Error> {
+        let producer = self.producer(&[("transactional.id", transactional_id)])?;
+        producer.init_transactions(REQUEST).map_err(Error::kafka("init transactions"))?;
+        producer.begin_transaction().map_err(Error::kafka("begin transaction"))?;
+        send(&producer, topic, records)?;
+        producer.flush(DRAIN).map_err(Error::kafka(format!("flush {topic}")))?;
+        if commit {
+            producer.commit_transaction(DRAIN).map_err(Error::kafka("commit transaction"))
+        } else {
+            producer.abort_transaction(DRAIN).map_err(Error::kafka("abort transaction"))
+        }
+    }
+
+    /// Everything committed in a topic, by partition and offset; an open transaction hides what follows it.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] when the topic does not exist, [`Error::Late`] when the end is not reached in 60 seconds.
+    pub fn read_committed(&self, topic: &str) -> Result<Vec<Received>, Error> {
+        self.read(topic, "read_committed")
+    }
+
+    /// Everything in a topic, also what was aborted or is still open.
+    ///
+    /// # Errors
+    /// As [`Client::read_committed`].
+    pub fn read_uncommitted(&self, topic: &str) -> Result<Vec<Received>, Error> {
+        self.read(topic, "read_uncommitted")
+    }
+
+    /// A view of a consumer group's offsets.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] when the client's properties are invalid.
+    pub fn group(&self, group: &str) -> Result<Group, Error> {
+        Ok(Group::new(self.consumer(&[("group.id", group), ("isolation.level", "read_uncommitted")])?))
+    }
+
+    fn read(&self, topic: &str, isolation: &str) -> Result<Vec<Received>, Error> {
+        let consumer = self.consumer(&[("isolation.level", isolation), ("enable.partition.eof", "true")])?;
+        let partitions = partition_count(&consumer, topic)?;
+        if partitions == 0 {
+            let unknown = KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic);
+            return Err(Error::kafka(format!("read {topic}"))(unknown));
+        }
+        let mut assignment = TopicPartitionList::new();
+        for partition in 0..partitions {
+            let added = assignment.add_partition_offset(topic, partition, Offset::Beginning);
+            added.map_err(Error::kafka("assign"))?;
+        }
+        consumer.assign(&assignment).map_err(Error::kafka("assign"))?;
+        let mut open: BTreeSet<i32> = (0..partitions).collect();
+        let mut records = Vec::new();
+        try_wait_for(DRAIN, format!("{topic} is read to its end"), || {
+            while !open.is_empty() {
+                match consumer.poll(Duration::from_millis(100)) {
+                    Some(Ok(message)) => records.push(received(&message)),
+                    Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
+                    Some(Err(error)) => return Err(Error::kafka(format!("read {topic}"))(error)),
+                    None => return Ok(None),
+                }
+            }
+            Ok(Some(()))
+        })?;
+        records.sort_by_key(|record: &Received| (record.partition, record.offset));
+        Ok(records)
+    }
+
+    fn admin(&self) -> Result<AdminClient<DefaultClientContext>, Error> {
+        self.config.create().map_err(Error::kafka("make an admin client"))
+    }
+
+    fn consumer(&self, properties: &[(&str, &str)]) -> Result<BaseConsumer, Error> {
+        let mut config = self.config.clone();
+        // librdkafka wants a group's name even from a consumer that joins none.
+        config.set("group.id", "millpond-harness").set("enable.auto.commit", "false");
+        config.set("allow.auto.create.topics", "false");
+        for (name, value) in properties {
+            config.set(*name, *value);
+        }
+        config.create().map_err(Error::kafka("make a consumer"))
+    }
+
+    fn producer(&self, properties: &[(&str, &str)]) -> Result<BaseProducer, Error> {
+        let mut config = self.config.clone();
+        config.set("enable.idempotence", "true").set("partitioner", "murmur2_random").set("linger.ms", "5");
+        config.set("message.max.bytes", "10000000");
+        for (name, value) in properties {
+            config.set(*name, *value);
+        }
+        config.create().map_err(Error::kafka("make a producer"))
+    }
+}
+
+pub(crate) fn partition_count(consumer: &BaseConsumer, topic: &str) -> Result<i32, Error> {
+    // All topics are asked for: a request for one by name would be answered from a cache of "unknown".
+    let metadata = consumer.fetch_metadata(None, REQUEST).map_err(Error::kafka("fetch metadata"))?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let led = found.map_or(0, |topic| topic.partitions().iter().filter(|partition| partition.leader() >= 0).count());
+    let all = found.map_or(0, |topic| topic.partitions().len());
+    Ok(if led == all { i32::try_from(all).unwrap_or(i32::MAX) } else { 0 })
+}
+
+fn send(producer: &BaseProducer, topic: &str, records: impl IntoIterator<Item = Outgoing>) -> Result<(), Error> {
+    for record in records {
+        let headers = record
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: value.as_deref() }));
+        let mut next: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
+        (next.partition, next.timestamp) = (record.partition, record.timestamp_ms);
+        (next.key, next.payload) = (record.key.as_deref(), record.value.as_deref());
+        if !record.headers.is_empty() {
+            next = next.headers(headers);
+        }
+        while let Err((error, refused)) = producer.send(next) {
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                return Err(Error::kafka(format!("produce to {topic}"))(error));
+            }
+            producer.poll(Duration::from_millis(10));
+            next = refused;
+        }
+    }
+    Ok(())
+}
+
+fn received(message: &impl Message) -> Received {
+    let headers = message.headers().map(|headers| {
+        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
+    });
+    Received {
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+        headers: headers.unwrap_or_default(),
+    }
+}

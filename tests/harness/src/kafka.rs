@@ -1,0 +1,212 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::port::Port;
+use crate::{Client, Error, Launch, Lifetime, Process, Scratch, install, try_wait_for};
+
+/// How long a broker may take from start to its first answer.
+const READY: Duration = Duration::from_mins(1);
+const CLUSTER_ID: &str = "bWlsbHBvbmQtaGFybmVzcw";
+
+/// How a broker is started. `KafkaOptions::default()` suits tests.
+#[derive(Debug, Clone)]
+pub struct KafkaOptions {
+    /// The JVM's heap, in MiB; 512 unless told otherwise.
+    pub heap_mib: u32,
+    /// Broker properties that override or complete the harness's own.
+    pub properties: Vec<(String, String)>,
+    /// How long the broker lives.
+    pub lifetime: Lifetime,
+}
+
+impl Default for KafkaOptions {
+    fn default() -> Self {
+        Self { heap_mib: 512, properties: Vec::new(), lifetime: Lifetime::Parent }
+    }
+}
+
+/// A Kafka broker of one node (`KRaft`), with its data in one directory and its ports kept over restarts.
+#[derive(Debug)]
+pub struct Kafka {
+    dir: PathBuf,
+    options: KafkaOptions,
+    bootstrap_servers: String,
+    process: Option<Process>,
+    _ports: [Port; 2],
+}
+
+impl Kafka {
+    /// The broker that all tests of this process share; started by the first call, ended with the process.
+    ///
+    /// # Errors
+    /// As [`Kafka::start`]; every later call repeats the first one's failure as [`Error::Tool`].
+    pub fn shared() -> Result<&'static Self, Error> {
+        static SHARED: OnceLock<Result<Kafka, String>> = OnceLock::new();
+        let shared = SHARED.get_or_init(|| {
+            let scratch = Scratch::new("kafka").map_err(|error| error.to_string())?;
+            Self::start(scratch.path()).map_err(|error| error.to_string())
+        });
+        shared.as_ref().map_err(|output| Error::Tool { tool: "the shared Kafka", output: output.clone() })
+    }
+
+    /// Starts a broker with its data under `dir`, on free ports, and waits until it answers.
+    ///
+    /// # Errors
+    /// [`Error::NotInstalled`] before `./dev setup`, [`Error::Ended`] with the broker's log when it does not come up.
+    pub fn start(dir: impl Into<PathBuf>) -> Result<Self, Error> {
+        Self::start_with(dir, KafkaOptions::default())
+    }
+
+    /// Like [`Kafka::start`], with options.
+    ///
+    /// # Errors
+    /// As [`Kafka::start`].
+    pub fn start_with(dir: impl Into<PathBuf>, options: KafkaOptions) -> Result<Self, Error> {
+        let dir = dir.into();
+        fs::create_dir_all(&dir).map_err(Error::io("make the directory", &dir))?;
+        let ports = [Port::free()?, Port::free()?];
+        let [broker, controller] = &ports;
+        let properties = properties(&dir, &broker.address(), &controller.address(), &options);
+        let bootstrap_servers = broker.address();
+        let file = dir.join("server.properties");
+        fs::write(&file, properties).map_err(Error::io("write the configuration", &file))?;
+        if !dir.join("data/meta.properties").is_file() {
+            format_storage(&dir)?;
+        }
+        let mut kafka = Self { dir, options, bootstrap_servers, process: None, _ports: ports };
+        kafka.restart()?;
+        Ok(kafka)
+    }
+
+    /// Starts a stopped or killed broker again, on its data and ports; a running one is left alone.
+    ///
+    /// # Errors
+    /// As [`Kafka::start`].
+    pub fn restart(&mut self) -> Result<(), Error> {
+        if let Some(process) = &mut self.process
+            && process.ended()?.is_none()
+        {
+            return Ok(());
+        }
+        let heap = format!("-Xmx{}m", self.options.heap_mib);
+        let launch = java()?.args([&heap, "-Xms128m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]);
+        let launch = launch.logging_to(self.log_path()).lifetime(self.options.lifetime);
+        let mut process =
+            launch.args(["-cp", &classpath()?, "kafka.Kafka"]).arg(self.dir.join("server.properties")).start()?;
+        let client = self.client();
+        try_wait_for(READY, "Kafka answers", || {
+            if process.ended()?.is_some() {
+                return Err(Error::Ended { name: "Kafka".into(), log: process.log_tail() });
+            }
+            // A listening port is not yet a broker: the answer must name one.
+            Ok(client.broker_count().ok().filter(|count| *count > 0))
+        })?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// `host:port` of the plaintext listener.
+    pub fn bootstrap_servers(&self) -> &str {
+        &self.bootstrap_servers
+    }
+
+    /// A client of the plaintext listener.
+    pub fn client(&self) -> Client {
+        Client::new(&self.bootstrap_servers)
+    }
+
+    /// Kills the broker with SIGKILL.
+    ///
+    /// # Errors
+    /// As [`Process::kill`].
+    pub fn kill(&mut self) -> Result<(), Error> {
+        self.process.as_mut().map_or(Ok(()), |process| process.kill().map(drop))
+    }
+
+    /// Stops the broker with SIGTERM, and with SIGKILL when it takes over 20 seconds.
+    ///
+    /// # Errors
+    /// As [`Process::kill`].
+    pub fn stop(&mut self) -> Result<(), Error> {
+        self.process.as_mut().map_or(Ok(()), |process| process.stop().map(drop))
+    }
+
+    /// The broker's process, while there is one.
+    pub fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
+    }
+
+    /// The file with everything that the broker has printed.
+    pub fn log_path(&self) -> PathBuf {
+        self.dir.join("kafka.log")
+    }
+}
+
+fn java() -> Result<Launch, Error> {
+    Ok(Launch::new(install::java()?, "/dev/null").args([
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        "-Dorg.slf4j.simpleLogger.showDateTime=true",
+        "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+        // Half of a short run is JIT work otherwise, on the cores that the tests need.
+        "-XX:TieredStopAtLevel=1",
+        "-Xshare:auto",
+    ]))
+}
+
+fn classpath() -> Result<String, Error> {
+    Ok(format!("{}/*", install::kafka_lib()?.display()))
+}
+
+fn format_storage(dir: &Path) -> Result<(), Error> {
+    let output = Command::new(install::java()?)
+        .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", &classpath()?])
+        .args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "kafka.tools.StorageTool"])
+        .args(["format", "--standalone", "--cluster-id", CLUSTER_ID, "--config"])
+        .arg(dir.join("server.properties"))
+        .output()
+        .map_err(Error::io("format the storage", dir))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = [output.stdout, output.stderr].concat();
+    Err(Error::Tool { tool: "StorageTool format", output: String::from_utf8_lossy(&text).into_owned() })
+}
+
+fn properties(dir: &Path, broker: &str, controller: &str, options: &KafkaOptions) -> String {
+    let data = dir.join("data").display().to_string();
+    let listeners = format!("PLAINTEXT://{broker},CONTROLLER://{controller}");
+    let own = [
+        ("process.roles", "broker,controller"),
+        ("node.id", "1"),
+        ("controller.quorum.bootstrap.servers", controller),
+        ("listeners", &listeners),
+        ("advertised.listeners", &listeners),
+        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"),
+        ("inter.broker.listener.name", "PLAINTEXT"),
+        ("controller.listener.names", "CONTROLLER"),
+        ("log.dirs", &data),
+        ("auto.create.topics.enable", "false"),
+        // Test records carry old timestamps; retention would delete them.
+        ("log.retention.ms", "-1"),
+        ("offsets.topic.replication.factor", "1"),
+        ("offsets.topic.num.partitions", "4"),
+        ("transaction.state.log.replication.factor", "1"),
+        ("transaction.state.log.min.isr", "1"),
+        ("transaction.state.log.num.partitions", "4"),
+        ("share.coordinator.state.topic.replication.factor", "1"),
+        ("share.coordinator.state.topic.min.isr", "1"),
+        ("min.insync.replicas", "1"),
+        ("group.initial.rebalance.delay.ms", "0"),
+        ("group.min.session.timeout.ms", "1000"),
+        ("num.network.threads", "2"),
+        ("num.io.threads", "4"),
+        ("log.cleaner.dedupe.buffer.size", "16777216"),
+    ];
+    let overrides = options.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    // Of two lines with one name, the later counts.
+    let lines: Vec<_> = own.into_iter().chain(overrides).map(|(name, value)| format!("{name}={value}")).collect();
+    lines.join("\n")
+}

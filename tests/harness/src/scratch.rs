@@ -1,0 +1,36 @@
+use std::path::Path;
+
+use crate::Error;
+use crate::process::watcher;
+
+/// A temporary directory that goes away with this process, however it ends; `MILLPOND_KEEP=1` keeps it.
+///
+/// It is removed after the processes that write to it have been ended, so it may also live in a `static`.
+#[derive(Debug)]
+pub struct Scratch {
+    path: std::path::PathBuf,
+}
+
+impl Scratch {
+    /// Makes a directory whose name starts with `name`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the system's temporary directory is not writable.
+    pub fn new(name: &str) -> Result<Self, Error> {
+        let temporary = std::env::temp_dir();
+        let dir = tempfile::Builder::new()
+            .prefix(&format!("millpond-{name}-"))
+            .tempdir()
+            .map_err(Error::io("make a temporary directory", temporary))?;
+        let path = dir.keep();
+        if std::env::var_os("MILLPOND_KEEP").is_none() {
+            watcher::remove_at_exit(&path)?;
+        }
+        Ok(Self { path })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
