@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod error;
+pub mod metrics;
 pub mod partitioner;
 pub mod record;
 pub mod runtime;

@@ -1,0 +1,439 @@
+//! What a stream thread tells about itself: plain counters and states, published as a whole about once a second or per
+//! commit. Metrics and the status page are made from these at the moment somebody asks; the thread knows neither.
+//!
+//! Nothing here holds a key, a value or a header of a record.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::error::Recovery;
+use crate::record::{Offset, Partition, TaskId, TopicName};
+use crate::time::Timestamp;
+
+/// Where a stream thread is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum ThreadState {
+    /// Not a member of the group yet.
+    #[default]
+    Starting,
+    /// Between two assignments.
+    Rebalancing,
+    /// Assigned (perhaps to nothing); tasks may still be restoring.
+    Running,
+    /// Asked to stop, committing what is done.
+    Stopping,
+    /// Stopped as asked.
+    Stopped,
+    /// Stopped by an error that a person must look at.
+    Failed,
+}
+
+impl ThreadState {
+    /// All states, in the order of a life.
+    pub const ALL: [Self; 6] =
+        [Self::Starting, Self::Rebalancing, Self::Running, Self::Stopping, Self::Stopped, Self::Failed];
+
+    /// The name in metrics and on the page.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Rebalancing => "rebalancing",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Where a task is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum TaskState {
+    /// Assigned; the store directory is locked.
+    #[default]
+    Created,
+    /// Replaying its changelogs.
+    Restoring,
+    /// Processing.
+    Running,
+    /// Taken back, stores still open.
+    Suspended,
+    /// Gone.
+    Closed,
+}
+
+impl TaskState {
+    /// All states, in the order of a life.
+    pub const ALL: [Self; 5] = [Self::Created, Self::Restoring, Self::Running, Self::Suspended, Self::Closed];
+
+    /// The name in metrics and on the page.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Restoring => "restoring",
+            Self::Running => "running",
+            Self::Suspended => "suspended",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// Everything one stream thread tells. Counters only grow for as long as the process lives.
+#[derive(Debug, Clone, Default)]
+pub struct ThreadSnapshot {
+    /// The thread's name, unique in the process: `0`.
+    pub thread: String,
+    /// Its state.
+    pub state: ThreadState,
+    /// When the loop last came round, by the wall clock.
+    pub heartbeat: Timestamp,
+    /// Its tasks.
+    pub tasks: Vec<TaskSnapshot>,
+    /// Records taken in, by topic.
+    pub records_in: BTreeMap<TopicName, u64>,
+    /// Records sent to topics in committed transactions, changelogs included.
+    pub records_out: BTreeMap<TopicName, u64>,
+    /// Records that a node dropped, by reason: `late`, `null-key`.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Records sent to the dead-letter topic, by reason.
+    pub dead_letters: BTreeMap<&'static str, u64>,
+    /// Commits by outcome.
+    pub commits: CommitCounts,
+    /// Rebalances seen.
+    pub rebalances: u64,
+    /// Changelog records replayed.
+    pub restored_records: u64,
+    /// Stores that had to be dropped and rebuilt from the start of their changelog.
+    pub state_wipes: u64,
+    /// Bytes of uncommitted writes and outputs.
+    pub uncommitted_bytes: u64,
+    /// Bytes of input waiting.
+    pub input_buffer_bytes: u64,
+    /// Time of one poll.
+    pub poll: Histogram,
+    /// Time of one round of processing.
+    pub process: Histogram,
+    /// Time of the phases of a commit.
+    pub commit: CommitPhases,
+    /// From a record's timestamp to the commit of the transaction that it was processed in.
+    pub end_to_end: Histogram,
+    /// The last errors.
+    pub errors: RecentErrors,
+}
+
+/// Commits by outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CommitCounts {
+    /// Committed.
+    pub ok: u64,
+    /// Given up, and known not to be committed.
+    pub aborted: u64,
+    /// Refused, because another process has taken over.
+    pub fenced: u64,
+    /// Outcome unknown until the offsets were read again.
+    pub unknown: u64,
+}
+
+/// Time of the phases of a commit.
+#[derive(Debug, Clone, Default)]
+pub struct CommitPhases {
+    /// Sending changelog deltas, outputs and commit records.
+    pub flush: Histogram,
+    /// Putting offsets into the transaction.
+    pub offsets: Histogram,
+    /// Ending the transaction.
+    pub end_transaction: Histogram,
+    /// Writing the overlay to the stores.
+    pub store: Histogram,
+}
+
+/// What one task tells.
+#[derive(Debug, Clone)]
+pub struct TaskSnapshot {
+    /// Which task.
+    pub id: TaskId,
+    /// Its state.
+    pub state: TaskState,
+    /// Records processed since it came to this thread.
+    pub processed: u64,
+    /// Its stream time.
+    pub stream_time: Timestamp,
+    /// Its input partitions.
+    pub inputs: Vec<InputSnapshot>,
+    /// Its stores.
+    pub stores: Vec<StoreSnapshot>,
+    /// How far the restore is, while it restores.
+    pub restore: Option<RestoreSnapshot>,
+}
+
+/// One input partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputSnapshot {
+    /// The topic.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: Partition,
+    /// The group's committed offset: the next to read after a restart.
+    pub committed: Option<Offset>,
+    /// The next offset to process.
+    pub position: Option<Offset>,
+    /// The next offset to be written by producers, transaction markers passed.
+    pub end: Option<Offset>,
+    /// Offsets between the commit and the end; zero when everything is committed.
+    pub lag_records: u64,
+    /// Age of the oldest record that is not committed; zero when everything is committed.
+    pub lag: Duration,
+}
+
+/// One store of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSnapshot {
+    /// Its name.
+    pub name: String,
+    /// About how many rows.
+    pub rows: u64,
+    /// About how many bytes, on disk or in memory.
+    pub bytes: u64,
+}
+
+/// How far a restore is, over all changelogs of the task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RestoreSnapshot {
+    /// Offsets replayed.
+    pub done: u64,
+    /// Offsets to replay in all.
+    pub total: u64,
+}
+
+impl RestoreSnapshot {
+    /// Offsets still to replay.
+    pub const fn remaining(self) -> u64 {
+        self.total.saturating_sub(self.done)
+    }
+}
+
+/// Upper bounds of the buckets of every latency histogram, in microseconds; one more bucket is open.
+pub const LATENCY_BOUNDS_MICROS: [u64; 18] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 10_000_000, 30_000_000, 60_000_000,
+];
+
+/// A histogram of latencies with fixed buckets: observing costs a search in eighteen numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Histogram {
+    buckets: [u64; LATENCY_BOUNDS_MICROS.len()],
+    count: u64,
+    sum_micros: u64,
+}
+
+impl Histogram {
+    /// Counts one latency.
+    pub fn observe(&mut self, latency: Duration) {
+        self.observe_many(latency, 1);
+    }
+
+    /// Counts the same latency `times` over, as for all records of one timestamp.
+    pub fn observe_many(&mut self, latency: Duration, times: u64) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        let bucket = LATENCY_BOUNDS_MICROS.partition_point(|bound| *bound < micros);
+        if let Some(bucket) = self.buckets.get_mut(bucket) {
+            *bucket = bucket.saturating_add(times);
+        }
+        self.count = self.count.saturating_add(times);
+        self.sum_micros = self.sum_micros.saturating_add(micros.saturating_mul(times));
+    }
+
+    /// Upper bound of each bucket with how many latencies are not above it; the count of all is [`count`](Self::count).
+    pub fn cumulative(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
+        let mut total = 0_u64;
+        LATENCY_BOUNDS_MICROS.iter().zip(&self.buckets).map(move |(bound, bucket)| {
+            total = total.saturating_add(*bucket);
+            (Duration::from_micros(*bound), total)
+        })
+    }
+
+    /// How many latencies were counted.
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Their sum.
+    pub const fn sum(&self) -> Duration {
+        Duration::from_micros(self.sum_micros)
+    }
+
+    /// The bound below which `quantile` (0 to 1) of the latencies are; `None` without any. Coarse: a bucket's bound.
+    pub fn quantile(&self, quantile: f64) -> Option<Duration> {
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rank among fewer than 2^52 observations"
+        )]
+        let rank = (self.count as f64 * quantile.clamp(0.0, 1.0)).ceil() as u64;
+        let last = Duration::from_micros(*LATENCY_BOUNDS_MICROS.last()?);
+        (self.count > 0).then(|| self.cumulative().find(|(_, seen)| *seen >= rank).map_or(last, |(bound, _)| bound))
+    }
+}
+
+/// How many errors are kept.
+const ERRORS_KEPT: usize = 32;
+/// How long a message may be, in characters.
+const MESSAGE_LENGTH: usize = 1000;
+
+/// The last errors, and how many there were in all.
+#[derive(Debug, Clone, Default)]
+pub struct RecentErrors {
+    kept: VecDeque<RecentError>,
+    total: u64,
+}
+
+/// One error as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecentError {
+    /// When, by the wall clock.
+    pub at: Timestamp,
+    /// The task it concerns.
+    pub task: Option<TaskId>,
+    /// The message with its causes; never a payload or a secret.
+    pub message: String,
+    /// What was done about it.
+    pub recovery: Recovery,
+}
+
+impl RecentErrors {
+    /// Keeps an error; the oldest makes room. Errors display no payloads, so none comes here.
+    pub fn push(&mut self, at: Timestamp, task: Option<TaskId>, error: &dyn std::error::Error, recovery: Recovery) {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            message.push_str(": ");
+            message.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        if let Some((end, _)) = message.char_indices().nth(MESSAGE_LENGTH) {
+            message.truncate(end);
+            message.push('…');
+        }
+        if self.kept.len() == ERRORS_KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(RecentError { at, task, message, recovery });
+        self.total = self.total.saturating_add(1);
+    }
+
+    /// The kept errors, oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &RecentError> {
+        self.kept.iter()
+    }
+
+    /// How many there were since the start.
+    pub const fn total(&self) -> u64 {
+        self.total
+    }
+}
+
+/// Where threads publish and readers look. Clones share one board.
+#[derive(Debug, Clone, Default)]
+pub struct StatusBoard {
+    threads: Arc<Mutex<BTreeMap<String, Arc<Mutex<ThreadSnapshot>>>>>,
+}
+
+/// One thread's place on the board.
+#[derive(Debug, Clone)]
+pub struct ThreadBoard {
+    snapshot: Arc<Mutex<ThreadSnapshot>>,
+}
+
+impl StatusBoard {
+    /// An empty board.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A place for the thread of that name. A thread that is started again takes the same place.
+    pub fn thread(&self, name: &str) -> ThreadBoard {
+        // A poisoned lock means that a reader or writer panicked; the numbers themselves are still whole.
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = threads.entry(name.to_owned()).or_insert_with(|| {
+            Arc::new(Mutex::new(ThreadSnapshot { thread: name.to_owned(), ..ThreadSnapshot::default() }))
+        });
+        ThreadBoard { snapshot: Arc::clone(snapshot) }
+    }
+
+    /// What all threads published last, by name.
+    pub fn snapshots(&self) -> Vec<ThreadSnapshot> {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.values().map(|thread| thread.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    }
+}
+
+impl ThreadBoard {
+    /// Replaces what readers see. Copies the snapshot: call it about once a second, not per record.
+    pub fn publish(&self, snapshot: &ThreadSnapshot) {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone_from(snapshot);
+    }
+
+    /// What was published last: where a thread that is started again goes on counting from.
+    pub fn last(&self) -> ThreadSnapshot {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] std::fmt::Error);
+
+    proptest! {
+        #[test]
+        fn a_histogram_counts_like_a_sorted_list(micros in proptest::collection::vec(0_u64..100_000_000, 1..200)) {
+            let mut histogram = Histogram::default();
+            for value in &micros {
+                histogram.observe(Duration::from_micros(*value));
+            }
+            for (bound, seen) in histogram.cumulative() {
+                let below = micros.iter().filter(|value| Duration::from_micros(**value) <= bound).count() as u64;
+                prop_assert_eq!(seen, below);
+            }
+            prop_assert_eq!(histogram.count(), micros.len() as u64);
+            prop_assert_eq!(histogram.sum(), Duration::from_micros(micros.iter().sum()));
+            let mut sorted = micros.clone();
+            sorted.sort_unstable();
+            let median = sorted[sorted.len().div_ceil(2) - 1].min(60_000_000);
+            prop_assert!(histogram.quantile(0.5).unwrap() >= Duration::from_micros(median));
+        }
+    }
+
+    #[test]
+    fn an_empty_histogram_has_no_quantile() {
+        assert_eq!(Histogram::default().quantile(0.5), None);
+    }
+
+    #[test]
+    fn errors_are_kept_with_their_causes_and_bounded() {
+        let mut errors = RecentErrors::default();
+        for at in 0..100 {
+            errors.push(Timestamp::from_millis(at), None, &Outer(std::fmt::Error), Recovery::Retry);
+        }
+        assert_eq!((errors.iter().count(), errors.total()), (ERRORS_KEPT, 100));
+        assert_eq!(errors.iter().next_back().unwrap().at, Timestamp::from_millis(99));
+        assert!(errors.iter().all(|error| error.message.starts_with("outer: ")));
+    }
+
+    #[test]
+    fn a_thread_that_starts_again_goes_on_counting() {
+        let board = StatusBoard::new();
+        let first = board.thread("0");
+        first.publish(&ThreadSnapshot { rebalances: 3, ..first.last() });
+        assert_eq!(board.thread("0").last().rebalances, 3);
+        assert_eq!(board.snapshots().len(), 1);
+        assert_eq!(board.snapshots()[0].thread, "0");
+    }
+}
