@@ -1,11 +1,14 @@
 //! Stateful stream processing on Apache Kafka, as a library.
 
 pub mod broker;
+pub mod dsl;
 pub mod error;
 pub mod metrics;
 pub mod partitioner;
+pub mod processor;
 pub mod record;
 pub mod runtime;
 pub mod serde;
 pub mod state;
 pub mod time;
+pub mod topology;

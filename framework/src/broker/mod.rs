@@ -4,6 +4,11 @@
 //! A stream thread owns one [`Consumer`], one [`Producer`] and one [`ChangelogReader`]; all calls come from that thread.
 //! Nothing here chooses an offset by a reset policy: a partition is read only after [`Consumer::start_at`].
 
+#[cfg(feature = "kafka")]
+pub mod kafka;
+#[cfg(any(test, feature = "testing"))]
+pub mod sim;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

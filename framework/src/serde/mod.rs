@@ -30,6 +30,8 @@ mod stamped;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 pub use self::bincode::{BINCODE_BYTES_MAX, Bincode, BincodeVersioned, NoPrevious, Versioned};
 pub use self::json::Json;
 pub use self::null::{Ignored, Null, Nullable};
@@ -59,6 +61,19 @@ pub trait Serde<T>: Send + Sync {
     /// [`SerdeError`] when the bytes are not a value of `T`. The error never quotes the bytes.
     fn decode(&self, bytes: &[u8]) -> Result<T, SerdeError>;
 
+    /// As [`decode`](Self::decode), for values that may share the bytes instead of copying them.
+    ///
+    /// # Errors
+    /// As `decode`.
+    fn decode_bytes(&self, bytes: &Bytes) -> Result<T, SerdeError> {
+        self.decode(bytes)
+    }
+
+    /// The value's bytes without copying, for values that are bytes already. `None`: call [`encode`](Self::encode).
+    fn as_bytes(&self, _value: &T) -> Option<Bytes> {
+        None
+    }
+
     /// True when the value is written as Kafka's null instead of bytes.
     fn is_null(&self, _value: &T) -> bool {
         false
@@ -82,6 +97,14 @@ impl<T, S: Serde<T> + ?Sized> Serde<T> for &S {
         (**self).decode(bytes)
     }
 
+    fn decode_bytes(&self, bytes: &Bytes) -> Result<T, SerdeError> {
+        (**self).decode_bytes(bytes)
+    }
+
+    fn as_bytes(&self, value: &T) -> Option<Bytes> {
+        (**self).as_bytes(value)
+    }
+
     fn is_null(&self, value: &T) -> bool {
         (**self).is_null(value)
     }
@@ -98,6 +121,14 @@ impl<T, S: Serde<T> + ?Sized> Serde<T> for Arc<S> {
 
     fn decode(&self, bytes: &[u8]) -> Result<T, SerdeError> {
         (**self).decode(bytes)
+    }
+
+    fn decode_bytes(&self, bytes: &Bytes) -> Result<T, SerdeError> {
+        (**self).decode_bytes(bytes)
+    }
+
+    fn as_bytes(&self, value: &T) -> Option<Bytes> {
+        (**self).as_bytes(value)
     }
 
     fn is_null(&self, value: &T) -> bool {

@@ -1,5 +1,7 @@
 //! Kafka's null: no value at all, which is not the same as zero bytes.
 
+use bytes::Bytes;
+
 use super::{Serde, SerdeError};
 
 /// Null and nothing else, for `()`: a topic without keys, or one whose values are always null.
@@ -69,6 +71,14 @@ impl<T, S: Serde<T>> Serde<Option<T>> for Nullable<S> {
 
     fn decode(&self, bytes: &[u8]) -> Result<Option<T>, SerdeError> {
         self.0.decode(bytes).map(Some)
+    }
+
+    fn decode_bytes(&self, bytes: &Bytes) -> Result<Option<T>, SerdeError> {
+        self.0.decode_bytes(bytes).map(Some)
+    }
+
+    fn as_bytes(&self, value: &Option<T>) -> Option<Bytes> {
+        value.as_ref().and_then(|value| self.0.as_bytes(value))
     }
 
     fn is_null(&self, value: &Option<T>) -> bool {

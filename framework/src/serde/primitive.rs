@@ -42,6 +42,14 @@ impl Serde<Bytes> for Raw {
         Ok(())
     }
 
+    fn decode_bytes(&self, bytes: &Bytes) -> Result<Bytes, SerdeError> {
+        Ok(bytes.clone())
+    }
+
+    fn as_bytes(&self, value: &Bytes) -> Option<Bytes> {
+        Some(value.clone())
+    }
+
     fn decode(&self, bytes: &[u8]) -> Result<Bytes, SerdeError> {
         Ok(Bytes::copy_from_slice(bytes))
     }

@@ -147,13 +147,16 @@ impl<K, V> KeyValueStore<K, V> {
     }
 
     fn get_encoded(&self, key: &[u8]) -> Result<Option<V>, StoreError> {
-        let decoded = self.stores.read(self.store, key, |bytes| bytes.map(|bytes| self.values.decode(bytes)))?;
+        let decoded = self.stores.read(self.store, key, |bytes| bytes.map(|bytes| self.values.decode_bytes(bytes)))?;
         decoded.transpose().map_err(|source| self.serde_error(source))
     }
 
     fn put_encoded(&self, key: &[u8], value: &V) -> Result<(), StoreError> {
         if self.values.is_null(value) {
             return self.stores.delete(self.store, key);
+        }
+        if let Some(bytes) = self.values.as_bytes(value) {
+            return self.stores.put(self.store, key, bytes);
         }
         let mut buffer = self.value_buffer.take();
         buffer.clear();
@@ -240,7 +243,7 @@ impl<K, V> Iterator for KeyValueIterator<K, V> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let decoded = self.rows.next()?.and_then(|(key, value)| {
-            let decode = || Ok((self.store.keys.decode(&key)?, self.store.values.decode(&value)?));
+            let decode = || Ok((self.store.keys.decode_bytes(&key)?, self.store.values.decode_bytes(&value)?));
             decode().map_err(|source| self.store.serde_error(source))
         });
         Some(decoded)

@@ -15,6 +15,8 @@ mod memory;
 mod overlay;
 mod rows;
 mod stores;
+#[cfg(test)]
+mod tests;
 
 pub use key_value::{KeyValueIterator, KeyValueStore};
 pub use memory::MemoryDirectory;

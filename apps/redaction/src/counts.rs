@@ -1,0 +1,70 @@
+//! How many addresses were redacted, by place and class.
+
+use crate::address::{Class, Finding};
+
+/// Where in a record an address stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Place {
+    /// The record's key.
+    Key,
+    /// The record's value.
+    Value,
+    /// A header's name or value.
+    Header,
+}
+
+impl Place {
+    /// All places, in the order of their index.
+    pub const ALL: [Self; 3] = [Self::Key, Self::Value, Self::Header];
+
+    /// The name as a metrics label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Value => "value",
+            Self::Header => "header",
+        }
+    }
+}
+
+/// Numbers of redacted addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts([[u64; Class::ALL.len()]; Place::ALL.len()]);
+
+impl Counts {
+    /// How many addresses of that class were redacted there.
+    pub fn get(&self, place: Place, class: Class) -> u64 {
+        self.0.get(place as usize).and_then(|classes| classes.get(class as usize)).copied().unwrap_or(0)
+    }
+
+    /// All of them together.
+    pub fn total(&self) -> u64 {
+        self.0.iter().flatten().sum()
+    }
+
+    /// What is not zero, ordered by place, then class.
+    pub fn iter(&self) -> impl Iterator<Item = (Place, Class, u64)> {
+        Place::ALL
+            .into_iter()
+            .flat_map(|place| Class::ALL.into_iter().map(move |class| (place, class)))
+            .map(|(place, class)| (place, class, self.get(place, class)))
+            .filter(|(_, _, count)| *count > 0)
+    }
+
+    /// Adds the numbers of another record.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().flatten().zip(other.0.iter().flatten()) {
+            *mine += theirs;
+        }
+    }
+
+    pub(crate) fn note(&mut self, place: Place, findings: &[Finding]) {
+        for finding in findings {
+            let slot = self.0.get_mut(place as usize).and_then(|classes| classes.get_mut(finding.class as usize));
+            if let Some(slot) = slot {
+                *slot += 1;
+            }
+        }
+    }
+}

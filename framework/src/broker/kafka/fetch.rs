@@ -1,0 +1,299 @@
+//! Partitions being read: their queues drained in turn, in batches, and where each of them stands.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::{Bytes, BytesMut};
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::error;
+use super::ffi::{BATCH_MAX, BatchBuffer, Failure, Handle, Message, Queue};
+use crate::broker::BrokerError;
+use crate::record::{ConsumedRecord, Headers, Offset, TopicPartition};
+use crate::time::Timestamp;
+
+/// Bounds of one drain.
+const RECORDS_MAX: usize = BATCH_MAX;
+const BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The partitions of one client.
+pub(super) struct Fetch {
+    client: Handle,
+    /// Kept as long as the client: a partition whose split queue was given back yields nothing ever again
+    /// (rust-rdkafka#535).
+    queues: BTreeMap<TopicPartition, Queue>,
+    slots: BTreeMap<TopicPartition, Slot>,
+    /// Started partitions in the order of their turns.
+    turns: VecDeque<TopicPartition>,
+    buffer: BatchBuffer,
+    arena: Arena,
+    /// A partition's failure, told after the records that came before it.
+    failure: Option<BrokerError>,
+    /// Whether this drain met the end of a partition.
+    end_seen: bool,
+}
+
+/// What a drain brought.
+pub(super) struct Drained {
+    pub(super) records: Vec<ConsumedRecord>,
+    /// A partition's end was reached: positions may have moved without a record.
+    pub(super) end_seen: bool,
+}
+
+/// One partition being read.
+struct Slot {
+    /// The offset after the last record delivered, or the start.
+    next: Offset,
+    /// Where the broker last said that nothing more is committed.
+    end_seen: Option<i64>,
+    paused: bool,
+    /// Running mean of a record's bytes: bounds how many records are asked for at once.
+    record_bytes: usize,
+}
+
+impl Fetch {
+    pub(super) fn new(client: Handle) -> Self {
+        Self {
+            client,
+            queues: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            turns: VecDeque::new(),
+            buffer: BatchBuffer::default(),
+            arena: Arena::default(),
+            failure: None,
+            end_seen: false,
+        }
+    }
+
+    /// The queue of a partition, made by `make` the first time.
+    pub(super) fn queue(
+        &mut self,
+        at: &TopicPartition,
+        make: impl FnOnce(&Handle) -> Result<Queue, Failure>,
+    ) -> Result<&Queue, Failure> {
+        match self.queues.entry(at.clone()) {
+            Entry::Occupied(queue) => Ok(queue.into_mut()),
+            Entry::Vacant(place) => Ok(place.insert(make(&self.client)?)),
+        }
+    }
+
+    /// Delivers a partition from `offset` on; records below it, fetched before, are dropped.
+    pub(super) fn start(&mut self, at: &TopicPartition, offset: Offset) {
+        let slot = Slot { next: offset, end_seen: None, paused: false, record_bytes: 256 };
+        if self.slots.insert(at.clone(), slot).is_none() {
+            self.turns.push_back(at.clone());
+        }
+    }
+
+    /// Stops delivering; the queues stay.
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+        self.turns.clear();
+        self.failure = None;
+    }
+
+    pub(super) fn pause(&mut self, at: &TopicPartition, paused: bool) {
+        if let Some(slot) = self.slots.get_mut(at) {
+            slot.paused = paused;
+        }
+    }
+
+    /// The partitions being delivered.
+    pub(super) fn started(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.slots.keys()
+    }
+
+    /// The next offset to look at; passes markers and aborted records.
+    pub(super) fn position(&self, at: &TopicPartition) -> Option<Offset> {
+        let slot = self.slots.get(at)?;
+        Some(position(slot.next, slot.end_seen, self.client.application_position(at)))
+    }
+
+    /// What is there, without waiting, within the bounds: each partition gets its share in turn, then the rest is shared
+    /// among those that have more.
+    pub(super) fn drain(&mut self) -> Result<Drained, BrokerError> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        self.end_seen = false;
+        let share = (RECORDS_MAX / self.turns.len().max(1)).max(64);
+        loop {
+            let before = records.len();
+            for _ in 0..self.turns.len() {
+                let room = RECORDS_MAX.saturating_sub(records.len()).min(share);
+                if room == 0 || bytes >= BYTES_MAX || self.failure.is_some() {
+                    break;
+                }
+                let Some(at) = self.turns.pop_front() else { break };
+                bytes += self.drain_one(&at, room, BYTES_MAX - bytes, &mut records);
+                self.turns.push_back(at);
+            }
+            if records.len() == before || self.failure.is_some() {
+                break;
+            }
+        }
+        match self.failure.take() {
+            Some(failure) if records.is_empty() => Err(failure),
+            failure => {
+                self.failure = failure;
+                Ok(Drained { records, end_seen: self.end_seen })
+            }
+        }
+    }
+
+    /// Takes up to `room` records of one partition; returns their bytes.
+    fn drain_one(
+        &mut self,
+        at: &TopicPartition,
+        room: usize,
+        bytes_max: usize,
+        records: &mut Vec<ConsumedRecord>,
+    ) -> usize {
+        let (Some(slot), Some(queue)) = (self.slots.get_mut(at), self.queues.get(at)) else { return 0 };
+        if slot.paused {
+            return 0;
+        }
+        let ask = room.min(bytes_max / slot.record_bytes.max(1)).max(1);
+        let batch = queue.take(&mut self.buffer, ask);
+        let mut bytes = 0;
+        for message in batch.iter() {
+            if message.is_failure() {
+                let failure = slot.failed(at, &message);
+                self.end_seen |= failure.is_none();
+                self.failure = failure.or(self.failure.take());
+            } else if message.offset() >= slot.next.0 {
+                let record = self.arena.record(at, &message);
+                bytes += record.size();
+                slot.next = record.offset.next();
+                records.push(record);
+            }
+        }
+        if let Some(mean) = bytes.checked_div(batch.len()) {
+            slot.record_bytes = (slot.record_bytes + mean).div_ceil(2).max(1);
+        }
+        bytes
+    }
+}
+
+impl Slot {
+    /// Notes the end of the partition, which is no failure; tells any other.
+    fn failed(&mut self, at: &TopicPartition, message: &Message<'_>) -> Option<BrokerError> {
+        let mut failure = message.failure()?;
+        if failure.code == Code::PartitionEOF {
+            self.end_seen = Some(message.offset());
+            return None;
+        }
+        failure.reason = format!("{at} at {}: {}", self.next, failure.reason);
+        Some(error::of_client("poll", &failure))
+    }
+}
+
+/// The next offset to look at, from three sources that each know a part:
+/// - `next`: after the last record delivered. Knows no markers.
+/// - `end_seen`: where the broker said that nothing more is there. Exact, also behind batches that compaction emptied,
+///   but a fetch late.
+/// - `application`: librdkafka's own. Passes markers at once, but counts the notice of an end as one record too many
+///   (librdkafka#4844): where it is exactly one past that notice it is not believed.
+fn position(next: Offset, end_seen: Option<i64>, application: Option<i64>) -> Offset {
+    let known = end_seen.map_or(next, |end| next.max(Offset(end)));
+    match application {
+        Some(application) if end_seen.is_none_or(|end| application != end.saturating_add(1)) => {
+            known.max(Offset(application))
+        }
+        _ => known,
+    }
+}
+
+/// Copies of keys, values and headers, many to an allocation.
+///
+/// Copying costs less than keeping librdkafka's messages: the payloads of a kept message pin its whole fetch buffer
+/// (1 MiB and more) and its client, and need three allocations. A kept record pins one chunk of 64 KiB.
+#[derive(Default)]
+struct Arena {
+    chunk: BytesMut,
+}
+
+const CHUNK: usize = 64 * 1024;
+
+impl Arena {
+    fn record(&mut self, at: &TopicPartition, message: &Message<'_>) -> ConsumedRecord {
+        let (key, value) = self.pair(message.key(), message.value());
+        let mut headers = Headers::new();
+        for (name, value) in message.headers() {
+            headers.push(name, value.map(|value| self.bytes(value)));
+        }
+        ConsumedRecord {
+            source: at.clone(),
+            offset: Offset(message.offset()),
+            timestamp: Timestamp::from_millis(message.timestamp()),
+            key,
+            value,
+            headers,
+        }
+    }
+
+    /// Key and value side by side.
+    fn pair(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> (Option<Bytes>, Option<Bytes>) {
+        match (key, value) {
+            (Some(key), Some(value)) => {
+                self.reserve(key.len() + value.len());
+                self.chunk.extend_from_slice(key);
+                self.chunk.extend_from_slice(value);
+                let mut both = self.chunk.split().freeze();
+                let key = both.split_to(key.len());
+                (Some(key), Some(both))
+            }
+            (key, value) => (key.map(|key| self.bytes(key)), value.map(|value| self.bytes(value))),
+        }
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Bytes {
+        self.reserve(bytes.len());
+        self.chunk.extend_from_slice(bytes);
+        self.chunk.split().freeze()
+    }
+
+    /// A new chunk when the present one has no room: never the growing of one that records still point into.
+    fn reserve(&mut self, bytes: usize) {
+        if self.chunk.capacity() < bytes {
+            self.chunk = BytesMut::with_capacity(bytes.max(CHUNK));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_passes_markers_and_is_never_one_too_far() {
+        let at = |next, end, application| position(Offset(next), end, application).0;
+        // p-0: 10 rec + C, nothing read yet; all read; the marker passed; the end told.
+        assert_eq!(at(0, None, None), 0);
+        assert_eq!(at(10, None, Some(10)), 10);
+        assert_eq!(at(10, None, Some(11)), 11);
+        assert_eq!(at(10, Some(11), Some(12)), 11, "the notice of the end counts as no record");
+        // One more record and its marker: passed at once, also right behind the notice.
+        assert_eq!(at(12, Some(11), Some(13)), 13);
+        assert_eq!(at(12, Some(11), Some(12)), 12);
+        // The tail is a batch that compaction emptied: only the broker knows.
+        assert_eq!(at(10, Some(25), Some(26)), 25);
+    }
+
+    #[test]
+    fn the_arena_gives_back_what_it_copied() {
+        let mut arena = Arena::default();
+        let mut kept = Vec::new();
+        for size in [0, 1, 100, CHUNK - 1, CHUNK, 3 * CHUNK, 7] {
+            let (key, value) = (vec![1; size / 3], vec![2; size]);
+            kept.push((key.clone(), value.clone(), arena.pair(Some(&key), Some(&value))));
+        }
+        for (key, value, copy) in kept {
+            assert_eq!((copy.0.as_deref(), copy.1.as_deref()), (Some(&key[..]), Some(&value[..])));
+        }
+        assert_eq!(arena.pair(None, Some(b"v")), (None, Some(Bytes::from_static(b"v"))));
+        assert_eq!(arena.pair(Some(b""), None), (Some(Bytes::new()), None));
+    }
+}

@@ -1,0 +1,276 @@
+//! What a client hears about its connections: logs, errors, statistics, token refreshes; and the two things we conclude
+//! from them: whether the credentials are refused, and whether a producer's transaction can still be trusted.
+
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel as Level;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+
+use super::auth::TokenSource;
+use super::error;
+use super::ffi::Failure;
+use super::secret::Scrubber;
+use crate::broker::BrokerErrorKind;
+
+/// Shared by a client and its callbacks, which run on whatever thread serves the client's events.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    name: String,
+    scrubber: Scrubber,
+    tokens: Option<Arc<dyn TokenSource>>,
+    /// Taint counts only from here on: connecting is not a transaction.
+    watching: AtomicBool,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Why the broker refuses us; the latest.
+    refusal: Option<Failure>,
+    /// Why the producer must be replaced; the first.
+    taint: Option<&'static str>,
+    /// Sums of the last statistics.
+    counters: Option<Counters>,
+}
+
+/// What the statistics count over all brokers.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Counters {
+    request_timeouts: i64,
+    disconnects: i64,
+    retries: i64,
+}
+
+impl Link {
+    pub(super) fn new(name: String, scrubber: Scrubber, tokens: Option<Arc<dyn TokenSource>>) -> Self {
+        Self { name, scrubber, tokens, ..Self::default() }
+    }
+
+    /// From now on trouble taints.
+    pub(super) fn watch(&self) {
+        self.watching.store(true, Ordering::Release);
+    }
+
+    pub(super) fn taint(&self) -> Option<&'static str> {
+        self.seen().taint
+    }
+
+    /// Marks the producer as not to be used after this transaction.
+    pub(super) fn mark(&self, why: &'static str) {
+        if !self.watching.load(Ordering::Acquire) {
+            return;
+        }
+        let mut seen = self.seen();
+        if seen.taint.is_none() {
+            seen.taint = Some(why);
+            drop(seen);
+            tracing::info!(client = self.name, why, "producer will be replaced after this transaction");
+        }
+    }
+
+    /// Why the broker refuses our credentials, when it does: a wrong password is told instead of waited for.
+    pub(super) fn refusal(&self) -> Option<Failure> {
+        self.seen().refusal.clone()
+    }
+
+    pub(super) fn scrub(&self, text: &str) -> String {
+        self.scrubber.scrub(text)
+    }
+
+    pub(super) fn log(&self, level: Level, facility: &str, message: &str) {
+        let (client, message) = (self.name.as_str(), self.scrubber.scrub(message));
+        if let Some(why) = taint_of_log(facility, &message) {
+            self.mark(why);
+        }
+        match level {
+            // A property of consumers told to a producer: passed-through properties reach every client.
+            _ if facility == "CONFWARN" => tracing::debug!(client, facility, "{message}"),
+            Level::Emerg | Level::Alert | Level::Critical | Level::Error => {
+                tracing::error!(client, facility, "{message}");
+            }
+            Level::Warning => tracing::warn!(client, facility, "{message}"),
+            Level::Notice | Level::Info => tracing::info!(client, facility, "{message}"),
+            Level::Debug => tracing::debug!(client, facility, "{message}"),
+        }
+    }
+
+    pub(super) fn error(&self, error: &KafkaError, reason: &str) {
+        let reason = self.scrubber.scrub(reason);
+        let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+        if matches!(code, Code::BrokerTransportFailure | Code::OperationTimedOut | Code::AllBrokersDown) {
+            self.mark("a connection broke during the transaction");
+        }
+        if error::class(code) == Some(BrokerErrorKind::Unauthorized) {
+            tracing::error!(client = self.name, ?code, "{reason}");
+            self.seen().refusal = Some(Failure { reason, ..Failure::of(code) });
+        } else {
+            tracing::warn!(client = self.name, ?code, "{reason}");
+        }
+    }
+
+    /// Reads three counters; a change since the last time taints.
+    pub(super) fn statistics(&self, json: &[u8]) {
+        let Some(now) = counters(json) else { return };
+        let before = self.seen().counters.replace(now);
+        if let Some(why) = before.and_then(|before| taint_of_counters(before, now)) {
+            self.mark(why);
+        }
+    }
+
+    pub(super) fn token(&self) -> Result<OAuthToken, Box<dyn Error>> {
+        let source = self.tokens.as_ref().ok_or("no token source is configured")?;
+        match source.token() {
+            Ok(token) => {
+                self.seen().refusal = None;
+                Ok(OAuthToken {
+                    token: token.value.expose().to_owned(),
+                    principal_name: token.principal,
+                    lifetime_ms: token.expires_at_ms,
+                })
+            }
+            Err(error) => {
+                let reason = self.scrubber.scrub(&error.to_string());
+                self.seen().refusal = Some(Failure { reason, ..Failure::of(Code::Authentication) });
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Every field is replaced whole, so a poisoned lock is as good as any.
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The callbacks of a client that has nothing of its own to hear: no rebalances, no deliveries.
+#[derive(Debug)]
+pub(super) struct Listener(pub(super) Arc<Link>);
+
+impl ClientContext for Listener {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: Level, facility: &str, message: &str) {
+        self.0.log(level, facility, message);
+    }
+
+    fn stats_raw(&self, json: &[u8]) {
+        self.0.statistics(json);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.0.token()
+    }
+}
+
+impl ConsumerContext for Listener {}
+
+impl ProducerContext for Listener {
+    type DeliveryOpaque = ();
+
+    /// Such a client sends no records.
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
+
+/// librdkafka tells of a request that timed out and of a connection that closed by log lines of these names, at once;
+/// its statistics tell the same, later.
+fn taint_of_log(facility: &str, message: &str) -> Option<&'static str> {
+    match facility {
+        "REQTMOUT" => Some("a request timed out during the transaction"),
+        "FAIL" | "DISCONNECT" => Some("a connection broke during the transaction"),
+        _ if message.contains("timed out") => Some("a request timed out during the transaction"),
+        _ => None,
+    }
+}
+
+fn taint_of_counters(before: Counters, now: Counters) -> Option<&'static str> {
+    if now.request_timeouts > before.request_timeouts {
+        Some("a request timed out during the transaction")
+    } else if now.disconnects > before.disconnects {
+        Some("a connection broke during the transaction")
+    } else if now.retries > before.retries {
+        Some("a request was repeated during the transaction")
+    } else {
+        None
+    }
+}
+
+/// Sums over the brokers of librdkafka's statistics; everything else is skipped while parsing.
+fn counters(json: &[u8]) -> Option<Counters> {
+    #[derive(serde::Deserialize)]
+    struct Statistics {
+        brokers: std::collections::BTreeMap<String, Broker>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Broker {
+        #[serde(default)]
+        req_timeouts: i64,
+        #[serde(default)]
+        txretries: i64,
+        #[serde(default)]
+        disconnects: i64,
+    }
+    let statistics: Statistics = serde_json::from_slice(json).ok()?;
+    Some(statistics.brokers.values().fold(Counters::default(), |sum, broker| Counters {
+        request_timeouts: sum.request_timeouts.saturating_add(broker.req_timeouts),
+        disconnects: sum.disconnects.saturating_add(broker.disconnects),
+        retries: sum.retries.saturating_add(broker.txretries),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statistics(timeouts: u32, retries: u32, disconnects: u32) -> Vec<u8> {
+        format!(
+            r#"{{"name":"p","brokers":{{"a:1/1":{{"req_timeouts":{timeouts},"txretries":0,"disconnects":{disconnects}}},
+               "b:1/2":{{"txretries":{retries},"rtt":{{"min":1}}}}}},"topics":{{}}}}"#
+        )
+        .into_bytes()
+    }
+
+    #[test]
+    fn trouble_taints_once_the_producer_is_ready_and_for_good() {
+        let link = Link::default();
+        link.log(Level::Info, "FAIL", "disconnected while connecting");
+        assert_eq!(link.taint(), None);
+        link.watch();
+        link.log(Level::Info, "REQTMOUT", "timed out EndTxnRequest in flight");
+        link.statistics(&statistics(0, 0, 0));
+        assert_eq!(link.taint(), Some("a request timed out during the transaction"));
+    }
+
+    #[test]
+    fn only_a_change_of_a_counter_taints() {
+        for (statistics_after, tainted) in [
+            (statistics(2, 1, 3), false),
+            (statistics(3, 1, 3), true),
+            (statistics(2, 2, 3), true),
+            (statistics(2, 1, 4), true),
+        ] {
+            let link = Link::default();
+            link.watch();
+            link.statistics(&statistics(2, 1, 3));
+            link.statistics(&statistics_after);
+            assert_eq!(link.taint().is_some(), tainted);
+        }
+    }
+
+    #[test]
+    fn refused_credentials_are_remembered_without_the_secret() {
+        let link = Link::new("c".into(), Scrubber::new(["hunter2".into()]), None);
+        link.error(&KafkaError::Global(Code::BrokerTransportFailure), "broker down");
+        assert!(link.refusal().is_none());
+        link.error(&KafkaError::Global(Code::Authentication), "user u with hunter2 refused");
+        assert_eq!(link.refusal().map(|failure| failure.reason), Some("user u with *** refused".to_owned()));
+    }
+}

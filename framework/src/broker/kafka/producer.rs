@@ -1,0 +1,428 @@
+//! The transactional producer.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::Message as _;
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
+
+use super::admin::EventServer;
+use super::consumer::list_of_committed;
+use super::error;
+use super::ffi::{Failure, Group, Handle, Outgoing, Topic};
+use super::groups::Groups;
+use super::link::Link;
+use crate::broker::{BrokerError, BrokerErrorKind, CommitReceipt, CommittedOffset, Membership, Producer};
+use crate::record::{Offset, Partition, ProducerRecord, TopicName, TopicPartition};
+
+/// One try of a call that librdkafka resumes when it is called again.
+const SLICE: Duration = Duration::from_secs(1);
+/// A commit slower than this is held to have had trouble that nobody told.
+const SLOW_COMMIT: Duration = Duration::from_secs(3);
+
+/// An initialised transactional producer. Any failure but a retriable one ends its life; dropping it never waits.
+///
+/// A thread of its own serves delivery reports: without it a commit would wait for its own reports for ever.
+pub struct KafkaProducer {
+    transactional_id: String,
+    // Topics before the client: they are given back first.
+    topics: BTreeMap<TopicName, Outlet>,
+    targets: Vec<TopicPartition>,
+    server: Option<EventServer>,
+    handle: Handle,
+    client: Arc<BaseProducer<Reports>>,
+    groups: Groups,
+    /// How long `send` and `send_offsets` may take: the broker would abort the transaction soon after.
+    patience: Duration,
+}
+
+/// A topic's handle and the tags of its partitions.
+struct Outlet {
+    topic: Topic,
+    tags: BTreeMap<Partition, usize>,
+}
+
+impl std::fmt::Debug for KafkaProducer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaProducer").field("transactional_id", &self.transactional_id).finish_non_exhaustive()
+    }
+}
+
+/// How a producer waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// For `init_transactions`.
+    pub(super) init: Duration,
+    /// For everything inside a transaction.
+    pub(super) transaction: Duration,
+}
+
+impl KafkaProducer {
+    pub(super) fn new(
+        config: &ClientConfig,
+        link: Link,
+        transactional_id: &str,
+        groups: Groups,
+        patience: Patience,
+    ) -> Result<Self, BrokerError> {
+        const OPERATION: &str = "init_transactions";
+        let reports = Reports { link, deliveries: Mutex::default(), delivered: Condvar::new() };
+        let client: BaseProducer<Reports> =
+            config.create_with_context(reports).map_err(|error| error::of_creation(OPERATION, &error))?;
+        let client = Arc::new(client);
+        let server = EventServer::start(&format!("reports-{transactional_id}"), Arc::clone(&client));
+        let server = server.map_err(|error| error::no_thread(OPERATION, &error))?;
+        let producer = Self {
+            transactional_id: transactional_id.to_owned(),
+            topics: BTreeMap::new(),
+            targets: Vec::new(),
+            server: Some(server),
+            handle: Handle::of_producer(&client),
+            client,
+            groups,
+            patience: patience.transaction,
+        };
+        producer.init(patience.init)?;
+        // Trouble while connecting is no trouble of a transaction.
+        producer.reports().link.watch();
+        Ok(producer)
+    }
+
+    /// Fences predecessors of the same id and waits until their open transaction is resolved.
+    fn init(&self, patience: Duration) -> Result<(), BrokerError> {
+        const OPERATION: &str = "init_transactions";
+        let deadline = Instant::now() + patience;
+        loop {
+            let Err(error) = self.client.init_transactions(SLICE) else { return Ok(()) };
+            let failure = match &error {
+                KafkaError::Transaction(error) => Failure {
+                    code: error.code(),
+                    reason: error.string(),
+                    fatal: error.is_fatal(),
+                    retriable: error.is_retriable(),
+                    abortable: error.txn_requires_abort(),
+                },
+                other => Failure::of(other.rdkafka_error_code().unwrap_or(Code::Unknown)),
+            };
+            if let Some(refusal) = self.reports().link.refusal() {
+                return Err(error::of_client(OPERATION, &refusal));
+            }
+            if !failure.retriable {
+                return Err(self.judged(OPERATION, &failure));
+            }
+            if Instant::now() >= deadline {
+                return Err(BrokerError::new(OPERATION, BrokerErrorKind::Retriable, failure.reason));
+            }
+        }
+    }
+
+    fn reports(&self) -> &Reports {
+        self.client.context()
+    }
+
+    /// The failure's class; a fatal one is told in full by the client.
+    fn judged(&self, operation: &'static str, failure: &Failure) -> BrokerError {
+        let told = if failure.fatal || failure.code == Code::Fatal { self.client.client().fatal_error() } else { None };
+        let failure = match told {
+            Some((code, reason)) => Failure { reason, fatal: true, ..Failure::of(code) },
+            None => failure.clone(),
+        };
+        let failure = Failure { reason: self.reports().link.scrub(&failure.reason), ..failure };
+        error::of_transaction(operation, &failure)
+    }
+
+    /// Why a commit failed: a record that was refused explains more than the commit's own words.
+    fn judged_commit(&self, failure: &Failure) -> BrokerError {
+        const OPERATION: &str = "commit_transaction";
+        let refused = self.reports().deliveries().refused;
+        let refused = refused.and_then(|(tag, code)| Some((self.targets.get(tag)?, code)));
+        match refused {
+            Some((at, code)) if failure.abortable => {
+                let kind = match error::class(code) {
+                    Some(kind @ (BrokerErrorKind::RecordRejected | BrokerErrorKind::Unauthorized)) => kind,
+                    // librdkafka waited for the partition for the whole message time-out: it does not exist.
+                    _ if matches!(
+                        code,
+                        Code::UnknownPartition | Code::UnknownTopic | Code::UnknownTopicOrPartition
+                    ) =>
+                    {
+                        BrokerErrorKind::RecordRejected
+                    }
+                    _ => BrokerErrorKind::Abortable,
+                };
+                BrokerError::new(OPERATION, kind, format!("a record to {at} was not delivered: {code:?}: {code}"))
+            }
+            _ => {
+                let judged = self.judged(OPERATION, failure);
+                if failure.fatal && judged.kind == BrokerErrorKind::Abortable {
+                    // Fatal and not fenced: the broker may have ended the transaction before it went wrong.
+                    BrokerError::new(OPERATION, BrokerErrorKind::OutcomeUnknown, judged.reason)
+                } else {
+                    judged
+                }
+            }
+        }
+    }
+
+    /// The number that comes back with a record's delivery report.
+    fn tag(&mut self, at: &TopicPartition) -> Result<usize, Failure> {
+        if !self.topics.contains_key(&at.topic) {
+            let outlet = Outlet { topic: self.handle.topic(&at.topic)?, tags: BTreeMap::new() };
+            self.topics.insert(TopicName::clone(&at.topic), outlet);
+        }
+        let next = self.targets.len();
+        let Some(outlet) = self.topics.get_mut(&at.topic) else { return Ok(next) };
+        let tag = *outlet.tags.entry(at.partition).or_insert(next);
+        if tag == next {
+            self.targets.push(at.clone());
+            self.reports().deliveries().last.push(Delivered::Nothing);
+        }
+        Ok(tag)
+    }
+
+    /// Queues a record, waiting for room while delivery reports make some.
+    fn queue(&mut self, record: &ProducerRecord) -> Result<(), Failure> {
+        let tag = self.tag(&record.target)?;
+        let Some(outlet) = self.topics.get(&record.target.topic) else { return Ok(()) };
+        let outgoing = Outgoing {
+            partition: record.target.partition,
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+            headers: &record.headers,
+            timestamp: wire_timestamp(record.timestamp.as_millis()),
+            tag,
+        };
+        let mut deadline = None;
+        loop {
+            match outlet.topic.produce(&outgoing) {
+                Err(failure) if failure.code == Code::QueueFull => {
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.patience);
+                    if Instant::now() >= deadline {
+                        return Err(failure);
+                    }
+                    self.reports().wait_for_delivery(Duration::from_millis(10));
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+/// librdkafka reads 0 as "now". A record of the epoch's first millisecond is sent as the second: a millisecond's error
+/// instead of decades. No timestamp at all is "now" for Kafka's own producer too.
+const fn wire_timestamp(ms: i64) -> i64 {
+    match ms {
+        0 => 1,
+        ms if ms < 0 => 0,
+        ms => ms,
+    }
+}
+
+impl Producer for KafkaProducer {
+    fn begin(&mut self) -> Result<(), BrokerError> {
+        let begun = self.client.begin_transaction().map_err(|error| match error {
+            KafkaError::Transaction(error) => {
+                Failure { reason: error.string(), fatal: error.is_fatal(), ..Failure::of(error.code()) }
+            }
+            other => Failure::of(other.rdkafka_error_code().unwrap_or(Code::Unknown)),
+        });
+        begun.map_err(|failure| self.judged("begin_transaction", &failure))?;
+        self.reports().deliveries().forget();
+        Ok(())
+    }
+
+    fn send(&mut self, record: ProducerRecord) -> Result<(), BrokerError> {
+        let sent = self.queue(&record);
+        sent.map_err(|failure| match failure.code {
+            // Known at once, because the topic's partitions are.
+            Code::UnknownPartition | Code::UnknownTopic | Code::UnknownTopicOrPartition => {
+                let reason = format!("there is no partition {}", record.target);
+                BrokerError::new("send", BrokerErrorKind::RecordRejected, reason)
+            }
+            _ => self.judged("send", &failure),
+        })
+    }
+
+    fn send_offsets(
+        &mut self,
+        offsets: &BTreeMap<TopicPartition, CommittedOffset>,
+        membership: &Membership,
+    ) -> Result<(), BrokerError> {
+        const OPERATION: &str = "send_offsets";
+        let refuse = |reason: &str| Err(BrokerError::new(OPERATION, BrokerErrorKind::Abortable, reason));
+        // The broker accepts (-1, "") from anybody: it must not leave this process.
+        if !membership.is_fencing() {
+            return refuse("this is no membership that the broker could check");
+        }
+        let Some(member) = self.groups.find(membership) else {
+            return refuse("this member id belongs to no consumer of this connection");
+        };
+        let list = list_of_committed(OPERATION, offsets)?;
+        let group = Group { id: &member.group_id, instance_id: &member.group_instance_id, membership };
+        let sent = self.handle.send_offsets(&list, &group, self.patience);
+        sent.map_err(|failure| self.judged(OPERATION, &failure))
+    }
+
+    fn commit(&mut self, timeout: Duration) -> Result<CommitReceipt, BrokerError> {
+        let begun = Instant::now();
+        let deadline = begun + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            match self.handle.commit_transaction(left) {
+                Ok(()) => break,
+                Err(failure) if failure.retriable => {
+                    // Resumable; but an answer to the first request may still be on its way, so that a later OK counts
+                    // for this transaction only.
+                    self.reports().link.mark("the commit was repeated");
+                    if Instant::now() >= deadline {
+                        let reason = format!("{:?}: {}", failure.code, failure.reason);
+                        return Err(BrokerError::new("commit_transaction", BrokerErrorKind::OutcomeUnknown, reason));
+                    }
+                }
+                Err(failure) => return Err(self.judged_commit(&failure)),
+            }
+        }
+        if begun.elapsed() > SLOW_COMMIT {
+            self.reports().link.mark("the commit was slow");
+        }
+        Ok(CommitReceipt { last_offsets: self.reports().deliveries().last_offsets(&self.targets) })
+    }
+
+    fn taint(&self) -> Option<&'static str> {
+        self.reports().link.taint()
+    }
+}
+
+impl Drop for KafkaProducer {
+    /// Purging, the last reports and librdkafka's own threads take up to a second, more with brokers that do not answer:
+    /// the last hold on the client is given back on the thread that serves its events.
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop();
+        }
+    }
+}
+
+/// What the client tells while its events are served.
+struct Reports {
+    link: Link,
+    deliveries: Mutex<Deliveries>,
+    delivered: Condvar,
+}
+
+/// Delivery reports of the present transaction.
+#[derive(Default)]
+struct Deliveries {
+    /// By tag.
+    last: Vec<Delivered>,
+    /// The first record that was refused.
+    refused: Option<(usize, Code)>,
+    /// Somebody waits for room in the queue.
+    awaited: bool,
+}
+
+/// The last report of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delivered {
+    Nothing,
+    At(i64),
+    /// Delivered as a duplicate of an earlier try: the broker does not tell where.
+    Somewhere,
+}
+
+impl Deliveries {
+    fn forget(&mut self) {
+        self.last.fill(Delivered::Nothing);
+        self.refused = None;
+    }
+
+    fn last_offsets(&self, targets: &[TopicPartition]) -> BTreeMap<TopicPartition, Offset> {
+        let known = targets.iter().zip(&self.last).filter_map(|(at, last)| match last {
+            Delivered::At(offset) => Some((at.clone(), Offset(*offset))),
+            Delivered::Nothing | Delivered::Somewhere => None,
+        });
+        known.collect()
+    }
+}
+
+impl Reports {
+    fn wait_for_delivery(&self, timeout: Duration) {
+        let mut deliveries = self.deliveries();
+        deliveries.awaited = true;
+        drop(self.delivered.wait_timeout(deliveries, timeout).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Entries are replaced whole, so a poisoned lock is as good as any.
+    fn deliveries(&self) -> MutexGuard<'_, Deliveries> {
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Reports {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.link.log(level, facility, message);
+    }
+
+    fn stats_raw(&self, json: &[u8]) {
+        self.link.statistics(json);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.link.error(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.link.token()
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
+        let mut deliveries = self.deliveries();
+        match result {
+            Ok(message) => {
+                if let Some(last) = deliveries.last.get_mut(tag) {
+                    let offset = message.offset();
+                    *last = if offset >= 0 { Delivered::At(offset) } else { Delivered::Somewhere };
+                }
+            }
+            Err((error, _)) => {
+                let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+                deliveries.refused.get_or_insert((tag, code));
+            }
+        }
+        if std::mem::take(&mut deliveries.awaited) {
+            self.delivered.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_whose_last_offset_is_unknown_is_not_in_the_receipt() {
+        let targets = ["a", "b", "c"].map(|topic| TopicPartition::new(topic, Partition(0)));
+        let last = vec![Delivered::At(41), Delivered::Somewhere, Delivered::Nothing];
+        let mut deliveries = Deliveries { last, ..Deliveries::default() };
+        assert_eq!(deliveries.last_offsets(&targets), BTreeMap::from([(targets[0].clone(), Offset(41))]));
+        deliveries.forget();
+        assert_eq!(deliveries.last_offsets(&targets), BTreeMap::new());
+    }
+
+    #[test]
+    fn no_timestamp_becomes_now_by_accident() {
+        assert_eq!([-1, 0, 1, 1_700_000_000_000].map(wire_timestamp), [0, 1, 1, 1_700_000_000_000]);
+    }
+}

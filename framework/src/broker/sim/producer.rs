@@ -1,0 +1,289 @@
+//! The transactional producer, as librdkafka behaves: its own queue, its own idea of what is in the transaction.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+use crate::broker::{BrokerError, BrokerErrorKind, CommitReceipt, CommittedOffset, Membership, Producer};
+use crate::record::{Offset, ProducerRecord, TopicPartition};
+
+use super::cluster::{Cluster, Request};
+use super::code::ErrorCode;
+use super::fault::Fault;
+use super::log::ProducerStamp;
+use super::{SharedCluster, SimBroker};
+
+/// How many steps of time a call waits inside for markers that are on their way.
+const PATIENCE_CALLS: usize = 64;
+
+/// A producer of the simulated broker. Dropping it does nothing, as `kill -9`: what is open stays open.
+pub struct SimProducer {
+    cluster: SharedCluster,
+    id: String,
+    stamp: ProducerStamp,
+    state: State,
+    taint: Option<&'static str>,
+}
+
+enum State {
+    Ready,
+    Open(Transaction),
+    Dead(BrokerError),
+}
+
+/// What the client believes of its transaction.
+#[derive(Default)]
+struct Transaction {
+    queue: VecDeque<ProducerRecord>,
+    /// Partitions that the coordinator was told of; it is not told twice.
+    added: BTreeSet<TopicPartition>,
+    offsets_sent: bool,
+    /// Last offset of each partition by delivery report; `None` when a report came without.
+    delivered: BTreeMap<TopicPartition, Option<Offset>>,
+    /// The first failed delivery: surfaces at the next call.
+    failed: Option<BrokerError>,
+}
+
+impl SimProducer {
+    pub(super) fn init(broker: &SimBroker, id: &str) -> Result<Self, BrokerError> {
+        let operation = "init_transactions";
+        let cluster = broker.shared();
+        let mut state = cluster.borrow_mut();
+        state.enter(operation)?;
+        state.fails(id, (operation, Fault::InitRetriable, BrokerErrorKind::Retriable))?;
+        let stamp = state.init_producer(id).map_err(|code| code.during(operation))?;
+        state.crashes(id, operation, Fault::CrashAfterInit)?;
+        drop(state);
+        Ok(Self { cluster, id: id.to_owned(), stamp, state: State::Ready, taint: None })
+    }
+
+    /// `send_offsets` without this client's own check: what a careless client does. The broker lets `(-1, "")` pass.
+    ///
+    /// # Errors
+    /// [`BrokerError`] as [`Producer::send_offsets`].
+    pub fn send_offsets_unchecked(
+        &mut self,
+        offsets: &BTreeMap<TopicPartition, CommittedOffset>,
+        membership: &Membership,
+    ) -> Result<(), BrokerError> {
+        let operation = "send_offsets";
+        self.run(operation, |cluster, (id, stamp), open| {
+            open.check()?;
+            cluster.crashes(id, operation, Fault::CrashBeforeSendOffsets)?;
+            cluster.fails(id, (operation, Fault::SendOffsets, BrokerErrorKind::Abortable))?;
+            let group = cluster.group_of(id, membership).ok_or(ErrorCode::UnknownMemberId.during(operation))?;
+            patiently(cluster, |cluster| cluster.send_offsets((id, stamp), &group, offsets, membership))
+                .map_err(|code| code.during(operation))
+                .map_err(abortable_at_least)?;
+            open.offsets_sent = true;
+            cluster.crashes(id, operation, Fault::CrashAfterSendOffsets)?;
+            cluster.fails(id, (operation, Fault::SendOffsetsResponseLost, BrokerErrorKind::Abortable))
+        })
+    }
+
+    /// Runs a call inside the transaction; an error that is not `Retriable` ends the producer's life.
+    fn run<T>(
+        &mut self,
+        operation: &'static str,
+        call: impl FnOnce(&mut Cluster, (&str, ProducerStamp), &mut Transaction) -> Result<T, BrokerError>,
+    ) -> Result<T, BrokerError> {
+        let mut cluster = self.cluster.borrow_mut();
+        cluster.enter(operation)?;
+        let open = match &mut self.state {
+            State::Open(open) => open,
+            State::Dead(error) => return Err(error.clone()),
+            State::Ready => {
+                return Err(BrokerError::new(operation, BrokerErrorKind::Abortable, "no transaction is open"));
+            }
+        };
+        let result = call(&mut cluster, (&self.id, self.stamp), open);
+        if let Err(error) = &result
+            && error.kind != BrokerErrorKind::Retriable
+        {
+            self.state = State::Dead(error.clone());
+        }
+        result
+    }
+}
+
+impl Transaction {
+    /// Sends what is queued, in order, until the coordinator asks to wait.
+    fn deliver(&mut self, cluster: &mut Cluster, id: &str, stamp: ProducerStamp) {
+        while let Some(record) = self.queue.front() {
+            let at = record.target.clone();
+            if !self.added.contains(&at) {
+                match cluster.add_partition(id, stamp, &at) {
+                    Ok(()) => {}
+                    Err(ErrorCode::ConcurrentTransactions) => return,
+                    Err(code) => return self.fail(code),
+                }
+                self.added.insert(at.clone());
+            }
+            let Some(record) = self.queue.pop_front() else { return };
+            match cluster.produce(id, stamp, record) {
+                Ok(offset) => {
+                    let known = cluster.strikes(id, Fault::DeliveryOffsetUnknown).is_none();
+                    self.delivered.insert(at, known.then_some(offset));
+                }
+                Err(code) => return self.fail(code),
+            }
+        }
+    }
+
+    fn fail(&mut self, code: ErrorCode) {
+        let error = match code {
+            ErrorCode::UnknownTopicOrPartition => {
+                BrokerError::new("produce", BrokerErrorKind::RecordRejected, code.to_string())
+            }
+            _ => code.during("produce"),
+        };
+        self.failed.get_or_insert(error);
+        self.queue.clear();
+    }
+
+    fn check(&self) -> Result<(), BrokerError> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+}
+
+/// Asks again while markers of the last transaction are on their way: a client does so inside the call.
+fn patiently<T>(
+    cluster: &mut Cluster,
+    mut request: impl FnMut(&mut Cluster) -> Result<T, ErrorCode>,
+) -> Result<T, ErrorCode> {
+    for _ in 0..PATIENCE_CALLS {
+        match request(cluster) {
+            Err(ErrorCode::ConcurrentTransactions) => cluster.tick(),
+            answer => return answer,
+        }
+    }
+    request(cluster)
+}
+
+/// A call inside a transaction that gave up waiting: the transaction cannot be completed.
+fn abortable_at_least(error: BrokerError) -> BrokerError {
+    match error.kind {
+        BrokerErrorKind::Retriable => BrokerError::new(error.operation, BrokerErrorKind::Abortable, error.reason),
+        _ => error,
+    }
+}
+
+impl Producer for SimProducer {
+    fn begin(&mut self) -> Result<(), BrokerError> {
+        self.cluster.borrow_mut().enter("begin_transaction")?;
+        match &self.state {
+            State::Dead(error) => Err(error.clone()),
+            State::Open(_) => {
+                let reason = "a transaction is open already";
+                Err(BrokerError::new("begin_transaction", BrokerErrorKind::Abortable, reason))
+            }
+            State::Ready => {
+                self.state = State::Open(Transaction::default());
+                Ok(())
+            }
+        }
+    }
+
+    fn send(&mut self, record: ProducerRecord) -> Result<(), BrokerError> {
+        let operation = "produce";
+        self.run(operation, |cluster, (id, stamp), open| {
+            open.check()?;
+            cluster.fails(id, (operation, Fault::ProducerQueueFull, BrokerErrorKind::Retriable))?;
+            cluster.crashes(id, operation, Fault::CrashBeforeSend)?;
+            cluster.fails(id, (operation, Fault::BeforeSend, BrokerErrorKind::Abortable))?;
+            if cluster.topics.log(&record.target).is_err() {
+                let reason = format!("there is no partition {}", record.target);
+                return Err(BrokerError::new(operation, BrokerErrorKind::RecordRejected, reason));
+            }
+            open.queue.push_back(record);
+            if cluster.strikes(id, Fault::DeliveryHeld).is_none() {
+                open.deliver(cluster, id, stamp);
+            }
+            cluster.crashes(id, operation, Fault::CrashAfterSend)?;
+            cluster.fails(id, (operation, Fault::AfterSend, BrokerErrorKind::Abortable))
+        })
+    }
+
+    fn send_offsets(
+        &mut self,
+        offsets: &BTreeMap<TopicPartition, CommittedOffset>,
+        membership: &Membership,
+    ) -> Result<(), BrokerError> {
+        if !membership.is_fencing() {
+            // Refused here, because the broker would not: it checks no membership at all for (-1, "").
+            let reason = "not a member of the group at present";
+            return self.run("send_offsets", |_, _, _| {
+                Err(BrokerError::new("send_offsets", BrokerErrorKind::Abortable, reason))
+            });
+        }
+        self.send_offsets_unchecked(offsets, membership)
+    }
+
+    fn commit(&mut self, _timeout: Duration) -> Result<CommitReceipt, BrokerError> {
+        let operation = "commit_transaction";
+        let unknown = BrokerErrorKind::OutcomeUnknown;
+        let mut taint = None;
+        let result = self.run(operation, |cluster, (id, stamp), open| {
+            cluster.fails(id, (operation, Fault::BeforeEndTxn, BrokerErrorKind::Abortable))?;
+            // Everything is delivered before the coordinator is asked to commit it.
+            for _ in 0..PATIENCE_CALLS {
+                open.deliver(cluster, id, stamp);
+                if open.queue.is_empty() {
+                    break;
+                }
+                cluster.tick();
+            }
+            open.check()?;
+            if !open.queue.is_empty() {
+                return Err(BrokerError::new(operation, unknown, "time-out while records were delivered"));
+            }
+            if open.added.is_empty() && !open.offsets_sent {
+                return Ok(CommitReceipt::default());
+            }
+            cluster.crashes(id, operation, Fault::CrashBeforeEndTxn)?;
+            cluster.fails(id, (operation, Fault::EndTxnRequestLost, unknown))?;
+            let copy = Request::EndTxn { id: id.to_owned(), producer: stamp, commit: true };
+            if let Some(delay) = cluster.strikes(id, Fault::EndTxnDelayed) {
+                cluster.delay(delay, copy);
+                return Err(BrokerError::new(operation, unknown, "time-out, the request is in flight"));
+            }
+            patiently(cluster, |cluster| cluster.end_txn(id, stamp, true)).map_err(|code| match code {
+                ErrorCode::ConcurrentTransactions => BrokerError::new(operation, unknown, code.to_string()),
+                _ => code.during(operation),
+            })?;
+            cluster.crashes(id, operation, Fault::CrashAfterEndTxn)?;
+            cluster.fails(id, (operation, Fault::EndTxnResponseLost, unknown))?;
+            taint = retried(cluster, id, copy);
+            let reports = std::mem::take(&mut open.delivered).into_iter();
+            Ok(CommitReceipt { last_offsets: reports.filter_map(|(at, offset)| Some((at, offset?))).collect() })
+        });
+        if result.is_ok() {
+            self.state = State::Ready;
+        }
+        self.taint = self.taint.or(taint);
+        result
+    }
+
+    fn taint(&self) -> Option<&'static str> {
+        self.taint
+    }
+}
+
+/// Whether the commit was retried on the way, and a copy of the request is still in flight.
+fn retried(cluster: &mut Cluster, id: &str, copy: Request) -> Option<&'static str> {
+    if let Some(delay) = cluster.strikes(id, Fault::EndTxnDuplicatedUnnoticed) {
+        cluster.delay(delay, copy.clone());
+    }
+    let duplicated = cluster.strikes(id, Fault::EndTxnDuplicated);
+    if let Some(delay) = duplicated {
+        cluster.delay(delay, copy);
+    }
+    let noticed = duplicated.is_some() || cluster.strikes(id, Fault::EndTxnRetried).is_some();
+    noticed.then_some("the commit request was retried")
+}
+
+impl fmt::Debug for SimProducer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimProducer").field("id", &self.id).field("epoch", &self.stamp.epoch).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,12 @@
+//! `merge`: two streams of one type become one. There is no order between them beyond timestamps within a task.
+
+use crate::dsl::KStream;
+
+impl<K: Clone + 'static, V: Clone + 'static> KStream<K, V> {
+    /// The records of both streams.
+    pub fn merge(&self, other: &Self) -> Self {
+        let name = self.builder.next_name("KSTREAM-MERGE-");
+        let parents = [self.node, other.node];
+        self.named_operator(name, &parents, other.key_changed, |record, outlet, task| outlet.forward(record, task))
+    }
+}

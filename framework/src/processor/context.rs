@@ -1,0 +1,112 @@
+//! What a node knows and may do while it handles a record.
+
+use std::time::Duration;
+
+use super::ProcessorError;
+use super::graph::Outlet;
+use super::punctuation::{Punctuation, Schedule, ScheduleId};
+use crate::record::{ProducerRecord, Record, RecordMetadata, TaskId};
+use crate::time::Timestamp;
+
+/// State of one task while it processes; passed down the graph with every record.
+#[derive(Debug)]
+pub(crate) struct TaskContext {
+    pub(crate) task: TaskId,
+    /// Wall clock of this round; read once per loop at the edge.
+    pub(crate) now: Timestamp,
+    /// Largest event time seen so far.
+    pub(crate) stream_time: Timestamp,
+    /// Source of the record in hand; `None` in punctuators.
+    pub(crate) metadata: Option<RecordMetadata>,
+    /// Produced since the task was last drained, in order.
+    pub(crate) outputs: Vec<ProducerRecord>,
+    /// Somebody asked for an early commit.
+    pub(crate) commit_requested: bool,
+    pub(crate) schedules: Vec<Schedule>,
+    next_schedule: u32,
+    /// Reused by sinks for encoding.
+    pub(crate) buffer: Vec<u8>,
+}
+
+impl TaskContext {
+    pub(crate) fn new(task: TaskId, stream_time: Timestamp, now: Timestamp) -> Self {
+        Self {
+            task,
+            now,
+            stream_time,
+            metadata: None,
+            outputs: Vec::new(),
+            commit_requested: false,
+            schedules: Vec::new(),
+            next_schedule: 0,
+            buffer: Vec::new(),
+        }
+    }
+}
+
+/// The context of a [`Processor`](super::Processor): time, metadata, forwarding, scheduling.
+#[derive(Debug)]
+pub struct Context<'a, K, V> {
+    pub(crate) task: &'a mut TaskContext,
+    pub(crate) outlet: &'a Outlet<K, V>,
+    pub(crate) node: usize,
+}
+
+impl<K: Clone + 'static, V: Clone + 'static> Context<'_, K, V> {
+    /// Sends the record to all children. Headers and timestamp go along as they stand in the record.
+    ///
+    /// # Errors
+    /// What a child could not process; pass it on with `?`.
+    pub fn forward(&mut self, record: Record<K, V>) -> Result<(), ProcessorError> {
+        self.outlet.forward(record, self.task)
+    }
+
+    /// Sends the record to the child of that name only.
+    ///
+    /// # Errors
+    /// What the child could not process, or that there is no such child.
+    pub fn forward_to(&mut self, child: &str, record: Record<K, V>) -> Result<(), ProcessorError> {
+        self.outlet.forward_to(child, record, self.task)
+    }
+}
+
+impl<K, V> Context<'_, K, V> {
+    /// Topic, partition and offset of the record in hand; `None` in a punctuator.
+    pub fn metadata(&self) -> Option<&RecordMetadata> {
+        self.task.metadata.as_ref()
+    }
+
+    /// This task.
+    pub fn task_id(&self) -> TaskId {
+        self.task.task
+    }
+
+    /// The largest event time of this task, [`Timestamp::NONE`] before the first record. Survives restarts.
+    pub fn stream_time(&self) -> Timestamp {
+        self.task.stream_time
+    }
+
+    /// The wall clock of this round. In tests it is moved by hand.
+    pub fn wall_clock(&self) -> Timestamp {
+        self.task.now
+    }
+
+    /// Asks for a commit after this record instead of at the next interval.
+    pub fn commit(&mut self) {
+        self.task.commit_requested = true;
+    }
+
+    /// Calls [`punctuate`](super::Processor::punctuate) every `interval` of that clock.
+    pub fn schedule(&mut self, interval: Duration, kind: Punctuation) -> ScheduleId {
+        let id = ScheduleId(self.task.next_schedule);
+        self.task.next_schedule = self.task.next_schedule.wrapping_add(1);
+        self.task.schedules.push(Schedule::new(id, self.node, kind, interval, self.task.now));
+        id
+    }
+
+    /// Ends a schedule of this processor.
+    pub fn cancel(&mut self, schedule: ScheduleId) {
+        let node = self.node;
+        self.task.schedules.retain(|have| have.node != node || have.id != schedule);
+    }
+}

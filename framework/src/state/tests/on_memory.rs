@@ -1,0 +1,72 @@
+//! The suite on memory, and the faults that memory can inject.
+
+use std::collections::BTreeMap;
+
+use super::{CARTS, RECENT, TASK, batch, bytes, checkpoint, contents, contract, model, pairs, row, specs};
+use crate::error::Recovery;
+use crate::state::{Direction, KeyRange, MemoryDirectory, StateDirectory, StoreError, TaskStores};
+
+contract::every_case!(Box::new(MemoryDirectory::new()));
+
+#[test]
+fn every_history_reads_as_the_model_says() {
+    model::check(512, MemoryDirectory::new);
+}
+
+#[test]
+fn a_failed_batch_applies_nothing_and_reads_stay_right() {
+    let directory = MemoryDirectory::new();
+    let stores = TaskStores::new(TASK, specs(), directory.open(TASK, &specs()).unwrap());
+    stores.put(CARTS, b"a", bytes("1")).unwrap();
+    stores.freeze().unwrap();
+    stores.put(CARTS, b"b", bytes("2")).unwrap();
+    let held = stores.uncommitted_bytes();
+    directory.fail_applies(TASK, 1);
+    let error = stores.apply_frozen(checkpoint(1)).unwrap_err();
+    assert_eq!(error.recovery(), Recovery::Shutdown);
+    assert_eq!(directory.contents(TASK, "carts"), BTreeMap::new());
+    assert_eq!(contents(&stores, CARTS), pairs([("a", "1"), ("b", "2")]));
+    assert_eq!(stores.uncommitted_bytes(), held);
+    stores.apply_frozen(checkpoint(1)).unwrap();
+    assert_eq!(directory.contents(TASK, "carts"), [(bytes("a"), bytes("1"))].into());
+}
+
+#[test]
+fn a_machine_crash_loses_whole_batches_from_the_end() {
+    let directory = MemoryDirectory::new();
+    let mut backend = directory.open(TASK, &specs()).unwrap();
+    backend.apply(&batch(1, [(CARTS, vec![row("a", Some("1")), row("b", Some("1"))])])).unwrap();
+    backend.apply(&batch(2, [(CARTS, vec![row("a", None), row("c", Some("2"))])])).unwrap();
+    backend.apply(&batch(3, [(CARTS, vec![row("a", Some("3")), row("b", Some("3"))])])).unwrap();
+    assert_eq!(directory.lose_since(TASK, 1), 0, "the task is open");
+    drop(backend);
+    assert_eq!(directory.lose_since(TASK, 2), 2);
+    assert_eq!(directory.checkpoint(TASK).unwrap(), checkpoint(1));
+    assert_eq!(directory.contents(TASK, "carts"), [(bytes("a"), bytes("1")), (bytes("b"), bytes("1"))].into());
+    // What was opened or closed since is synced.
+    let mut backend = directory.open(TASK, &specs()).unwrap();
+    backend.apply(&batch(2, [(RECENT, vec![row("a", Some("2"))])])).unwrap();
+    backend.close().unwrap();
+    assert_eq!(directory.lose_since(TASK, 9), 0);
+}
+
+#[test]
+fn a_corrupt_task_is_unusable_until_it_is_set_aside() {
+    let directory = MemoryDirectory::new();
+    let backend = directory.open(TASK, &specs()).unwrap();
+    directory.corrupt(TASK);
+    let errors = [
+        backend.get(CARTS, b"a").err(),
+        backend.scan(CARTS, &KeyRange::all(), Direction::Forward).err(),
+        backend.checkpoint().err(),
+    ];
+    for error in errors {
+        assert_eq!(error.unwrap().recovery(), Recovery::ReviveTask(TASK));
+    }
+    drop(backend);
+    let error = directory.open(TASK, &specs()).err();
+    assert!(matches!(error, Some(StoreError::Corrupt { .. })), "{error:?}");
+    directory.quarantine(TASK).unwrap();
+    assert_eq!(directory.quarantined(), 1);
+    directory.open(TASK, &specs()).unwrap().close().unwrap();
+}
