@@ -3,6 +3,8 @@
 pub mod broker;
 pub mod dsl;
 pub mod error;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod metrics;
 pub mod partitioner;
 pub mod processor;

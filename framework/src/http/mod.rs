@@ -1,0 +1,68 @@
+//! The HTTP edge: metrics, health, the topology and a status page, for people and for machines.
+//!
+//! | Path | Answer |
+//! |---|---|
+//! | `/metrics` | Prometheus's text format |
+//! | `/livez` | 200 while every loop comes round; else 503 with reasons |
+//! | `/readyz` | 200 while everything is assigned, restored and running; else 503 with reasons |
+//! | `/topology` | Kafka Streams' text; `?format=mermaid`, `?format=json` |
+//! | `/api/status` | everything on the page, as JSON |
+//! | `/` | the page: no scripts, no requests to elsewhere |
+//!
+//! Nothing is changed by any of them, and nothing of a record's content is shown.
+
+mod page;
+mod server;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use crate::runtime::config::{Setting, StreamsConfig};
+use crate::runtime::stats::StatusBoard;
+
+pub use server::{HttpError, HttpServer};
+
+/// What the server tells about.
+#[derive(Debug, Clone)]
+pub struct StatusSource {
+    /// `application.id`.
+    pub application_id: String,
+    /// The application's version.
+    pub version: String,
+    /// Where threads publish.
+    pub board: StatusBoard,
+    /// The topology in its forms.
+    pub topology: TopologyText,
+    /// The effective configuration, masked.
+    pub settings: Vec<Setting>,
+    /// How long a loop may be silent before it counts as stuck.
+    pub silence_max: Duration,
+}
+
+/// The topology in each form in which it is served.
+#[derive(Debug, Clone, Default)]
+pub struct TopologyText {
+    /// Kafka Streams' text.
+    pub text: String,
+    /// Mermaid.
+    pub mermaid: String,
+    /// JSON; served as it is.
+    pub json: String,
+}
+
+impl StatusSource {
+    /// For an application of that configuration.
+    pub fn new(config: &StreamsConfig, version: impl Into<String>, board: StatusBoard, topology: TopologyText) -> Self {
+        Self {
+            application_id: config.application_id.clone(),
+            version: version.into(),
+            board,
+            topology,
+            settings: config.settings(),
+            // A loop that is silent for longer has lost its partitions to the others: only a restart helps.
+            silence_max: config.max_poll_interval,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! One picture of the application, for the page and for `/api/status`.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use super::StatusSource;
+use crate::runtime::health;
+use crate::runtime::stats::{Histogram, InputSnapshot, TaskSnapshot, ThreadSnapshot};
+use crate::time::Timestamp;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    pub(super) application_id: String,
+    pub(super) version: String,
+    pub(super) now_ms: i64,
+    pub(super) live: bool,
+    pub(super) ready: bool,
+    pub(super) reasons: Vec<String>,
+    pub(super) lag_records: u64,
+    pub(super) threads: Vec<Thread>,
+    pub(super) tasks: Vec<Task>,
+    pub(super) errors: Vec<Error>,
+    pub(super) config: Vec<Setting>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Thread {
+    pub(super) name: String,
+    pub(super) state: &'static str,
+    pub(super) silent_ms: Option<u128>,
+    pub(super) records_in: u64,
+    pub(super) records_out: u64,
+    pub(super) dropped: u64,
+    pub(super) dead_letters: u64,
+    pub(super) commits_ok: u64,
+    pub(super) commits_aborted: u64,
+    pub(super) commits_fenced: u64,
+    pub(super) commits_unknown: u64,
+    pub(super) rebalances: u64,
+    pub(super) state_wipes: u64,
+    pub(super) uncommitted_bytes: u64,
+    pub(super) input_buffer_bytes: u64,
+    pub(super) commit_p99_ms: Option<f64>,
+    pub(super) end_to_end_p50_ms: Option<f64>,
+    pub(super) end_to_end_p99_ms: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Task {
+    pub(super) id: String,
+    pub(super) thread: String,
+    pub(super) state: &'static str,
+    pub(super) processed: u64,
+    pub(super) stream_time_ms: Option<i64>,
+    pub(super) inputs: Vec<Input>,
+    pub(super) stores: Vec<Store>,
+    pub(super) restore: Option<Restore>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Input {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    pub(super) committed: Option<i64>,
+    pub(super) position: Option<i64>,
+    pub(super) end: Option<i64>,
+    pub(super) lag_records: u64,
+    pub(super) lag_seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Store {
+    pub(super) name: String,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Restore {
+    pub(super) done: u64,
+    pub(super) total: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Error {
+    pub(super) at_ms: i64,
+    pub(super) thread: String,
+    pub(super) task: Option<String>,
+    pub(super) message: String,
+    pub(super) recovery: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Setting {
+    pub(super) key: String,
+    pub(super) value: String,
+    pub(super) origin: String,
+}
+
+/// The wall clock, read at this edge once per request.
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl Status {
+    pub(super) fn read(source: &StatusSource, now: Timestamp) -> Self {
+        let threads = source.board.snapshots();
+        let mut tasks: Vec<Task> = threads
+            .iter()
+            .flat_map(|thread| thread.tasks.iter().map(|task| Task::read(&thread.thread, task)))
+            .collect();
+        tasks.sort_by(|left, right| left.id.cmp(&right.id));
+        let mut errors: Vec<Error> = threads.iter().flat_map(errors).collect();
+        // The newest first: that is what one looks for.
+        errors.sort_by_key(|error| std::cmp::Reverse(error.at_ms));
+        let settings = source.settings.iter().map(|setting| Setting {
+            key: setting.key.clone(),
+            value: setting.value.clone(),
+            origin: setting.origin.to_string(),
+        });
+        let reasons = health::unready(&threads, now, source.silence_max);
+        Self {
+            application_id: source.application_id.clone(),
+            version: source.version.clone(),
+            now_ms: now.as_millis(),
+            live: health::dead(&threads, now, source.silence_max).is_empty(),
+            ready: reasons.is_empty(),
+            reasons,
+            lag_records: tasks.iter().flat_map(|task| &task.inputs).map(|input| input.lag_records).sum(),
+            threads: threads.iter().map(|thread| Thread::read(thread, now)).collect(),
+            tasks,
+            errors,
+            config: settings.collect(),
+        }
+    }
+}
+
+impl Thread {
+    fn read(thread: &ThreadSnapshot, now: Timestamp) -> Self {
+        let silent = (thread.heartbeat > Timestamp::EPOCH).then(|| now.since(thread.heartbeat).as_millis());
+        Self {
+            name: thread.thread.clone(),
+            state: thread.state.as_str(),
+            silent_ms: silent,
+            records_in: thread.records_in.values().sum(),
+            records_out: thread.records_out.values().sum(),
+            dropped: thread.dropped.values().sum(),
+            dead_letters: thread.dead_letters.values().sum(),
+            commits_ok: thread.commits.ok,
+            commits_aborted: thread.commits.aborted,
+            commits_fenced: thread.commits.fenced,
+            commits_unknown: thread.commits.unknown,
+            rebalances: thread.rebalances,
+            state_wipes: thread.state_wipes,
+            uncommitted_bytes: thread.uncommitted_bytes,
+            input_buffer_bytes: thread.input_buffer_bytes,
+            commit_p99_ms: millis(&thread.commit.end_transaction, 0.99),
+            end_to_end_p50_ms: millis(&thread.end_to_end, 0.5),
+            end_to_end_p99_ms: millis(&thread.end_to_end, 0.99),
+        }
+    }
+}
+
+impl Task {
+    fn read(thread: &str, task: &TaskSnapshot) -> Self {
+        let stores =
+            task.stores.iter().map(|store| Store { name: store.name.clone(), rows: store.rows, bytes: store.bytes });
+        Self {
+            id: task.id.to_string(),
+            thread: thread.to_owned(),
+            state: task.state.as_str(),
+            processed: task.processed,
+            stream_time_ms: task.stream_time.is_some().then(|| task.stream_time.as_millis()),
+            inputs: task.inputs.iter().map(Input::read).collect(),
+            stores: stores.collect(),
+            restore: task.restore.map(|restore| Restore { done: restore.done, total: restore.total }),
+        }
+    }
+}
+
+impl Input {
+    fn read(input: &InputSnapshot) -> Self {
+        Self {
+            topic: input.topic.to_string(),
+            partition: input.partition.0,
+            committed: input.committed.map(|offset| offset.0),
+            position: input.position.map(|offset| offset.0),
+            end: input.end.map(|offset| offset.0),
+            lag_records: input.lag_records,
+            lag_seconds: input.lag.as_secs_f64(),
+        }
+    }
+}
+
+fn errors(thread: &ThreadSnapshot) -> impl Iterator<Item = Error> + '_ {
+    thread.errors.iter().map(|error| Error {
+        at_ms: error.at.as_millis(),
+        thread: thread.thread.clone(),
+        task: error.task.map(|task| task.to_string()),
+        message: error.message.clone(),
+        recovery: error.recovery.to_string(),
+    })
+}
+
+fn millis(histogram: &Histogram, quantile: f64) -> Option<f64> {
+    histogram.quantile(quantile).map(|latency| latency.as_secs_f64() * 1000.0)
+}
