@@ -63,7 +63,8 @@ fn reserved_key(kind: &[u8], task: TaskId) -> Bytes {
     Bytes::from([RESERVED_PREFIX, kind, task.to_string().as_bytes()].concat())
 }
 
-fn parse_task(text: &[u8]) -> Option<TaskId> {
+/// Reads a task's name, `0_3`.
+pub(super) fn parse_task(text: &[u8]) -> Option<TaskId> {
     let text = std::str::from_utf8(text).ok()?;
     let (subtopology, partition) = text.split_once('_')?;
     let task = TaskId { subtopology: subtopology.parse().ok()?, partition: Partition(partition.parse().ok()?) };

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
+use super::sorted::SortedRows;
 use super::{
     Backend, BackendStats, Checkpoint, CommitBatch, Direction, KeyRange, Row, Scan, StateDirectory, StoreError,
     StoreIndex, StoreKind, StoreSpec,
@@ -28,7 +29,7 @@ pub struct MemoryDirectory {
 }
 
 type Shared = Rc<RefCell<TaskState>>;
-type Map = Rc<RefCell<BTreeMap<Bytes, Bytes>>>;
+type Map = Rc<RefCell<SortedRows>>;
 
 /// One task's state, open or not.
 #[derive(Debug, Default)]
@@ -69,10 +70,7 @@ impl MemoryDirectory {
         while lost < count && !state.open {
             let Some(undo) = state.history.pop_back() else { break };
             for (map, (key, value)) in undo.rows.into_iter().rev() {
-                match value {
-                    Some(value) => map.borrow_mut().insert(key, value),
-                    None => map.borrow_mut().remove(&key),
-                };
+                map.borrow_mut().set(&key, value);
             }
             state.checkpoint = undo.checkpoint;
             lost += 1;
@@ -89,7 +87,7 @@ impl MemoryDirectory {
     pub fn contents(&self, task: TaskId, store: &str) -> BTreeMap<Bytes, Bytes> {
         let tasks = self.tasks.borrow();
         let map = tasks.get(&task).and_then(|state| state.borrow().stores.get(store).cloned());
-        map.map(|map| map.borrow().clone()).unwrap_or_default()
+        map.map(|map| map.borrow().rows().clone()).unwrap_or_default()
     }
 
     /// The checkpoint of a task, open or not; `None` when it has no state here.
@@ -191,14 +189,14 @@ impl Backend for MemoryBackend {
         let map = self.map(store)?;
         let mut rest = range.clone();
         Ok(Box::new(std::iter::from_fn(move || {
-            let row = first(&map.borrow(), &rest, direction)?;
+            let row = map.borrow().first(&rest, direction)?;
             rest.advance(&row.0, direction);
             Some(Ok(row))
         })))
     }
 
     fn approximate_count(&self, store: StoreIndex) -> Result<u64, StoreError> {
-        Ok(u64::try_from(self.map(store)?.borrow().len()).unwrap_or(u64::MAX))
+        Ok(self.map(store)?.borrow().count())
     }
 
     fn apply(&mut self, batch: &CommitBatch) -> Result<(), StoreError> {
@@ -215,10 +213,7 @@ impl Backend for MemoryBackend {
             batch.rows.iter().map(|(store, rows)| self.map(*store).map(|map| (map, rows))).collect();
         for (map, rows) in changes? {
             for (key, value) in rows {
-                let old = match value {
-                    Some(value) => map.borrow_mut().insert(key.clone(), value.clone()),
-                    None => map.borrow_mut().remove(key),
-                };
+                let old = map.borrow_mut().set(key, value.clone());
                 undo.rows.push((Rc::clone(map), (key.clone(), old)));
             }
         }
@@ -239,9 +234,8 @@ impl Backend for MemoryBackend {
     fn stats(&self) -> Result<BackendStats, StoreError> {
         let mut stats = BackendStats::default();
         for map in &self.maps {
-            let (rows, bytes) = weigh(&map.borrow());
-            stats.rows += rows;
-            stats.memory_bytes += bytes;
+            stats.rows += map.borrow().count();
+            stats.memory_bytes += map.borrow().bytes();
         }
         Ok(stats)
     }
@@ -257,20 +251,4 @@ impl Drop for MemoryBackend {
     fn drop(&mut self) {
         self.state.borrow_mut().open = false;
     }
-}
-
-/// The first row of a range in that direction.
-pub(super) fn first(map: &BTreeMap<Bytes, Bytes>, range: &KeyRange, direction: Direction) -> Option<(Bytes, Bytes)> {
-    let mut rows = map.range::<[u8], _>(range.bounds()?);
-    let row = match direction {
-        Direction::Forward => rows.next(),
-        Direction::Reverse => rows.next_back(),
-    };
-    row.map(|(key, value)| (key.clone(), value.clone()))
-}
-
-/// Rows of a map and the bytes of its keys and values.
-pub(super) fn weigh(map: &BTreeMap<Bytes, Bytes>) -> (u64, u64) {
-    let bytes: usize = map.iter().map(|(key, value)| key.len() + value.len()).sum();
-    (u64::try_from(map.len()).unwrap_or(u64::MAX), u64::try_from(bytes).unwrap_or(u64::MAX))
 }

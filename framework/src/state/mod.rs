@@ -7,13 +7,17 @@
 //! - [`TaskStores`]: all stores of one task, shared by its typed handles on one thread.
 //! - [`KeyValueStore`]: the typed handle that a processor holds.
 //! - [`changelog`]: the bytes of a changelog's records, frozen.
+//! - `rocksdb`: the state directory on disk, with the feature of that name.
 //! - [`MemoryDirectory`]: state that survives close and open like a disk, in memory, with faults to inject.
 
 pub mod changelog;
 mod key_value;
 mod memory;
 mod overlay;
+#[cfg(feature = "rocksdb")]
+pub mod rocksdb;
 mod rows;
+mod sorted;
 mod stores;
 #[cfg(test)]
 mod tests;
@@ -300,6 +304,14 @@ pub enum StoreError {
         /// What the system said.
         reason: String,
     },
+    /// The directory of all tasks cannot be listed.
+    #[error("directory {} cannot be read: {reason}; check the permissions of state.dir", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
     /// The directory was written by another version.
     #[error(
         "state of task {task} has format={actual}, this program reads format={expected}; run the version that wrote it, or reset the application"
@@ -350,9 +362,12 @@ impl StoreError {
         match self {
             Self::Corrupt { task, .. } => Recovery::ReviveTask(*task),
             Self::Serde { .. } | Self::ReservedKey { .. } => Recovery::SkipRecord,
-            Self::Locked { .. } | Self::Io { .. } | Self::Format { .. } | Self::Closed { .. } | Self::Bug { .. } => {
-                Recovery::Shutdown
-            }
+            Self::Locked { .. }
+            | Self::Io { .. }
+            | Self::Directory { .. }
+            | Self::Format { .. }
+            | Self::Closed { .. }
+            | Self::Bug { .. } => Recovery::Shutdown,
         }
     }
 }

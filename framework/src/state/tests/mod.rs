@@ -5,6 +5,8 @@ mod contract;
 mod key_value;
 mod model;
 mod on_memory;
+#[cfg(feature = "rocksdb")]
+mod on_rocksdb;
 
 use std::rc::Rc;
 

@@ -1,6 +1,7 @@
 //! Any sequence of writes, savepoints, commits and crashes, against three plain maps.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -121,12 +122,12 @@ struct Run<D> {
 }
 
 /// Runs `cases` random histories, each on a fresh directory.
-pub(super) fn check<D: StateDirectory>(cases: u32, directory: impl Fn() -> D) {
+pub(super) fn check<D: Deref<Target: StateDirectory>>(cases: u32, directory: impl Fn() -> D) {
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(cases) });
     let steps = proptest::collection::vec(step(), 1..60);
     let ran = runner.run(&steps, |steps| {
         let directory = directory();
-        let stores = open(&directory);
+        let stores = open(&*directory);
         let models = [(CARTS, Model::default()), (RECENT, Model::default())].into();
         let mut run = Run { directory, stores, models, in_flight: false, sequence: 0 };
         for step in steps {
@@ -138,11 +139,11 @@ pub(super) fn check<D: StateDirectory>(cases: u32, directory: impl Fn() -> D) {
     ran.unwrap();
 }
 
-fn open(directory: &impl StateDirectory) -> Rc<TaskStores> {
+fn open(directory: &(impl StateDirectory + ?Sized)) -> Rc<TaskStores> {
     TaskStores::new(TASK, specs(), directory.open(TASK, &specs()).unwrap())
 }
 
-impl<D: StateDirectory> Run<D> {
+impl<D: Deref<Target: StateDirectory>> Run<D> {
     fn step(&mut self, step: Step) {
         match step {
             Step::Write(store, key, value) => self.write(store, &key, value),
@@ -212,7 +213,7 @@ impl<D: StateDirectory> Run<D> {
     }
 
     fn reopen(&mut self) {
-        self.stores = open(&self.directory);
+        self.stores = open(&*self.directory);
         self.forget_uncommitted();
         self.models.get_mut(&RECENT).unwrap().committed.clear();
     }

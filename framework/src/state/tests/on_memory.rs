@@ -10,7 +10,7 @@ contract::every_case!(Box::new(MemoryDirectory::new()));
 
 #[test]
 fn every_history_reads_as_the_model_says() {
-    model::check(512, MemoryDirectory::new);
+    model::check(512, || Box::new(MemoryDirectory::new()));
 }
 
 #[test]

@@ -1,0 +1,239 @@
+//! One task's committed rows in RocksDB.
+
+use std::fs::File;
+
+use bytes::Bytes;
+use rocksdb::properties::{ESTIMATE_NUM_KEYS, ESTIMATE_TABLE_READERS_MEM, LIVE_SST_FILES_SIZE, SIZE_ALL_MEM_TABLES};
+use rocksdb::{ColumnFamily, DB, DBRawIterator, FlushOptions, ReadOptions, WriteBatch, WriteOptions};
+
+use super::engine_error;
+use super::offsets::{self, CHECKPOINT_KEY, META};
+use crate::record::TaskId;
+use crate::state::sorted::SortedRows;
+use crate::state::{
+    Backend, BackendStats, Checkpoint, CommitBatch, Direction, KeyRange, Scan, StoreError, StoreIndex, StoreKind,
+    StoreSpec,
+};
+
+/// The column family of a store. Prefixed, so that no store can be named like [`META`] or RocksDB's `default`.
+pub(super) fn column_family_name(store: &str) -> String {
+    format!("store-{store}")
+}
+
+/// An open task: its database, its in-memory stores and its lock.
+#[derive(Debug)]
+pub(super) struct RocksBackend {
+    task: TaskId,
+    specs: Vec<StoreSpec>,
+    /// One per spec.
+    stores: Vec<Store>,
+    checkpoint: Checkpoint,
+    /// Dropped before the lock: another opener may come in only when all files are closed.
+    database: DB,
+    _lock: File,
+}
+
+#[derive(Debug)]
+enum Store {
+    /// Rows are in this column family.
+    Disk(String),
+    Memory(SortedRows),
+}
+
+impl RocksBackend {
+    pub(super) fn new(task: TaskId, specs: &[StoreSpec], database: DB, lock: File) -> Result<Self, StoreError> {
+        let stores = specs.iter().map(|spec| match spec.kind {
+            StoreKind::Persistent => Store::Disk(column_family_name(&spec.name)),
+            StoreKind::InMemory => Store::Memory(SortedRows::default()),
+        });
+        let stores = stores.collect();
+        let mut backend =
+            Self { task, specs: specs.to_vec(), stores, checkpoint: Checkpoint::default(), database, _lock: lock };
+        let bytes = backend.database.get_pinned_cf(backend.family(META)?, CHECKPOINT_KEY);
+        if let Some(bytes) = bytes.map_err(|error| engine_error(task, "read", error))? {
+            let mut checkpoint = offsets::decode(task, &bytes)?;
+            // Also when reading: a store may have moved from disk to memory since.
+            checkpoint.forget_in_memory(specs);
+            drop(bytes);
+            backend.checkpoint = checkpoint;
+        }
+        Ok(backend)
+    }
+
+    fn store(&self, store: StoreIndex) -> Result<&Store, StoreError> {
+        self.stores.get(usize::from(store.0)).ok_or_else(|| unknown_store(self.task))
+    }
+
+    fn family(&self, name: &str) -> Result<&ColumnFamily, StoreError> {
+        self.database.cf_handle(name).ok_or_else(|| unknown_store(self.task))
+    }
+
+    fn property(&self, family: &str, name: &rocksdb::properties::PropName) -> Result<u64, StoreError> {
+        let value = self.database.property_int_value_cf(self.family(family)?, name);
+        Ok(value.map_err(|error| engine_error(self.task, "measured", error))?.unwrap_or(0))
+    }
+
+    /// The part of a batch that goes to disk: rows of stores on disk, and the checkpoint.
+    fn disk_batch(&self, batch: &CommitBatch) -> Result<WriteBatch, StoreError> {
+        let mut write = WriteBatch::default();
+        for (store, rows) in &batch.rows {
+            let Store::Disk(name) = self.store(*store)? else { continue };
+            let family = self.family(name)?;
+            for (key, value) in rows {
+                match value {
+                    Some(value) => write.put_cf(family, key, value),
+                    None => write.delete_cf(family, key),
+                }
+            }
+        }
+        let mut checkpoint = batch.checkpoint.clone();
+        checkpoint.forget_in_memory(&self.specs);
+        let bytes = offsets::encode(&checkpoint)
+            .map_err(|_| StoreError::Bug { task: self.task, invariant: "a checkpoint has no bytes" })?;
+        write.put_cf(self.family(META)?, CHECKPOINT_KEY, bytes);
+        Ok(write)
+    }
+}
+
+fn unknown_store(task: TaskId) -> StoreError {
+    StoreError::Bug { task, invariant: "a store is used that the backend was not opened with" }
+}
+
+impl Backend for RocksBackend {
+    fn get(&self, store: StoreIndex, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        match self.store(store)? {
+            Store::Memory(rows) => Ok(rows.get(key).cloned()),
+            Store::Disk(name) => {
+                let value = self.database.get_pinned_cf(self.family(name)?, key);
+                let value = value.map_err(|error| engine_error(self.task, "read", error))?;
+                Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+            }
+        }
+    }
+
+    fn scan(&self, store: StoreIndex, range: &KeyRange, direction: Direction) -> Result<Scan<'_>, StoreError> {
+        let store = self.store(store)?;
+        // RocksDB does not promise anything for bounds in the wrong order.
+        if range.is_empty() {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        match store {
+            Store::Memory(rows) => {
+                let mut rest = range.clone();
+                Ok(Box::new(std::iter::from_fn(move || {
+                    let row = rows.first(&rest, direction)?;
+                    rest.advance(&row.0, direction);
+                    Some(Ok(row))
+                })))
+            }
+            Store::Disk(name) => {
+                let mut bounds = ReadOptions::default();
+                bounds.set_iterate_lower_bound(range.start.clone());
+                if let Some(end) = &range.end {
+                    bounds.set_iterate_upper_bound(end.clone());
+                }
+                let rows = self.database.raw_iterator_cf_opt(self.family(name)?, bounds);
+                Ok(Box::new(DiskScan { task: self.task, rows, direction, started: false }))
+            }
+        }
+    }
+
+    fn approximate_count(&self, store: StoreIndex) -> Result<u64, StoreError> {
+        match self.store(store)? {
+            Store::Memory(rows) => Ok(rows.count()),
+            Store::Disk(name) => self.property(name, ESTIMATE_NUM_KEYS),
+        }
+    }
+
+    fn apply(&mut self, batch: &CommitBatch) -> Result<(), StoreError> {
+        for store in batch.rows.keys() {
+            self.store(*store)?;
+        }
+        let write = self.disk_batch(batch)?;
+        // Through the log but not synced: see the module. The disk comes first, because it can fail and memory cannot.
+        self.database
+            .write_opt(write, &WriteOptions::default())
+            .map_err(|error| engine_error(self.task, "written", error))?;
+        for (store, rows) in &batch.rows {
+            if let Some(Store::Memory(memory)) = self.stores.get_mut(usize::from(store.0)) {
+                for (key, value) in rows {
+                    memory.set(key, value.clone());
+                }
+            }
+        }
+        self.checkpoint = batch.checkpoint.clone();
+        Ok(())
+    }
+
+    fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        Ok(self.checkpoint.clone())
+    }
+
+    fn stats(&self) -> Result<BackendStats, StoreError> {
+        let mut stats = BackendStats::default();
+        for store in &self.stores {
+            match store {
+                Store::Memory(rows) => {
+                    stats.rows += rows.count();
+                    stats.memory_bytes += rows.bytes();
+                }
+                Store::Disk(name) => {
+                    stats.rows += self.property(name, ESTIMATE_NUM_KEYS)?;
+                    stats.disk_bytes += self.property(name, LIVE_SST_FILES_SIZE)?;
+                    stats.memory_bytes += self.property(name, SIZE_ALL_MEM_TABLES)?;
+                    stats.memory_bytes += self.property(name, ESTIMATE_TABLE_READERS_MEM)?;
+                }
+            }
+        }
+        Ok(stats)
+    }
+
+    fn close(self: Box<Self>) -> Result<(), StoreError> {
+        let disks = self.stores.iter().filter_map(|store| match store {
+            Store::Disk(name) => Some(name.as_str()),
+            Store::Memory(_) => None,
+        });
+        let families: Result<Vec<_>, _> = disks.chain([META]).map(|name| self.family(name)).collect();
+        // So that the next open replays no log.
+        let flushed = self.database.flush_cfs_opt(&families?, &FlushOptions::default());
+        self.database.cancel_all_background_work(true);
+        flushed.map_err(|error| engine_error(self.task, "flushed", error))
+    }
+}
+
+/// A running scan of a column family.
+struct DiskScan<'a> {
+    task: TaskId,
+    rows: DBRawIterator<'a>,
+    direction: Direction,
+    started: bool,
+}
+
+impl DiskScan<'_> {
+    /// Moves to the next row, or to the first; a scan that only wants one row does not read a second.
+    fn advance(&mut self) {
+        match (self.started, self.direction) {
+            (false, Direction::Forward) => self.rows.seek_to_first(),
+            (false, Direction::Reverse) => self.rows.seek_to_last(),
+            (true, Direction::Forward) => self.rows.next(),
+            (true, Direction::Reverse) => self.rows.prev(),
+        }
+        self.started = true;
+    }
+}
+
+impl Iterator for DiskScan<'_> {
+    type Item = Result<(Bytes, Bytes), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.started && !self.rows.valid() {
+            return None;
+        }
+        self.advance();
+        match self.rows.item() {
+            Some((key, value)) => Some(Ok((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)))),
+            // The end of the rows, or an error that looks like it.
+            None => self.rows.status().err().map(|error| Err(engine_error(self.task, "read", error))),
+        }
+    }
+}

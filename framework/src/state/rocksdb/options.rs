@@ -1,0 +1,130 @@
+//! How RocksDB is set up: memory for the whole process, few threads, bounded files.
+
+use std::fmt;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, Options as EngineOptions, WriteBufferManager,
+};
+
+/// Budgets of the stores on disk. The first two are for the process, the others for each task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes of cached blocks, indexes and filters. Default 64 MiB.
+    pub block_cache_bytes_max: usize,
+    /// Bytes of memtables; the engine flushes when they come near. Default 64 MiB.
+    pub write_buffer_bytes_max: usize,
+    /// Bytes of one store's memtable. Default 16 MiB.
+    pub memtable_bytes_max: usize,
+    /// Bytes of the log, replayed when a killed process comes back. Default 64 MiB: about a second.
+    pub wal_bytes_max: u64,
+    /// Open table files. Default 256.
+    pub open_files_max: i32,
+    /// Threads that flush and compact, shared by all tasks. Default 2.
+    pub background_jobs_max: i32,
+    /// Compression of table files. Default LZ4.
+    pub compression: Compression,
+}
+
+/// Compression of table files. RocksDB built by this crate, and the prebuilt library, have both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// None: least CPU, about three times the disk.
+    None,
+    /// LZ4.
+    Lz4,
+}
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            block_cache_bytes_max: 64 * MIB,
+            write_buffer_bytes_max: 64 * MIB,
+            memtable_bytes_max: 16 * MIB,
+            wal_bytes_max: 64 * 1024 * 1024,
+            open_files_max: 256,
+            background_jobs_max: 2,
+            compression: Compression::Lz4,
+        }
+    }
+}
+
+/// Bytes of memory that all tasks share, now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedMemory {
+    /// Blocks, indexes and filters in the cache.
+    pub block_cache_bytes: usize,
+    /// Memtables.
+    pub write_buffer_bytes: usize,
+}
+
+/// One cache and one memtable budget for all databases of the process.
+pub(super) struct Budget {
+    options: Options,
+    cache: Cache,
+    write_buffers: WriteBufferManager,
+}
+
+impl Budget {
+    pub(super) fn new(options: Options) -> Self {
+        let cache = Cache::new_lru_cache(options.block_cache_bytes_max);
+        // Without stalls: a stream thread that waits for another task's flush would miss its poll.
+        let write_buffers = WriteBufferManager::new_write_buffer_manager(options.write_buffer_bytes_max, false);
+        Self { options, cache, write_buffers }
+    }
+
+    pub(super) fn usage(&self) -> SharedMemory {
+        SharedMemory { block_cache_bytes: self.cache.get_usage(), write_buffer_bytes: self.write_buffers.get_usage() }
+    }
+
+    /// Options of a task's database.
+    pub(super) fn database(&self) -> EngineOptions {
+        let mut options = self.column_family();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_write_buffer_manager(&self.write_buffers);
+        options.set_max_background_jobs(self.options.background_jobs_max);
+        options.set_max_open_files(self.options.open_files_max);
+        options.set_max_total_wal_size(self.options.wal_bytes_max);
+        // What a crash tore off the log's end is gone; what comes before is whole commits.
+        options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        options.set_paranoid_checks(true);
+        options.set_max_manifest_file_size(4 * MIB);
+        options.set_log_level(LogLevel::Warn);
+        options.set_max_log_file_size(MIB);
+        options.set_keep_log_file_num(2);
+        options.set_stats_dump_period_sec(0);
+        options.set_stats_persist_period_sec(0);
+        options
+    }
+
+    /// Options of a store's column family.
+    pub(super) fn column_family(&self) -> EngineOptions {
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(&self.cache);
+        // Filters and indexes count against the budget, instead of growing beside it with the number of files.
+        table.set_cache_index_and_filter_blocks(true);
+        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        table.set_bloom_filter(10.0, false);
+        table.set_block_size(8 * KIB);
+        table.set_format_version(6);
+        let mut options = EngineOptions::default();
+        options.set_block_based_table_factory(&table);
+        options.set_write_buffer_size(self.options.memtable_bytes_max);
+        // Memtables take memory in steps of this size: large steps would fill the budget with many small stores.
+        options.set_arena_block_size(64 * KIB);
+        options.set_compression_type(match self.options.compression {
+            Compression::None => DBCompressionType::None,
+            Compression::Lz4 => DBCompressionType::Lz4,
+        });
+        options
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,288 @@
+//! The suite on RocksDB, and what only a disk can suffer.
+
+use std::fs;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::{BURSTS, CARTS, RECENT, TASK, batch, bytes, changelog, checkpoint, contract, model, row, specs};
+use crate::error::Recovery;
+use crate::state::rocksdb::{Options, RocksDirectory};
+use crate::state::{Backend, Checkpoint, Direction, KeyRange, StateDirectory, StoreError, StoreIndex};
+
+/// A directory that goes away with the test.
+struct Temporary {
+    state: RocksDirectory,
+    files: TempDir,
+}
+
+impl Deref for Temporary {
+    type Target = RocksDirectory;
+
+    fn deref(&self) -> &RocksDirectory {
+        &self.state
+    }
+}
+
+fn temporary() -> Temporary {
+    let files = TempDir::new().unwrap();
+    // Small memtables, so that the tests meet table files too.
+    let options = Options { memtable_bytes_max: 64 * 1024, ..Options::default() };
+    Temporary { state: RocksDirectory::new(files.path(), "app", "0", options), files }
+}
+
+impl Temporary {
+    fn database(&self) -> PathBuf {
+        self.root().join("0_3/db")
+    }
+
+    /// Another directory with the task's files as they are at this moment: what a killed process leaves behind.
+    fn killed(&self) -> Temporary {
+        let copy = temporary();
+        copy_all(&self.root().join("0_3"), &copy.root().join("0_3"));
+        copy
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<_> = entries.filter(|path| path.extension().is_some_and(|have| have == extension)).collect();
+    found.sort();
+    found
+}
+
+type Rows = Vec<(bytes::Bytes, bytes::Bytes)>;
+
+fn rows(backend: &dyn Backend, store: StoreIndex) -> Result<Rows, StoreError> {
+    backend.scan(store, &KeyRange::all(), Direction::Forward)?.collect()
+}
+
+/// Commits `1..=count`; each rewrites some rows of two stores, so that a half commit would show.
+fn commit(backend: &mut dyn Backend, count: u64) {
+    for sequence in 1..=count {
+        backend.apply(&commit_batch(sequence)).unwrap();
+    }
+}
+
+fn commit_batch(sequence: u64) -> crate::state::CommitBatch {
+    let value = format!("{sequence}");
+    let own = format!("row {sequence:03}");
+    let deleted = format!("row {:03}", sequence / 2);
+    let mut carts = vec![row("always", Some(&value)), row(&deleted, None), row(&own, Some(&value))];
+    carts.dedup_by(|a, b| a.0 == b.0);
+    batch(sequence, [(CARTS, carts), (BURSTS, vec![row("always", Some(&value)), row(&own, Some(&"x".repeat(40)))])])
+}
+
+/// What the stores must hold after so many commits, by a run in memory.
+fn expected(count: u64) -> (Rows, Rows) {
+    let memory = crate::state::MemoryDirectory::new();
+    commit(&mut *memory.open(TASK, &specs()).unwrap(), count);
+    let rows = |store| memory.contents(TASK, store).into_iter().collect();
+    (rows("carts"), rows("bursts"))
+}
+
+/// The stores are exactly as after the commit that the checkpoint names. Returns its number.
+fn assert_whole(backend: &dyn Backend) -> u64 {
+    let found = backend.checkpoint().unwrap();
+    let (carts, bursts) = expected(found.sequence);
+    assert_eq!(rows(backend, CARTS).unwrap(), carts, "after commit {}", found.sequence);
+    assert_eq!(rows(backend, BURSTS).unwrap(), bursts, "after commit {}", found.sequence);
+    if found.sequence > 0 {
+        let mut whole = checkpoint(found.sequence);
+        whole.changelog.remove(&changelog(RECENT));
+        assert_eq!(found, whole);
+    }
+    found.sequence
+}
+
+contract::every_case!(temporary());
+
+#[test]
+fn every_history_reads_as_the_model_says() {
+    model::check(24, temporary);
+}
+
+#[test]
+fn a_killed_process_loses_no_commit() {
+    let directory = temporary();
+    let mut backend = directory.open(TASK, &specs()).unwrap();
+    for sequence in 1..=12 {
+        backend.apply(&commit_batch(sequence)).unwrap();
+        let left = directory.killed();
+        let reopened = left.open(TASK, &specs()).unwrap();
+        assert_eq!(assert_whole(&*reopened), sequence);
+    }
+}
+
+#[test]
+fn a_torn_log_leaves_whole_commits() {
+    let directory = temporary();
+    let mut backend = directory.open(TASK, &specs()).unwrap();
+    commit(&mut *backend, 12);
+    let log_bytes = fs::metadata(files(&directory.database(), "log").pop().unwrap()).unwrap().len();
+    let mut seen = std::collections::BTreeSet::new();
+    for step in 0..=40 {
+        let left = directory.killed();
+        let log = files(&left.database(), "log").pop().unwrap();
+        fs::File::options().write(true).open(log).unwrap().set_len(log_bytes * step / 40).unwrap();
+        seen.insert(assert_whole(&*left.open(TASK, &specs()).unwrap()));
+    }
+    assert_eq!((seen.first(), seen.last()), (Some(&0), Some(&12)));
+    assert!(seen.len() > 6, "the cuts fell on too few commits: {seen:?}");
+}
+
+#[test]
+fn a_flipped_bit_in_a_table_is_found_and_never_read() {
+    let directory = temporary();
+    let mut backend = directory.open(TASK, &specs()).unwrap();
+    commit(&mut *backend, 60);
+    backend.close().unwrap();
+    let tables = files(&directory.database(), "sst");
+    assert!(tables.len() >= 3, "{tables:?}");
+    let mut found = 0;
+    for table in &tables {
+        let length = fs::metadata(table).unwrap().len();
+        for step in 0..8 {
+            let left = directory.killed();
+            let copy = left.database().join(table.file_name().unwrap());
+            let mut bytes = fs::read(&copy).unwrap();
+            bytes[usize::try_from(length * step / 8).unwrap()] ^= 0x10;
+            fs::write(&copy, bytes).unwrap();
+            found += usize::from(damage_is_reported(&left));
+        }
+    }
+    // A flip in a filter or in padding may go unnoticed, as long as reads stay right.
+    assert!(found >= tables.len(), "{found} of {} flips were found", tables.len() * 8);
+}
+
+/// Opens and reads everything: `Corrupt`, or what was written.
+fn damage_is_reported(directory: &RocksDirectory) -> bool {
+    let read = || -> Result<_, StoreError> {
+        let backend = directory.open(TASK, &specs())?;
+        Ok((rows(&*backend, CARTS)?, rows(&*backend, BURSTS)?, backend.checkpoint()?.sequence))
+    };
+    match read() {
+        Ok((carts, bursts, sequence)) => {
+            assert_eq!(((carts, bursts), sequence), (expected(60), 60), "damaged rows were read");
+            false
+        }
+        Err(error) => {
+            assert_eq!(error.recovery(), Recovery::ReviveTask(TASK), "{error}");
+            true
+        }
+    }
+}
+
+#[test]
+fn missing_files_are_corruption_and_not_an_empty_store() {
+    let directory = temporary();
+    let mut backend = directory.open(TASK, &specs()).unwrap();
+    commit(&mut *backend, 5);
+    backend.close().unwrap();
+    let names = fs::read_dir(directory.database()).unwrap().map(|entry| entry.unwrap().file_name());
+    let names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+    let needed = |name: &&String| name.contains(".sst") || name.starts_with("MANIFEST") || *name == "CURRENT";
+    let needed: Vec<_> = names.iter().filter(needed).collect();
+    assert!(needed.len() >= 5, "{names:?}");
+    for name in needed {
+        let left = directory.killed();
+        fs::remove_file(left.database().join(name)).unwrap();
+        let error = left.open(TASK, &specs()).err();
+        assert!(matches!(error, Some(StoreError::Corrupt { .. })), "without {name}: {error:?}");
+        left.quarantine(TASK).unwrap();
+        assert_eq!(left.open(TASK, &specs()).unwrap().checkpoint().unwrap(), Checkpoint::default());
+    }
+}
+
+#[test]
+fn a_directory_of_another_format_is_refused() {
+    let directory = temporary();
+    directory.open(TASK, &specs()).unwrap().close().unwrap();
+    let format = directory.root().join("0_3/format");
+    assert_eq!(fs::read_to_string(&format).unwrap(), "1\n");
+    fs::write(&format, "2\n").unwrap();
+    let error = directory.open(TASK, &specs()).err();
+    assert!(matches!(error, Some(StoreError::Format { expected: 1, actual: 2, .. })), "{error:?}");
+    for damaged in ["", "one"] {
+        fs::write(&format, damaged).unwrap();
+        let error = directory.open(TASK, &specs()).err();
+        assert!(matches!(error, Some(StoreError::Corrupt { .. })), "{error:?}");
+    }
+    fs::remove_file(&format).unwrap();
+    let error = directory.open(TASK, &specs()).err();
+    assert!(matches!(error, Some(StoreError::Corrupt { .. })), "{error:?}");
+}
+
+#[test]
+fn the_lock_holds_against_another_directory_value_and_goes_with_the_backend() {
+    let directory = temporary();
+    let other = RocksDirectory::new(directory.files.path(), "app", "0", Options::default());
+    let backend = directory.open(TASK, &specs()).unwrap();
+    let error = other.open(TASK, &specs()).err();
+    assert!(matches!(error, Some(StoreError::Locked { .. })), "{error:?}");
+    drop(backend);
+    other.open(TASK, &specs()).unwrap().close().unwrap();
+    // Another instance has its own files.
+    let neighbour = RocksDirectory::new(directory.files.path(), "app", "1", Options::default());
+    assert_eq!(neighbour.tasks().unwrap(), []);
+}
+
+#[test]
+fn a_wipe_that_was_cut_short_is_finished_by_the_next() {
+    let directory = temporary();
+    directory.open(TASK, &specs()).unwrap().close().unwrap();
+    fs::create_dir_all(directory.root().join("0_3.wiped/db")).unwrap();
+    directory.wipe(TASK).unwrap();
+    let left = fs::read_dir(directory.root()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["0_3.lock"]);
+}
+
+#[test]
+fn only_the_two_newest_quarantined_states_are_kept() {
+    let directory = temporary();
+    for number in 1..=12 {
+        directory.open(TASK, &specs()).unwrap().close().unwrap();
+        let path = directory.quarantine(TASK).unwrap();
+        assert_eq!(path, directory.root().join(format!("0_3.corrupt-{number}")));
+    }
+    let left = fs::read_dir(directory.root()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut left: Vec<_> = left.collect();
+    left.sort();
+    assert_eq!(left, ["0_3.corrupt-11", "0_3.corrupt-12", "0_3.lock"]);
+}
+
+#[test]
+fn stats_and_shared_memory_follow_the_rows() {
+    let directory = temporary();
+    let mut backend = directory.open(TASK, &specs()).unwrap();
+    let value = "v".repeat(1000);
+    let many = (0..200).map(|key| row(&format!("{key:05}"), Some(&value))).collect::<Vec<_>>();
+    backend.apply(&batch(1, [(CARTS, many.clone()), (RECENT, many)])).unwrap();
+    let stats = backend.stats().unwrap();
+    assert_eq!(stats.rows, 400);
+    assert!(stats.memory_bytes >= 200 * 1005, "{stats:?}");
+    let write_buffers = directory.memory().write_buffer_bytes;
+    assert!(write_buffers > 0);
+    backend.close().unwrap();
+    let backend = directory.open(TASK, &specs()).unwrap();
+    let stats = backend.stats().unwrap();
+    assert_eq!((stats.rows, backend.approximate_count(CARTS).unwrap()), (200, 200));
+    assert!(stats.disk_bytes > 0, "{stats:?}");
+    assert_eq!(rows(&*backend, CARTS).unwrap().len(), 200);
+    assert!(directory.memory().block_cache_bytes > 0);
+    assert_eq!(backend.get(CARTS, b"00007").unwrap(), Some(bytes(&value)));
+}
