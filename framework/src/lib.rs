@@ -12,5 +12,6 @@ pub mod record;
 pub mod runtime;
 pub mod serde;
 pub mod state;
+mod task;
 pub mod time;
 pub mod topology;

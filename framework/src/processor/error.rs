@@ -70,6 +70,22 @@ impl ProcessorError {
         }
     }
 
+    /// The kind of failure, in one word.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match &self.cause {
+            Cause::BadRecord(_) => "BadRecord",
+            Cause::Serde { .. } => "Serde",
+            Cause::Store(_) => "Store",
+            Cause::Other(_) => "Processing",
+            Cause::Bug(_) => "Bug",
+        }
+    }
+
+    /// True when the record's bytes are not what the topic's types say.
+    pub(crate) fn is_deserialization(&self) -> bool {
+        matches!(self.cause, Cause::Serde { .. } | Cause::BadRecord("no_timestamp"))
+    }
+
     /// What the task must do: `SkipRecord` leaves the choice to the error policy.
     pub fn recovery(&self) -> Recovery {
         match &self.cause {

@@ -1,5 +1,24 @@
-//! Stream threads and what they are told.
+//! The runtime: the one loop, the commit, the restore, rebalances, and what a process needs around them.
 
+mod commit;
 pub mod config;
+mod error;
 pub mod health;
+mod instance;
+pub mod observer;
+mod rebalance;
+mod restore;
 pub mod stats;
+mod thread;
+mod topics;
+mod transaction;
+mod view;
+
+pub use error::Error;
+pub use instance::{Instance, InstanceError};
+pub use restore::RestoreProgress;
+pub use thread::{Progress, StreamThread, ThreadConfig, ThreadCounters};
+pub use topics::Topics;
+pub use view::TaskView;
+
+pub use crate::task::{ErrorPolicy, Refusal, TaskCounters, TaskError, TaskState};

@@ -1,0 +1,168 @@
+//! The exactly-once sequence. Its order is the protocol; `exactly-once` 7.3 says why.
+//!
+//! ```text
+//! outputs … │ changelog rows, commit records │ offsets │ end of transaction │ rows + checkpoint, per task
+//!  sent while processing                                └─ the one durable moment
+//! ```
+//! A crash before the end: nothing happened. After it: the rows are in the changelog, and are replayed.
+
+use std::time::Duration;
+
+use super::Error;
+use super::observer::CommitPhase;
+use super::thread::StreamThread;
+use super::transaction::{CommitPlan, Transaction};
+use crate::broker::{Broker, BrokerErrorKind, CommitReceipt, Consumer};
+use crate::record::TaskId;
+use crate::task::TaskState;
+use crate::time::Timestamp;
+
+/// How often an idle task says on disk that it is still owned.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(300);
+/// So many fencings within [`FENCED_WINDOW`] mean that two processes share a name.
+const FENCED_MAX: usize = 3;
+const FENCED_WINDOW: Duration = Duration::from_secs(60);
+/// So many failed transactions without one that succeeds mean that it is the input.
+const FAILURES_MAX: u32 = 5;
+
+impl<B: Broker> StreamThread<B> {
+    /// True at the interval, when a store holds too much, when somebody asked, and well before the transaction's time-out.
+    pub(super) fn commit_due(&mut self, now: Timestamp) -> bool {
+        let asked = self.tasks.values_mut().fold(false, |asked, task| task.take_commit_request() || asked);
+        let bytes: usize = self.tasks.values().map(crate::task::Task::uncommitted_bytes).sum();
+        let open = self.transaction.as_ref().and_then(Transaction::open_since);
+        asked
+            || bytes > self.config.uncommitted_bytes_max
+            || now.since(self.last_commit) >= self.config.commit_interval
+            || open.is_some_and(|since| now.since(since) > self.config.transaction_timeout / 2)
+    }
+
+    /// Commits every task that has something to commit, in one transaction. False when none has.
+    ///
+    /// # Errors
+    /// [`Error`]; the caller must take the error path.
+    pub fn commit(&mut self, now: Timestamp) -> Result<bool, Error> {
+        self.last_commit = now;
+        let dirty = self.dirty_tasks();
+        let (Some(transaction), Some(consumer), Some(ownership)) =
+            (&mut self.transaction, &self.consumer, &self.ownership)
+        else {
+            return Ok(false);
+        };
+        if dirty.is_empty() {
+            for task in self.tasks.values_mut() {
+                task.touch(now, TOUCH_INTERVAL)?;
+            }
+            return Ok(false);
+        }
+        let started = self.observer.start();
+        let mut plan = CommitPlan::default();
+        for id in &dirty {
+            let Some(task) = self.tasks.get_mut(id) else { continue };
+            // Outputs of wall-clock punctuators may still be here; they must precede the task's commit record.
+            let outputs = task.take_outputs();
+            transaction.enlist(task, now)?;
+            transaction.send(task, outputs, now)?;
+            let (commit, records) = task.prepare_commit(|partition| consumer.position(partition), now)?;
+            plan.offsets.extend(commit.offsets());
+            plan.records.extend(records);
+        }
+        let membership = consumer.membership();
+        let receipt = transaction.commit(plan, ownership, &membership, self.config.request_timeout)?;
+        self.observer.committed(CommitPhase::Transaction, started);
+        // Only now: what is not certainly committed never reaches a store (I1).
+        self.apply(&dirty, &receipt, now)
+    }
+
+    fn dirty_tasks(&self) -> Vec<TaskId> {
+        let Some(consumer) = &self.consumer else { return Vec::new() };
+        let sent = |task: TaskId| self.transaction.as_ref().is_some_and(|transaction| transaction.contains(task));
+        let running = self.tasks.values().filter(|task| task.state() == TaskState::Running);
+        let dirty = running.filter(|task| sent(task.id()) || task.is_dirty(|partition| consumer.position(partition)));
+        dirty.map(crate::task::Task::id).collect()
+    }
+
+    fn apply(&mut self, dirty: &[TaskId], receipt: &CommitReceipt, now: Timestamp) -> Result<bool, Error> {
+        let started = self.observer.start();
+        self.counters.commits += 1;
+        self.failures_in_a_row = 0;
+        for id in dirty {
+            if let Some(task) = self.tasks.get_mut(id) {
+                task.apply_commit(receipt, now)?;
+            }
+        }
+        self.observer.committed(CommitPhase::Store, started);
+        if let Some(reason) = self.transaction.as_ref().and_then(Transaction::taint) {
+            tracing::info!(reason, "the producer is replaced: a delayed request of it could end the next transaction");
+            self.transaction = None;
+            *self.counters.aborts.entry("taint").or_default() += 1;
+        }
+        Ok(true)
+    }
+
+    /// Makes a producer; this fences every predecessor and waits until its transaction is resolved. False when the broker
+    /// asks to wait: it is tried again in the next round, with the consumer polled in between.
+    pub(super) fn renew_producer(&mut self) -> Result<bool, Error> {
+        match self.broker.producer(&self.config.instance_id) {
+            Ok(producer) => {
+                self.counters.producers += 1;
+                self.transaction = Some(Transaction::new(producer));
+                Ok(true)
+            }
+            Err(error) if error.kind == BrokerErrorKind::Retriable => {
+                tracing::debug!(%error, "no producer yet");
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// After a failed or unknown transaction: everything uncommitted is forgotten and every task restored. The new
+    /// producer's `init_transactions` returns only when the old transaction is resolved, so that the offsets read
+    /// afterwards tell its outcome.
+    pub(super) fn revive(&mut self, error: Error, now: Timestamp) -> Result<(), Error> {
+        let kind = match &error {
+            Error::Broker(error) => error.kind,
+            _ => BrokerErrorKind::Abortable,
+        };
+        *self.counters.aborts.entry(cause(kind)).or_default() += 1;
+        if kind == BrokerErrorKind::ProducerFenced {
+            self.note_fencing(now)?;
+        }
+        self.failures_in_a_row += 1;
+        if let (Error::Broker(source), FAILURES_MAX..) = (&error, self.failures_in_a_row)
+            && kind == BrokerErrorKind::RecordRejected
+        {
+            return Err(Error::NoProgress { times: self.failures_in_a_row, source: source.clone() });
+        }
+        tracing::warn!(%error, "the transaction is dropped, all tasks are restored");
+        self.transaction = None;
+        self.restoration = None;
+        for task in self.tasks.values_mut() {
+            if task.state() == TaskState::Running {
+                task.begin_restore();
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a fencing; too many in a minute mean that another process has our name.
+    pub(super) fn note_fencing(&mut self, now: Timestamp) -> Result<(), Error> {
+        self.fenced_at.retain(|&at| now.since(at) < FENCED_WINDOW);
+        self.fenced_at.push(now);
+        if self.fenced_at.len() >= FENCED_MAX {
+            let instance = self.config.instance_id.clone();
+            return Err(Error::DuplicateInstance { instance, times: self.fenced_at.len() });
+        }
+        Ok(())
+    }
+}
+
+const fn cause(kind: BrokerErrorKind) -> &'static str {
+    match kind {
+        BrokerErrorKind::ProducerFenced | BrokerErrorKind::MemberFenced => "fenced",
+        BrokerErrorKind::OutcomeUnknown => "unknown",
+        BrokerErrorKind::RecordRejected => "rejected",
+        _ => "aborted",
+    }
+}

@@ -1,0 +1,48 @@
+//! Measurements leave the core through this trait: the core has no clock of its own.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A moment, as the observer counts time; zero for one that does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moment(pub Duration);
+
+/// The steps of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CommitPhase {
+    /// Records, offsets and the end of the transaction.
+    Transaction,
+    /// Rows and checkpoints into the stores.
+    Store,
+}
+
+/// Told how long things took. Called on the stream thread: must not block.
+pub trait Observer: fmt::Debug {
+    /// The moment before a measured step.
+    fn start(&self) -> Moment;
+
+    /// A poll has brought that many records.
+    fn polled(&mut self, since: Moment, records: usize);
+
+    /// That many records were processed and produced.
+    fn processed(&mut self, since: Moment, records: usize);
+
+    /// A phase of a commit is over.
+    fn committed(&mut self, phase: CommitPhase, since: Moment);
+}
+
+/// An observer that observes nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn start(&self) -> Moment {
+        Moment::default()
+    }
+
+    fn polled(&mut self, _since: Moment, _records: usize) {}
+
+    fn processed(&mut self, _since: Moment, _records: usize) {}
+
+    fn committed(&mut self, _phase: CommitPhase, _since: Moment) {}
+}

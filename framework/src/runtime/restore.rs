@@ -1,0 +1,369 @@
+//! The restore protocol: the only way into RUNNING. Done in small steps on the stream thread, so that polling, and tasks
+//! that are ready, go on meanwhile.
+//!
+//! The order of the IO is the protocol (KAFKA-10167): first the group's *stable* offsets, then the *read-uncommitted* ends
+//! of the changelogs. A transaction whose offsets are visible has all its records before such an end, though its markers
+//! may still be on their way; the reader reads committed records until its position has passed that end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::Error;
+use super::config::StartFrom;
+use super::thread::StreamThread;
+use crate::broker::{Broker, ChangelogReader, Consumer, LogRange};
+use crate::error::Recovery;
+use crate::record::{ConsumedRecord, Offset, TaskId, TopicPartition};
+use crate::state::changelog::{BeginRecord, ChangelogKey, CommitRecord, classify};
+use crate::state::{Checkpoint, CommitBatch, StoreIndex};
+use crate::task::restore::{Committed, Facts, LogTail, Plan, Resume, Verdict, plan, reconcile};
+use crate::task::{Task, TaskError, TaskState};
+use crate::time::Timestamp;
+
+/// How long missing group offsets are asked for again before the commit record's are taken.
+const OFFSETS_MISSING_MAX: Duration = Duration::from_secs(60);
+/// Rows are written in batches of about this size.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// A restore under way: the tasks that are replaying.
+#[derive(Debug, Default)]
+pub(crate) struct Restoration {
+    tasks: BTreeMap<TaskId, Replay>,
+}
+
+/// One task's replay.
+#[derive(Debug)]
+struct Replay {
+    committed: Committed,
+    targets: BTreeMap<TopicPartition, Offset>,
+    positions: BTreeMap<TopicPartition, Offset>,
+    tail: LogTail,
+    /// Offset of the newest begin record whose commit record was not yet seen: never stored past it.
+    begin_offset: Option<Offset>,
+    commit_offset: Option<Offset>,
+    rows: BTreeMap<StoreIndex, BTreeMap<bytes::Bytes, Option<bytes::Bytes>>>,
+    bytes: usize,
+    checkpoint: Checkpoint,
+    restored: u64,
+}
+
+/// How far the restore of one task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestoreProgress {
+    /// The task.
+    pub task: TaskId,
+    /// Offsets still to pass, over all its changelogs.
+    pub remaining: u64,
+    /// Rows replayed so far.
+    pub restored: u64,
+}
+
+impl<B: Broker> StreamThread<B> {
+    /// One step; true when something moved.
+    pub(super) fn restore(&mut self, now: Timestamp) -> Result<bool, Error> {
+        let waiting = self.tasks.values().any(|task| task.state() == TaskState::Restoring);
+        if !waiting || self.transaction.is_none() || self.ownership.is_none() {
+            return Ok(false);
+        }
+        if self.restoration.is_none() {
+            let Some(started) = self.begin_restoration(now)? else { return Ok(false) };
+            self.restoration = Some(started);
+        }
+        self.replay()?;
+        self.finish_restored(now)
+    }
+
+    /// Reads offsets, then ends, and decides from where each task replays. `None`: the broker asks to wait.
+    fn begin_restoration(&mut self, now: Timestamp) -> Result<Option<Restoration>, Error> {
+        let restoring = self.tasks.values().filter(|task| task.state() == TaskState::Restoring);
+        let ids: Vec<TaskId> = restoring.map(Task::id).collect();
+        let inputs: Vec<TopicPartition> =
+            ids.iter().filter_map(|id| self.tasks.get(id)).flat_map(|task| task.inputs().cloned()).collect();
+        let timeout = self.config.request_timeout.min(Duration::from_secs(1));
+        // First the offsets: this waits for pending transactions. Then the ends; see the head of this file.
+        let committed = match self.consumer()?.committed(&inputs, timeout) {
+            Ok(committed) => committed,
+            Err(error) if error.recovery() == Recovery::Retry => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let logs: BTreeSet<TopicPartition> =
+            ids.iter().filter_map(|id| self.tasks.get(id)).flat_map(|task| log_partitions(task)).collect();
+        let logs: Vec<TopicPartition> = logs.into_iter().collect();
+        let ranges = match self.reader.log_ranges(&logs, timeout) {
+            Ok(ranges) => ranges,
+            Err(error) if error.recovery() == Recovery::Retry => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let mut restoration = Restoration::default();
+        for id in ids {
+            let replay = self.plan_replay(id, &committed, &ranges, now)?;
+            restoration.tasks.insert(id, replay);
+        }
+        let mut positions: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
+        for replay in restoration.tasks.values().filter(|replay| !replay.is_done()) {
+            for (partition, &offset) in &replay.positions {
+                let position = positions.entry(partition.clone()).or_insert(offset);
+                // Tasks without stores share a partition of the commits topic.
+                *position = offset.min(*position);
+            }
+        }
+        self.reader.assign(&positions)?;
+        Ok(Some(restoration))
+    }
+
+    fn plan_replay(
+        &mut self,
+        id: TaskId,
+        committed: &Committed,
+        ranges: &BTreeMap<TopicPartition, LogRange>,
+        now: Timestamp,
+    ) -> Result<Replay, Error> {
+        loop {
+            let task = self.tasks.get(&id).ok_or(Error::bug("a restoring task has vanished"))?;
+            let checkpoint = task.stores().map_or_else(|| Ok(Checkpoint::default()), |stores| stores.checkpoint())?;
+            let of_task = |p: &TopicPartition| (p.clone(), committed.get(p).cloned().flatten());
+            let committed: Committed = task.inputs().map(of_task).collect();
+            let ranges: BTreeMap<TopicPartition, LogRange> =
+                log_partitions(task).filter_map(|p| ranges.get(&p).map(|&range| (p, range))).collect();
+            let facts = Facts {
+                checkpoint: &checkpoint,
+                committed: &committed,
+                ranges: &ranges,
+                topic_ids: &task.log().topic_ids,
+                partitions: task.log().partitions,
+                topology_hash: task.log().topology_hash,
+                stateful: task.stores().is_some(),
+                now,
+            };
+            match plan(id, &facts)? {
+                Plan::Replay(positions) => {
+                    let targets = ranges.into_iter().map(|(p, range)| (p, range.end)).collect();
+                    return Ok(Replay::new(committed, targets, positions, checkpoint));
+                }
+                Plan::Wipe(reason) => {
+                    tracing::error!(task = %id, reason, "the state is removed and restored in full");
+                    self.wipe(id)?;
+                }
+                Plan::Quarantine(reason) => {
+                    tracing::error!(task = %id, reason, "the state is set aside");
+                    self.quarantine(id)?;
+                }
+            }
+        }
+    }
+
+    fn replay(&mut self) -> Result<(), Error> {
+        let Some(restoration) = &mut self.restoration else { return Ok(()) };
+        if restoration.tasks.values().all(Replay::is_done) {
+            return Ok(());
+        }
+        let records = self.reader.poll(Duration::ZERO)?;
+        for record in &records {
+            for (id, replay) in &mut restoration.tasks {
+                let Some(task) = self.tasks.get(id) else { continue };
+                replay.take(task, record)?;
+            }
+        }
+        for (id, replay) in &mut restoration.tasks {
+            for (partition, position) in &mut replay.positions {
+                if let Some(reached) = self.reader.position(partition) {
+                    *position = reached.max(*position);
+                }
+            }
+            let Some(task) = self.tasks.get_mut(id) else { continue };
+            if replay.bytes > BATCH_BYTES || (replay.is_done() && !replay.rows.is_empty()) {
+                replay.flush(task)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the tasks that have reached their targets and whose commit record agrees with the group's offsets.
+    fn finish_restored(&mut self, now: Timestamp) -> Result<bool, Error> {
+        let Some(restoration) = &mut self.restoration else { return Ok(false) };
+        let done: Vec<TaskId> =
+            restoration.tasks.iter().filter(|(_, replay)| replay.is_done()).map(|(id, _)| *id).collect();
+        let mut changed = false;
+        for id in done {
+            let Some(replay) = self.restoration.as_mut().and_then(|r| r.tasks.remove(&id)) else { continue };
+            let stateful = self.tasks.get(&id).is_some_and(|task| task.stores().is_some());
+            let resume = match reconcile(id, &replay.checkpoint, &replay.committed, &replay.tail, stateful)? {
+                Verdict::Resume(resume) => resume,
+                Verdict::OffsetsMissing(resume) => {
+                    let since = *self.offsets_missing_since.get_or_insert(now);
+                    if now.since(since) < OFFSETS_MISSING_MAX {
+                        tracing::warn!(task = %id, "the group has no offsets although a commit is recorded; asking again");
+                        self.restoration = None;
+                        return Ok(changed);
+                    }
+                    tracing::error!(task = %id, "the group's offsets are gone; going on from the last commit record");
+                    resume
+                }
+            };
+            self.start_task(id, replay, &resume, now)?;
+            changed = true;
+        }
+        if self.restoration.as_ref().is_some_and(|restoration| restoration.tasks.is_empty()) {
+            self.restoration = None;
+            self.offsets_missing_since = None;
+            self.reader.assign(&BTreeMap::new())?;
+        }
+        Ok(changed)
+    }
+
+    fn start_task(&mut self, id: TaskId, replay: Replay, resume: &Resume, now: Timestamp) -> Result<(), Error> {
+        let mut starts = Vec::new();
+        for (partition, offset) in &resume.input {
+            let offset = match offset {
+                Some(offset) => *offset,
+                None => self.first_offset(partition)?,
+            };
+            starts.push((partition.clone(), offset));
+        }
+        let (topology, topics) = (self.topology.clone(), self.topics.clone());
+        let task = self.tasks.get_mut(&id).ok_or(Error::bug("a restored task has vanished"))?;
+        let checkpoint = replay.finish(task, resume, now)?;
+        task.start(&topology, topics.resolved(), checkpoint, now)?;
+        tracing::info!(task = %id, replayed = replay.restored, sequence = resume.sequence,
+            verified = resume.verified, inputs = ?starts, "restored");
+        let consumer = self.consumer()?;
+        for (partition, offset) in starts {
+            consumer.start_at(&partition, offset)?;
+        }
+        Ok(())
+    }
+
+    /// The configured start of an input that was never committed: a choice of the user's, not of a reset policy.
+    fn first_offset(&mut self, partition: &TopicPartition) -> Result<Offset, Error> {
+        let timeout = self.config.request_timeout;
+        let from = self.config.start_from;
+        let range = self.consumer()?.log_range(partition, timeout)?;
+        Ok(match from {
+            StartFrom::Earliest => range.start,
+            StartFrom::Latest => range.end,
+        })
+    }
+
+    /// How far the restores under way are.
+    pub fn restoring(&self) -> Vec<RestoreProgress> {
+        let replays = self.restoration.iter().flat_map(|restoration| &restoration.tasks);
+        replays
+            .map(|(&task, replay)| RestoreProgress { task, remaining: replay.remaining(), restored: replay.restored })
+            .collect()
+    }
+}
+
+/// The partitions a task replays: its changelogs, or its commit log alone.
+fn log_partitions(task: &Task) -> impl Iterator<Item = TopicPartition> {
+    let log = task.log();
+    let all: BTreeSet<TopicPartition> =
+        log.changelogs.iter().flatten().chain(std::iter::once(&log.partition)).cloned().collect();
+    all.into_iter()
+}
+
+impl Replay {
+    fn new(
+        committed: Committed,
+        targets: BTreeMap<TopicPartition, Offset>,
+        positions: BTreeMap<TopicPartition, Offset>,
+        checkpoint: Checkpoint,
+    ) -> Self {
+        Self {
+            committed,
+            targets,
+            positions,
+            tail: LogTail::default(),
+            begin_offset: None,
+            commit_offset: None,
+            rows: BTreeMap::new(),
+            bytes: 0,
+            checkpoint,
+            restored: 0,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.remaining() == 0
+    }
+
+    fn remaining(&self) -> u64 {
+        let left = self.targets.iter().map(|(partition, target)| {
+            let position = self.positions.get(partition).copied().unwrap_or_default();
+            u64::try_from(target.0.saturating_sub(position.0)).unwrap_or(0)
+        });
+        left.sum()
+    }
+
+    fn take(&mut self, task: &Task, record: &ConsumedRecord) -> Result<(), Error> {
+        // Records at or past the target are another owner's business only after a rebalance; they are committed rows of
+        // this partition all the same, and taking them is harmless.
+        let Some(key) = record.key.as_ref().filter(|_| self.targets.contains_key(&record.source)) else {
+            return Ok(());
+        };
+        let log_error = |source| Error::Task(TaskError::CommitLog { task: task.id(), source });
+        match (classify(key), &record.value) {
+            (ChangelogKey::Begin(id), Some(value)) if id == task.id() => {
+                self.tail.begin = Some(BeginRecord::decode(value).map_err(log_error)?);
+                self.begin_offset = Some(record.offset);
+            }
+            (ChangelogKey::Commit(id), Some(value)) if id == task.id() => {
+                self.tail.commit = Some(CommitRecord::decode(value).map_err(log_error)?);
+                self.commit_offset = Some(record.offset);
+                self.begin_offset = None;
+            }
+            (ChangelogKey::Row, value) => {
+                let changelogs = task.log().changelogs.iter().zip(0..);
+                let store =
+                    changelogs.filter(|(log, _)| log.as_ref() == Some(&record.source)).map(|(_, index)| index).next();
+                let Some(store) = store.map(StoreIndex) else { return Ok(()) };
+                self.bytes += record.size();
+                self.restored += 1;
+                self.rows.entry(store).or_default().insert(key.clone(), value.clone());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Writes the rows so far together with the positions reached.
+    fn flush(&mut self, task: &mut Task) -> Result<(), Error> {
+        task.counters_mut().restored = self.restored;
+        let Some(stores) = task.stores() else { return Ok(()) };
+        self.bytes = 0;
+        let rows = std::mem::take(&mut self.rows).into_iter().map(|(store, rows)| (store, rows.into_iter().collect()));
+        let mut checkpoint = self.checkpoint.clone();
+        for (partition, &position) in &self.positions {
+            let mut position = position;
+            if let Some(begin) = self.begin_offset.filter(|_| partition == &task.log().partition) {
+                // A later start must meet this begin record again: it may have no end.
+                position = position.min(begin);
+            }
+            checkpoint.changelog.insert(partition.clone(), position);
+        }
+        if let Some(commit) = &self.tail.commit {
+            checkpoint.sequence = checkpoint.sequence.max(commit.sequence);
+            checkpoint.input.clone_from(&commit.input);
+            checkpoint.stream_time = commit.stream_time;
+        }
+        stores.apply_restored(&CommitBatch { rows: rows.collect(), checkpoint: checkpoint.clone() })?;
+        self.checkpoint = checkpoint;
+        Ok(())
+    }
+
+    /// The checkpoint with which the task starts.
+    fn finish(&self, task: &mut Task, resume: &Resume, now: Timestamp) -> Result<Checkpoint, Error> {
+        let mut checkpoint = self.checkpoint.clone();
+        checkpoint.sequence = resume.sequence;
+        checkpoint.stream_time = resume.stream_time;
+        checkpoint.input = resume.input.iter().filter_map(|(p, offset)| Some((p.clone(), (*offset)?))).collect();
+        for (partition, &position) in &self.positions {
+            checkpoint.changelog.insert(partition.clone(), position);
+        }
+        task.stamp(&mut checkpoint, now);
+        task.set_log_offset(self.commit_offset);
+        if let Some(stores) = task.stores() {
+            stores.apply_restored(&CommitBatch { rows: BTreeMap::new(), checkpoint: checkpoint.clone() })?;
+        }
+        Ok(checkpoint)
+    }
+}

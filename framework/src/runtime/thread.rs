@@ -1,0 +1,343 @@
+//! One stream thread: a group member, a transactional producer, a changelog reader, and the tasks assigned to it.
+//!
+//! [`StreamThread::run_once`] is the whole loop. It runs unchanged in the test driver, in the simulation and on real
+//! brokers: only `now` and the broker differ.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Error;
+use super::rebalance::Ownership;
+use super::restore::Restoration;
+use super::topics::Topics;
+use super::transaction::Transaction;
+use crate::broker::{Broker, Consumer, MemberConfig, Polled};
+use crate::error::Recovery;
+use crate::record::{TaskId, TopicPartition};
+use crate::runtime::config::StartFrom;
+use crate::state::StateDirectory;
+use crate::task::queue::BufferLimit;
+use crate::task::{ErrorPolicy, Task};
+use crate::time::Timestamp;
+use crate::topology::Topology;
+
+/// What a stream thread must know.
+#[derive(Debug, Clone)]
+pub struct ThreadConfig {
+    /// `application.id`: the group, and the prefix of internal topics.
+    pub application_id: String,
+    /// `{application.id}-{instance}-{thread}`: both `group.instance.id` and `transactional.id`.
+    pub instance_id: String,
+    /// How long a poll waits when there is nothing to do.
+    pub poll_timeout: Duration,
+    /// `commit.interval.ms`.
+    pub commit_interval: Duration,
+    /// How long a commit, an offset fetch or the like may take.
+    pub request_timeout: Duration,
+    /// `transaction.timeout.ms`: a transaction is committed long before.
+    pub transaction_timeout: Duration,
+    /// How many records all tasks together process between two polls.
+    pub records_per_round: usize,
+    /// Records that may wait per partition.
+    pub buffered_records_per_partition: usize,
+    /// Bytes that may wait per partition.
+    pub buffered_bytes_per_partition: usize,
+    /// Bytes of uncommitted writes at which a commit comes early.
+    pub uncommitted_bytes_max: usize,
+    /// Where to begin with inputs that were never committed.
+    pub start_from: StartFrom,
+    /// What to do with bad records.
+    pub errors: ErrorPolicy,
+}
+
+impl ThreadConfig {
+    /// A thread of that application and instance name with the default settings.
+    pub fn new(application_id: &str, instance_id: &str) -> Self {
+        Self {
+            application_id: application_id.to_owned(),
+            instance_id: instance_id.to_owned(),
+            poll_timeout: Duration::from_millis(20),
+            commit_interval: Duration::from_millis(100),
+            request_timeout: Duration::from_secs(5),
+            transaction_timeout: Duration::from_secs(10),
+            records_per_round: 1_000,
+            buffered_records_per_partition: 10_000,
+            buffered_bytes_per_partition: 16 << 20,
+            uncommitted_bytes_max: 64 << 20,
+            start_from: StartFrom::Earliest,
+            errors: ErrorPolicy::default(),
+        }
+    }
+}
+
+/// What one round did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Records that were polled.
+    pub polled: usize,
+    /// Records that were processed.
+    pub processed: usize,
+    /// A transaction was committed.
+    pub committed: bool,
+    /// Tasks were assigned, restored, suspended or the producer replaced.
+    pub changed: bool,
+}
+
+impl Progress {
+    /// True when nothing happened.
+    pub fn is_idle(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// How commits ended; these only grow.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ThreadCounters {
+    /// Clean commits.
+    pub commits: u64,
+    /// Transactions dropped, by the recovery's cause.
+    pub aborts: BTreeMap<&'static str, u64>,
+    /// Producers made.
+    pub producers: u64,
+    /// Rebalances seen.
+    pub rebalances: u64,
+    /// Stores wiped because their changelog could not bring them up to date, or set aside as damaged.
+    pub state_wipes: u64,
+    /// Records polled.
+    pub polled: u64,
+}
+
+/// A stream thread, to be called in a loop by its owner.
+pub struct StreamThread<B: Broker> {
+    pub(super) broker: B,
+    pub(super) config: ThreadConfig,
+    pub(super) topology: Arc<Topology>,
+    pub(super) topics: Arc<Topics>,
+    pub(super) directory: Rc<dyn StateDirectory>,
+    pub(super) consumer: Option<B::Consumer>,
+    pub(super) transaction: Option<Transaction<B::Producer>>,
+    pub(super) reader: B::Reader,
+    pub(super) tasks: BTreeMap<TaskId, Task>,
+    pub(super) routes: BTreeMap<TopicPartition, TaskId>,
+    pub(super) ownership: Option<Ownership>,
+    pub(super) restoration: Option<Restoration>,
+    pub(super) offsets_missing_since: Option<Timestamp>,
+    pub(super) last_commit: Timestamp,
+    pub(super) fenced_at: Vec<Timestamp>,
+    pub(super) failures_in_a_row: u32,
+    pub(super) counters: ThreadCounters,
+    pub(super) observer: Box<dyn super::observer::Observer>,
+}
+
+impl<B: Broker> std::fmt::Debug for StreamThread<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamThread").field("instance", &self.config.instance_id).finish_non_exhaustive()
+    }
+}
+
+impl<B: Broker> StreamThread<B> {
+    /// Fences the predecessor, then joins the group. Topics must be resolved before.
+    ///
+    /// # Errors
+    /// [`Error`] when the broker cannot be used.
+    pub fn start(
+        broker: B,
+        config: ThreadConfig,
+        topology: Arc<Topology>,
+        topics: Arc<Topics>,
+        directory: Rc<dyn StateDirectory>,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let reader = broker.reader()?;
+        let mut this = Self {
+            broker,
+            config,
+            topology,
+            topics,
+            directory,
+            consumer: None,
+            transaction: None,
+            reader,
+            tasks: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            ownership: None,
+            restoration: None,
+            offsets_missing_since: None,
+            last_commit: now,
+            fenced_at: Vec::new(),
+            failures_in_a_row: 0,
+            counters: ThreadCounters::default(),
+            observer: Box::new(super::observer::Silent),
+        };
+        // The order is the protocol: init_transactions resolves the predecessor's open transaction before any offset is
+        // read, and the group must not hand us partitions before that.
+        this.renew_producer()?;
+        this.join()?;
+        Ok(this)
+    }
+
+    /// Reports measurements to `observer` instead of to nobody.
+    pub fn observe(&mut self, observer: Box<dyn super::observer::Observer>) {
+        self.observer = observer;
+    }
+
+    pub(super) fn join(&mut self) -> Result<(), Error> {
+        let member = MemberConfig {
+            group_id: self.config.application_id.clone(),
+            group_instance_id: self.config.instance_id.clone(),
+        };
+        let mut consumer = self.broker.consumer(&member)?;
+        consumer.subscribe(&self.topics.sources(&self.topology)?)?;
+        self.consumer = Some(consumer);
+        Ok(())
+    }
+
+    /// Consume, process, produce, commit: one round.
+    ///
+    /// # Errors
+    /// [`Error`] when the thread cannot go on; transient failures are mended here.
+    pub fn run_once(&mut self, now: Timestamp) -> Result<Progress, Error> {
+        match self.round(now) {
+            Ok(progress) => Ok(progress),
+            Err(error) => {
+                self.recover(error, now)?;
+                Ok(Progress { changed: true, ..Progress::default() })
+            }
+        }
+    }
+
+    fn round(&mut self, now: Timestamp) -> Result<Progress, Error> {
+        let mut progress = Progress::default();
+        if self.transaction.is_none() {
+            progress.changed |= self.renew_producer()?;
+        }
+        let busy = self.restoration.is_some() || self.tasks.values().any(|task| task.buffered() > 0);
+        let timeout = if busy { Duration::ZERO } else { self.config.poll_timeout };
+        let started = self.observer.start();
+        match self.consumer()?.poll(timeout)? {
+            Polled::Records(batch) => {
+                progress.polled = batch.len();
+                self.counters.polled += batch.len() as u64;
+                for record in batch {
+                    let task = self.routes.get(&record.source).and_then(|id| self.tasks.get_mut(id));
+                    // A record of a task that does not run is dropped: its position is set when it starts.
+                    let _queued = task.is_some_and(|task| task.enqueue(record));
+                }
+            }
+            Polled::Rebalance(change) => {
+                self.rebalance(change, now)?;
+                progress.changed = true;
+            }
+            Polled::Idle => {}
+        }
+        self.observer.polled(started, progress.polled);
+        progress.changed |= self.restore(now)?;
+        progress.processed = self.process(now)?;
+        self.apply_backpressure()?;
+        if self.commit_due(now) {
+            progress.committed = self.commit(now)?;
+        }
+        Ok(progress)
+    }
+
+    /// Processes a round's worth of records, shared fairly among the tasks, and produces their outputs.
+    fn process(&mut self, now: Timestamp) -> Result<usize, Error> {
+        let Some(transaction) = &mut self.transaction else { return Ok(0) };
+        let started = self.observer.start();
+        let share = (self.config.records_per_round / self.tasks.len().max(1)).max(1);
+        let mut processed = 0;
+        for task in self.tasks.values_mut() {
+            processed += task.process(now, share, &self.config.errors)?;
+            let outputs = task.take_outputs();
+            transaction.send(task, outputs, now)?;
+        }
+        self.observer.processed(started, processed);
+        Ok(processed)
+    }
+
+    fn apply_backpressure(&mut self) -> Result<(), Error> {
+        let limit = BufferLimit {
+            records: self.config.buffered_records_per_partition,
+            bytes: self.config.buffered_bytes_per_partition,
+        };
+        for task in self.tasks.values_mut() {
+            let (pause, resume) = task.backpressure(limit);
+            let Some(consumer) = &mut self.consumer else { return Ok(()) };
+            if !pause.is_empty() {
+                consumer.pause(&pause)?;
+            }
+            if !resume.is_empty() {
+                consumer.resume(&resume)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn consumer(&mut self) -> Result<&mut B::Consumer, Error> {
+        self.consumer.as_mut().ok_or(Error::bug("a thread without a consumer"))
+    }
+
+    /// Commits what is processed and leaves. With `leave_group` the others take over at once; without it the partitions
+    /// wait for this instance to come back.
+    ///
+    /// # Errors
+    /// [`Error`]: what was not committed is processed again by the next owner.
+    pub fn close(mut self, leave_group: bool, now: Timestamp) -> Result<(), Error> {
+        let committed = self.commit(now);
+        let mut result = committed.map(|_| ());
+        for (_, task) in std::mem::take(&mut self.tasks) {
+            result = result.and(task.close().map_err(Error::from));
+        }
+        // The consumer goes first: no rebalance can ask for a commit of closed tasks.
+        if let Some(consumer) = self.consumer.take() {
+            result = result.and(consumer.close(leave_group).map_err(Error::from));
+        }
+        result
+    }
+
+    /// The one error path: drop the producer, forget what is uncommitted, restore every task from what is committed. Only
+    /// what a person must decide leaves this function as an error.
+    fn recover(&mut self, error: Error, now: Timestamp) -> Result<(), Error> {
+        let recovery = error.recovery();
+        match recovery {
+            Recovery::Retry => {
+                tracing::debug!(%error, "a request failed, it is tried again");
+                Ok(())
+            }
+            Recovery::AbortTransaction | Recovery::SkipRecord => self.revive(error, now),
+            Recovery::ReviveTask(task) => {
+                tracing::error!(%error, %task, "the state of a task is damaged, it is set aside and restored");
+                self.quarantine(task)?;
+                self.revive(error, now)
+            }
+            Recovery::RejoinGroup => {
+                self.note_fencing(now)?;
+                tracing::warn!(%error, "the membership is lost, joining again");
+                self.lose_all();
+                self.consumer = None;
+                self.transaction = None;
+                *self.counters.aborts.entry("rejoin").or_default() += 1;
+                self.renew_producer()?;
+                self.join()
+            }
+            Recovery::Shutdown => Err(error),
+        }
+    }
+
+    /// Everything anyone may want to know about this thread's tasks.
+    pub fn tasks(&self) -> impl Iterator<Item = super::TaskView<'_>> {
+        self.tasks.values().map(super::TaskView::new)
+    }
+
+    /// How commits ended so far.
+    pub const fn counters(&self) -> &ThreadCounters {
+        &self.counters
+    }
+
+    /// The consumer's next offset of an input partition, past markers.
+    pub fn position(&self, partition: &TopicPartition) -> Option<crate::record::Offset> {
+        self.consumer.as_ref()?.position(partition)
+    }
+}

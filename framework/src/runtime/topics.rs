@@ -1,0 +1,142 @@
+//! The topics of an application at run time: described, created where they are ours, and mapped to tasks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Error;
+use crate::broker::Broker;
+use crate::record::{Partition, TaskId, TopicName, TopicPartition};
+use crate::state::StoreSpec;
+use crate::task::CommitLog;
+use crate::topology::{InternalTopicKind, ResolvedTopics, Topology, TopologyError, commits_topic};
+
+/// All topics of an application.
+#[derive(Debug, Clone, Default)]
+pub struct Topics {
+    resolved: ResolvedTopics,
+    repartitions: BTreeSet<TopicName>,
+}
+
+impl Topics {
+    /// Describes the user's topics, creates the internal ones that are missing, and checks their partitions. Once per
+    /// process, before its threads start.
+    ///
+    /// # Errors
+    /// [`Error`] when a topic of the user's is missing or partitions do not fit.
+    pub fn prepare<B: Broker>(
+        broker: &B,
+        topology: &Topology,
+        application_id: &str,
+        replication_factor: i32,
+        dead_letters: Option<&TopicName>,
+    ) -> Result<Self, Error> {
+        let external: Vec<TopicName> = topology.external_topics().into_iter().collect();
+        let described = broker.describe_topics(&external)?;
+        let missing = external.iter().filter(|&topic| !described.contains_key(topic));
+        let mut missing: Vec<_> =
+            missing.map(|topic| TopologyError::MissingTopic { topic: topic.to_string() }).collect();
+        match missing.len() {
+            0 => {}
+            1 => return Err(missing.remove(0).into()),
+            _ => return Err(TopologyError::Several(missing).into()),
+        }
+        let mut resolved = ResolvedTopics::new(application_id, described);
+        let internal = topology.internal_topics(&resolved)?;
+        let mut names: Vec<TopicName> = internal.iter().map(|topic| topic.name.clone()).collect();
+        names.extend(dead_letters.cloned());
+        let existing = broker.describe_topics(&names)?;
+        for topic in &internal {
+            match existing.get(&topic.name) {
+                Some(found) if found.partitions != topic.partitions => {
+                    return Err(TopologyError::PartitionsChanged {
+                        topic: topic.name.to_string(),
+                        actual: found.partitions,
+                        expected: topic.partitions,
+                    }
+                    .into());
+                }
+                Some(_) => {}
+                None => {
+                    tracing::info!(topic = %topic.name, partitions = topic.partitions, "creating internal topic");
+                    broker.create_topic(&topic.to_create(replication_factor))?;
+                }
+            }
+        }
+        if let Some(topic) = dead_letters.filter(|&topic| !existing.contains_key(topic)) {
+            tracing::info!(%topic, "creating dead-letter topic");
+            broker.create_topic(&dead_letter_topic(topic, replication_factor))?;
+        }
+        resolved.extend(broker.describe_topics(&names)?);
+        let repartitions = internal.into_iter().filter(|topic| topic.kind == InternalTopicKind::Repartition);
+        Ok(Self { resolved, repartitions: repartitions.map(|topic| topic.name).collect() })
+    }
+
+    pub(crate) const fn resolved(&self) -> &ResolvedTopics {
+        &self.resolved
+    }
+
+    /// How many partitions a topic has.
+    ///
+    /// # Errors
+    /// [`TopologyError::MissingTopic`].
+    pub fn partitions(&self, topic: &str) -> Result<i32, TopologyError> {
+        self.resolved.partitions(topic)
+    }
+
+    /// True for a repartition topic: its records may be deleted once they are committed.
+    pub(crate) fn is_repartition(&self, topic: &str) -> bool {
+        self.repartitions.contains(topic)
+    }
+
+    /// The topics every member subscribes to.
+    pub(crate) fn sources(&self, topology: &Topology) -> Result<Vec<TopicName>, TopologyError> {
+        topology.sources().into_iter().map(|topic| self.resolved.name(topic)).collect()
+    }
+
+    /// All tasks of the application with their input partitions.
+    ///
+    /// # Errors
+    /// [`TopologyError::MissingTopic`].
+    pub fn tasks(&self, topology: &Topology) -> Result<BTreeMap<TaskId, Vec<TopicPartition>>, TopologyError> {
+        let mut tasks: BTreeMap<TaskId, Vec<TopicPartition>> = BTreeMap::new();
+        for (part, subtopology) in topology.subtopologies().iter().zip(0..) {
+            for source in &part.sources {
+                let topic = self.resolved.name(source)?;
+                for partition in (0..self.resolved.partitions(&topic)?).map(Partition) {
+                    let id = TaskId { subtopology, partition };
+                    tasks.entry(id).or_default().push(TopicPartition { topic: topic.clone(), partition });
+                }
+            }
+        }
+        Ok(tasks)
+    }
+
+    pub(crate) fn commit_log(
+        &self,
+        topology: &Topology,
+        task: TaskId,
+        specs: &[StoreSpec],
+    ) -> Result<CommitLog, TopologyError> {
+        let at = |topic: &TopicName| TopicPartition { topic: topic.clone(), partition: task.partition };
+        let changelogs: Vec<Option<TopicPartition>> =
+            specs.iter().map(|spec| spec.changelog.as_ref().map(at)).collect();
+        let first = changelogs.iter().flatten().next().cloned();
+        let partition = first.unwrap_or_else(|| at(&commits_topic(self.resolved.application_id())));
+        let topic_ids = changelogs
+            .iter()
+            .flatten()
+            .filter_map(|log| self.resolved.id(&log.topic).map(|id| (log.topic.clone(), id)));
+        let topic_ids = topic_ids.collect();
+        let mut partitions = 0;
+        if let Some(part) = topology.subtopologies().get(task.subtopology as usize) {
+            for source in &part.sources {
+                partitions = partitions.max(self.resolved.partitions(&self.resolved.name(source)?)?);
+            }
+        }
+        let topology_hash = topology.stores_hash(task.subtopology);
+        Ok(CommitLog { partition, changelogs, topic_ids, partitions, topology_hash })
+    }
+}
+
+fn dead_letter_topic(name: &TopicName, replication_factor: i32) -> crate::broker::NewTopic {
+    crate::broker::NewTopic { name: name.clone(), partitions: 1, replication_factor, configs: BTreeMap::new() }
+}

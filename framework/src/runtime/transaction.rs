@@ -1,0 +1,101 @@
+//! The transaction of a stream thread: begun lazily, and with each task's begin record before its first other record.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::Error;
+use super::rebalance::Ownership;
+use crate::broker::{BrokerError, BrokerErrorKind, CommitReceipt, CommittedOffset, Membership, Producer};
+use crate::record::{ProducerRecord, TaskId, TopicPartition};
+use crate::task::Task;
+use crate::time::Timestamp;
+
+/// A producer with at most one open transaction. Any error ends its life (I6: nothing is sent after the first failure).
+#[derive(Debug)]
+pub(crate) struct Transaction<P> {
+    producer: P,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    since: Timestamp,
+    tasks: BTreeSet<TaskId>,
+}
+
+/// Everything of a commit that goes into the transaction.
+#[derive(Debug, Default)]
+pub(crate) struct CommitPlan {
+    pub(crate) records: Vec<ProducerRecord>,
+    pub(crate) offsets: BTreeMap<TopicPartition, CommittedOffset>,
+}
+
+impl<P: Producer> Transaction<P> {
+    pub(crate) const fn new(producer: P) -> Self {
+        Self { producer, open: None }
+    }
+
+    /// When the open transaction began.
+    pub(crate) fn open_since(&self) -> Option<Timestamp> {
+        self.open.as_ref().map(|open| open.since)
+    }
+
+    /// True when the task has sent records in the open transaction.
+    pub(crate) fn contains(&self, task: TaskId) -> bool {
+        self.open.as_ref().is_some_and(|open| open.tasks.contains(&task))
+    }
+
+    /// Sends outputs of a task; begins the transaction when none is open.
+    pub(crate) fn send(&mut self, task: &Task, outputs: Vec<ProducerRecord>, now: Timestamp) -> Result<(), Error> {
+        if outputs.is_empty() {
+            return Ok(());
+        }
+        self.enlist(task, now)?;
+        for record in outputs {
+            self.producer.send(record)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the task part of the transaction. The begin record must go out before anything else of the task: a
+    /// transaction that is torn apart then shows as a begin record without its commit record.
+    pub(crate) fn enlist(&mut self, task: &Task, now: Timestamp) -> Result<(), Error> {
+        if self.open.is_none() {
+            self.producer.begin()?;
+        }
+        let open = self.open.get_or_insert_with(|| Open { since: now, tasks: BTreeSet::new() });
+        if open.tasks.insert(task.id()) {
+            self.producer.send(task.begin_record(now)?)?;
+        }
+        Ok(())
+    }
+
+    /// Changelogs and commit records, then offsets, then the end. The order is the protocol: offsets last, so that
+    /// nothing can be committed without them; and only while the partitions are ours.
+    pub(crate) fn commit(
+        &mut self,
+        plan: CommitPlan,
+        ownership: &Ownership,
+        membership: &Membership,
+        timeout: Duration,
+    ) -> Result<CommitReceipt, Error> {
+        if self.open.take().is_none() {
+            return Err(Error::bug("a commit without a transaction"));
+        }
+        for record in plan.records {
+            self.producer.send(record)?;
+        }
+        if !membership.is_fencing() || membership != ownership.membership() {
+            // The broker would accept some of these unchecked (the pre-join identity, for one).
+            let kind = BrokerErrorKind::Abortable;
+            return Err(BrokerError::new("send_offsets", kind, "no longer the member that was assigned").into());
+        }
+        self.producer.send_offsets(&plan.offsets, membership)?;
+        Ok(self.producer.commit(timeout)?)
+    }
+
+    /// Why the producer must be replaced before the next transaction.
+    pub(crate) fn taint(&self) -> Option<&'static str> {
+        self.producer.taint()
+    }
+}

@@ -1,0 +1,64 @@
+//! A task as seen from outside: for reports, pages and tests.
+
+use std::rc::Rc;
+
+use crate::record::{Offset, TaskId, TopicPartition};
+use crate::state::TaskStores;
+use crate::task::{Task, TaskCounters, TaskState};
+use crate::time::Timestamp;
+
+/// A look at a task.
+#[derive(Debug)]
+pub struct TaskView<'a>(&'a Task);
+
+impl<'a> TaskView<'a> {
+    pub(super) const fn new(task: &'a Task) -> Self {
+        Self(task)
+    }
+
+    /// Which task.
+    pub const fn id(&self) -> TaskId {
+        self.0.id()
+    }
+
+    /// Where it is in its life.
+    pub const fn state(&self) -> TaskState {
+        self.0.state()
+    }
+
+    /// Its counters.
+    pub const fn counters(&self) -> &'a TaskCounters {
+        self.0.counters()
+    }
+
+    /// Its inputs with the next offset last committed.
+    pub fn inputs(&self) -> impl Iterator<Item = (&'a TopicPartition, Option<Offset>)> {
+        let committed = &self.0.checkpoint().input;
+        self.0.inputs().map(|partition| (partition, committed.get(partition).copied()))
+    }
+
+    /// Records that wait in its buffers.
+    pub fn buffered(&self) -> usize {
+        self.0.buffered()
+    }
+
+    /// Bytes of uncommitted writes.
+    pub fn uncommitted_bytes(&self) -> usize {
+        self.0.uncommitted_bytes()
+    }
+
+    /// Number of its last commit.
+    pub const fn sequence(&self) -> u64 {
+        self.0.checkpoint().sequence
+    }
+
+    /// Its stream time.
+    pub fn stream_time(&self) -> Timestamp {
+        self.0.stream_time()
+    }
+
+    /// Its stores; `None` for a task without.
+    pub const fn stores(&self) -> Option<&'a Rc<TaskStores>> {
+        self.0.stores()
+    }
+}

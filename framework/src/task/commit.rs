@@ -1,0 +1,187 @@
+//! A task's part of a commit: what goes into the transaction, and what is applied after it.
+//!
+//! ```text
+//! commit log   p: begin(7) | row row row commit(7) C | begin(8) | row …
+//!                            └──── one transaction ────┘
+//! ```
+//! The begin record goes out with the first record of a transaction, the commit record with the last. A transaction that
+//! was ended early by a delayed request leaves a begin record without its commit record, also in a task without stores.
+
+use std::collections::BTreeMap;
+
+use super::metadata::CommitMetadata;
+use super::{Phase, Task, TaskError};
+use crate::broker::{CommitReceipt, CommittedOffset, TopicId};
+use crate::record::{Headers, Offset, ProducerRecord, TaskId, TopicName, TopicPartition};
+use crate::state::changelog::{BeginRecord, CommitRecord, begin_key, commit_key};
+use crate::time::Timestamp;
+
+/// Where a task writes its commit records, and what its changelogs are.
+#[derive(Debug, Clone)]
+pub(crate) struct CommitLog {
+    /// The partition of the begin and commit records: the first changelog, or the commits topic.
+    pub(crate) partition: TopicPartition,
+    /// The changelog of each store, by index; `None` for a store without one.
+    pub(crate) changelogs: Vec<Option<TopicPartition>>,
+    /// Ids of the changelog topics.
+    pub(crate) topic_ids: BTreeMap<TopicName, TopicId>,
+    /// Partitions of the sub-topology's sources.
+    pub(crate) partitions: i32,
+    /// Hash of the sub-topology's stores.
+    pub(crate) topology_hash: u64,
+}
+
+/// What a task puts into a transaction when it is committed.
+#[derive(Debug, Clone)]
+pub(crate) struct TaskCommit {
+    pub(crate) task: TaskId,
+    pub(crate) sequence: u64,
+    pub(crate) stream_time: Timestamp,
+    /// Next offset of every input that has one.
+    pub(crate) input: BTreeMap<TopicPartition, Offset>,
+    log_hint: Option<Offset>,
+}
+
+impl TaskCommit {
+    /// The offsets with their metadata, as the group stores them.
+    pub(crate) fn offsets(&self) -> impl Iterator<Item = (TopicPartition, CommittedOffset)> {
+        let metadata =
+            CommitMetadata { sequence: self.sequence, stream_time: self.stream_time, log: self.log_hint }.encode();
+        let entry = move |(p, &next): (&TopicPartition, &Offset)| {
+            (p.clone(), CommittedOffset { next, metadata: metadata.clone() })
+        };
+        self.input.iter().map(entry)
+    }
+}
+
+impl Task {
+    /// The record that goes before the task's first other record in a transaction.
+    pub(crate) fn begin_record(&self, now: Timestamp) -> Result<ProducerRecord, TaskError> {
+        let record = BeginRecord { sequence: self.checkpoint.sequence + 1 };
+        let value = record.encode().map_err(|source| TaskError::CommitLog { task: self.id, source })?;
+        Ok(self.log_record(begin_key(self.id), value, now))
+    }
+
+    /// True when there is something to commit. `position` is the consumer's: it passes transaction markers, so that the
+    /// committed offset of an idle input becomes its end.
+    pub(crate) fn is_dirty(&self, position: impl Fn(&TopicPartition) -> Option<Offset>) -> bool {
+        matches!(self.phase, Phase::Running { .. })
+            && (self.uncommitted_bytes() > 0 || self.next_offsets(position) != self.checkpoint.input)
+    }
+
+    fn next_offsets(&self, position: impl Fn(&TopicPartition) -> Option<Offset>) -> BTreeMap<TopicPartition, Offset> {
+        let next = |partition: &TopicPartition| {
+            let next = self.inputs.head(partition).or_else(|| position(partition));
+            let last = self.checkpoint.input.get(partition).copied();
+            // Offsets never go back, whatever the client says.
+            next.max(last)
+        };
+        self.inputs.partitions().filter_map(|partition| Some((partition.clone(), next(partition)?))).collect()
+    }
+
+    /// Freezes the overlay and says what goes into the transaction: rows of all changelogs, in key order, then the commit
+    /// record. They must be sent in this order, after all outputs of the task.
+    pub(crate) fn prepare_commit(
+        &mut self,
+        position: impl Fn(&TopicPartition) -> Option<Offset>,
+        now: Timestamp,
+    ) -> Result<(TaskCommit, Vec<ProducerRecord>), TaskError> {
+        let commit = TaskCommit {
+            task: self.id,
+            sequence: self.checkpoint.sequence + 1,
+            stream_time: self.stream_time(),
+            input: self.next_offsets(position),
+            log_hint: self.last_log_offset,
+        };
+        let mut records = self.changelog_records(now)?;
+        let rows = records.len() as u64;
+        self.counters.changelog_rows += rows;
+        let record = CommitRecord {
+            sequence: commit.sequence,
+            input: commit.input.clone(),
+            stream_time: commit.stream_time,
+            records: rows,
+            topic_ids: self.log.topic_ids.clone(),
+        };
+        let value = record.encode().map_err(|source| TaskError::CommitLog { task: self.id, source })?;
+        records.push(self.log_record(commit_key(self.id), value, now));
+        self.in_flight = Some(commit.clone());
+        Ok((commit, records))
+    }
+
+    fn changelog_records(&self, now: Timestamp) -> Result<Vec<ProducerRecord>, TaskError> {
+        let Some(stores) = &self.stores else { return Ok(Vec::new()) };
+        stores.freeze()?;
+        let mut records = Vec::new();
+        for (index, rows) in stores.frozen_rows() {
+            let Some(Some(changelog)) = self.log.changelogs.get(usize::from(index.0)) else { continue };
+            records.extend(rows.into_iter().map(|(key, value)| ProducerRecord {
+                target: changelog.clone(),
+                timestamp: now,
+                key: Some(key),
+                value,
+                headers: Headers::new(),
+            }));
+        }
+        Ok(records)
+    }
+
+    fn log_record(&self, key: bytes::Bytes, value: bytes::Bytes, now: Timestamp) -> ProducerRecord {
+        ProducerRecord {
+            target: self.log.partition.clone(),
+            timestamp: now,
+            key: Some(key),
+            value: Some(value),
+            headers: Headers::new(),
+        }
+    }
+
+    /// After the transaction has committed, and only then: rows and checkpoint go down in one batch.
+    pub(crate) fn apply_commit(&mut self, receipt: &CommitReceipt, now: Timestamp) -> Result<(), TaskError> {
+        let Some(commit) = self.in_flight.take() else { return Ok(()) };
+        let mut checkpoint = self.checkpoint.clone();
+        checkpoint.input = commit.input;
+        checkpoint.sequence = commit.sequence;
+        checkpoint.stream_time = commit.stream_time;
+        self.stamp(&mut checkpoint, now);
+        // Only what a delivery report says: where it is not known, the older offset stays, and a restart replays more.
+        for changelog in self.log.changelogs.iter().flatten() {
+            if let Some(last) = receipt.last_offsets.get(changelog) {
+                checkpoint.changelog.insert(changelog.clone(), last.next());
+            }
+        }
+        self.last_log_offset = receipt.last_offsets.get(&self.log.partition).copied().or(self.last_log_offset);
+        if let Some(stores) = &self.stores {
+            stores.apply_frozen(checkpoint.clone())?;
+        }
+        self.checkpoint = checkpoint;
+        Ok(())
+    }
+
+    /// The offset of the last commit record that a restore saw.
+    pub(crate) fn set_log_offset(&mut self, offset: Option<Offset>) {
+        self.last_log_offset = offset.or(self.last_log_offset);
+    }
+
+    /// Fills in what does not change from commit to commit.
+    pub(crate) fn stamp(&self, checkpoint: &mut crate::state::Checkpoint, now: Timestamp) {
+        checkpoint.topic_ids.clone_from(&self.log.topic_ids);
+        checkpoint.partitions = self.log.partitions;
+        checkpoint.topology_hash = self.log.topology_hash;
+        checkpoint.owned_until = now;
+    }
+
+    /// Says on disk that the directory is still owned, so that a long idle time is not taken for a long absence.
+    pub(crate) fn touch(&mut self, now: Timestamp, every: std::time::Duration) -> Result<(), TaskError> {
+        let running = matches!(self.phase, Phase::Running { .. });
+        let (Some(stores), true) = (&self.stores, running && self.in_flight.is_none()) else { return Ok(()) };
+        if now.since(self.checkpoint.owned_until) < every || stores.uncommitted_bytes() > 0 {
+            return Ok(());
+        }
+        let mut checkpoint = self.checkpoint.clone();
+        self.stamp(&mut checkpoint, now);
+        stores.apply_restored(&crate::state::CommitBatch { rows: BTreeMap::new(), checkpoint: checkpoint.clone() })?;
+        self.checkpoint = checkpoint;
+        Ok(())
+    }
+}

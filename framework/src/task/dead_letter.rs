@@ -1,0 +1,66 @@
+//! What happens to a bad record: the task stops, or the record goes to the dead-letter topic in the same transaction.
+//!
+//! Headers carry the names of Kafka Streams' (KIP-1034): `__streams.errors.exception`, `.message`, `.topic`,
+//! `.partition`, `.offset`; besides them `.reason`, `.node` and `.timestamp`.
+
+use bytes::Bytes;
+
+use crate::processor::ProcessorError;
+use crate::record::{ConsumedRecord, Headers, Partition, ProducerRecord, TopicName, TopicPartition};
+use crate::time::Timestamp;
+
+/// What to do with bad records.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ErrorPolicy {
+    /// The dead-letter topic with its partitions; `None`: every bad record stops the application.
+    pub topic: Option<(TopicName, i32)>,
+    /// Records that cannot be decoded go there; otherwise they stop the application.
+    pub on_deserialization: bool,
+    /// Records that a node refuses go there; otherwise they stop the application.
+    pub on_processing: bool,
+    /// Whether key, value and headers go along. Without them a dead letter is only a pointer to its source.
+    pub payload: bool,
+}
+
+impl ErrorPolicy {
+    /// True when a record must be kept at hand while it is processed.
+    pub(crate) const fn keeps_records(&self) -> bool {
+        self.topic.is_some() && (self.on_deserialization || self.on_processing)
+    }
+
+    /// True when that error sets the record aside instead of stopping the task.
+    pub(crate) fn dead_letters(&self, error: &ProcessorError) -> bool {
+        let wanted = if error.is_deserialization() { self.on_deserialization } else { self.on_processing };
+        self.topic.is_some() && wanted && error.recovery() == crate::error::Recovery::SkipRecord
+    }
+
+    pub(crate) fn dead_letter(
+        &self,
+        record: ConsumedRecord,
+        error: &ProcessorError,
+        now: Timestamp,
+    ) -> Option<ProducerRecord> {
+        let (topic, partitions) = self.topic.as_ref()?;
+        let partition = Partition(record.source.partition.0.rem_euclid((*partitions).max(1)));
+        let mut headers = if self.payload { record.headers } else { Headers::new() };
+        let mut header =
+            |name: &str, value: String| headers.push(format!("__streams.errors.{name}"), Some(value.into()));
+        header("exception", error.kind().to_owned());
+        header("message", error.to_string());
+        header("reason", error.reason().to_owned());
+        header("node", error.node().to_owned());
+        header("topic", record.source.topic.to_string());
+        header("partition", record.source.partition.to_string());
+        header("offset", record.offset.to_string());
+        header("timestamp", record.timestamp.to_string());
+        let pointer = || Bytes::from(format!("{}@{}", record.source, record.offset));
+        Some(ProducerRecord {
+            target: TopicPartition { topic: topic.clone(), partition },
+            // The source's time may be missing, and old times invite retention: the header has it.
+            timestamp: now,
+            key: if self.payload { record.key } else { Some(pointer()) },
+            value: record.value.filter(|_| self.payload),
+            headers,
+        })
+    }
+}

@@ -1,0 +1,362 @@
+//! A task: one sub-topology on one partition. It owns its stores, buffers and graph, and never sees a consumer or a
+//! producer: records come in by [`Task::enqueue`], outputs and commits go out as data.
+//!
+//! ```text
+//!             ┌───────────── revive (error path) ◀──────────┐
+//!             ▼                                             │
+//! new ─▶ Restoring ── offsets and log agree ─▶ Running ─────┤
+//!             ▲                                   │ revoked │
+//!             └──── assigned again ── Suspended ◀─┘         │
+//!                                        │ assigned elsewhere
+//!                                        ▼
+//!                                      close
+//! ```
+
+pub(crate) mod commit;
+mod dead_letter;
+mod metadata;
+pub(crate) mod queue;
+pub(crate) mod restore;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+pub(crate) use commit::{CommitLog, TaskCommit};
+pub use dead_letter::ErrorPolicy;
+use queue::{BufferLimit, InputQueues};
+pub use restore::Refusal;
+
+use crate::error::Recovery;
+use crate::processor::graph::{Graph, Instantiation};
+use crate::processor::{ProcessorError, TaskContext};
+use crate::record::{ConsumedRecord, Offset, ProducerRecord, TaskId, TopicPartition};
+use crate::state::{Checkpoint, StoreError, TaskStores};
+use crate::time::Timestamp;
+use crate::topology::{ResolvedTopics, Topology, TopologyError};
+
+/// Where a task is in its life.
+#[derive(Debug)]
+enum Phase {
+    /// Its rows or its offsets are not yet known to be right; nothing is processed.
+    Restoring,
+    /// Processing.
+    Running { graph: Graph, context: TaskContext },
+    /// Taken away in order; kept open because it often comes back.
+    Suspended,
+}
+
+/// Where a task is in its life, for reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskState {
+    /// Bringing its state up to date.
+    Restoring,
+    /// Processing.
+    Running,
+    /// Revoked, state kept open.
+    Suspended,
+}
+
+/// Counters of a task; they only grow while the task exists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskCounters {
+    /// Records processed.
+    pub processed: u64,
+    /// Records produced, changelogs not counted.
+    pub produced: u64,
+    /// Rows written to changelogs.
+    pub changelog_rows: u64,
+    /// Dead letters by reason.
+    pub dead_letters: BTreeMap<&'static str, u64>,
+    /// Rows replayed.
+    pub restored: u64,
+    /// Punctuations run.
+    pub punctuated: u64,
+}
+
+/// One task.
+#[derive(Debug)]
+pub(crate) struct Task {
+    id: TaskId,
+    inputs: InputQueues,
+    stores: Option<Rc<TaskStores>>,
+    phase: Phase,
+    log: CommitLog,
+    /// Checkpoint of the last commit; the base of the next one.
+    checkpoint: Checkpoint,
+    /// Offset of the last own commit record in the commit log.
+    last_log_offset: Option<Offset>,
+    in_flight: Option<TaskCommit>,
+    counters: TaskCounters,
+}
+
+/// What a task could not do.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// A node failed.
+    #[error("task {task}: {source}{}", at(source_record.as_ref()))]
+    Processor {
+        /// The task.
+        task: TaskId,
+        /// Where the record in hand was read.
+        source_record: Option<crate::record::RecordMetadata>,
+        /// What the node said.
+        source: ProcessorError,
+    },
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The graph could not be made.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// A record of the commit log could not be written or read.
+    #[error("task {task}: its commit record is unreadable: {source}; was the topic written by another program?")]
+    CommitLog {
+        /// The task.
+        task: TaskId,
+        /// What was wrong with it.
+        source: crate::serde::SerdeError,
+    },
+    /// A restore found something that a person must decide.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl TaskError {
+    /// What the thread must do.
+    pub fn recovery(&self) -> Recovery {
+        match self {
+            Self::Processor { source, .. } => match source.recovery() {
+                // The policy was asked already.
+                Recovery::SkipRecord => Recovery::Shutdown,
+                other => other,
+            },
+            Self::Store(error) => error.recovery(),
+            Self::Topology(_) | Self::Refused(_) | Self::CommitLog { .. } => Recovery::Shutdown,
+        }
+    }
+}
+
+fn at(record: Option<&crate::record::RecordMetadata>) -> String {
+    record.map_or_else(String::new, |record| format!(" (record {} offset={})", record.source, record.offset))
+}
+
+impl Task {
+    pub(crate) fn new(
+        id: TaskId,
+        inputs: impl IntoIterator<Item = TopicPartition>,
+        stores: Option<Rc<TaskStores>>,
+        log: CommitLog,
+    ) -> Self {
+        Self {
+            id,
+            inputs: InputQueues::new(inputs),
+            stores,
+            phase: Phase::Restoring,
+            log,
+            checkpoint: Checkpoint::default(),
+            last_log_offset: None,
+            in_flight: None,
+            counters: TaskCounters::default(),
+        }
+    }
+
+    pub(crate) const fn id(&self) -> TaskId {
+        self.id
+    }
+
+    pub(crate) const fn log(&self) -> &CommitLog {
+        &self.log
+    }
+
+    pub(crate) const fn stores(&self) -> Option<&Rc<TaskStores>> {
+        self.stores.as_ref()
+    }
+
+    pub(crate) const fn counters(&self) -> &TaskCounters {
+        &self.counters
+    }
+
+    pub(crate) fn counters_mut(&mut self) -> &mut TaskCounters {
+        &mut self.counters
+    }
+
+    pub(crate) const fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.inputs.partitions()
+    }
+
+    pub(crate) fn buffered(&self) -> usize {
+        self.inputs.len()
+    }
+
+    pub(crate) const fn state(&self) -> TaskState {
+        match self.phase {
+            Phase::Restoring => TaskState::Restoring,
+            Phase::Running { .. } => TaskState::Running,
+            Phase::Suspended => TaskState::Suspended,
+        }
+    }
+
+    pub(crate) fn stream_time(&self) -> Timestamp {
+        match &self.phase {
+            Phase::Running { context, .. } => context.stream_time,
+            _ => self.checkpoint.stream_time,
+        }
+    }
+
+    pub(crate) fn uncommitted_bytes(&self) -> usize {
+        self.stores.as_ref().map_or(0, |stores| stores.uncommitted_bytes())
+    }
+
+    /// Forgets everything uncommitted and waits for a restore. Processors are dropped without `close`: what they hold may
+    /// come from an aborted transaction.
+    pub(crate) fn begin_restore(&mut self) {
+        self.drop_uncommitted();
+        self.phase = Phase::Restoring;
+    }
+
+    /// Revoked in order, after the commit.
+    pub(crate) fn suspend(&mut self) {
+        if let Phase::Running { graph, .. } = &self.phase {
+            graph.close();
+        }
+        self.drop_uncommitted();
+        self.phase = Phase::Suspended;
+    }
+
+    fn drop_uncommitted(&mut self) {
+        if let Some(stores) = &self.stores {
+            stores.discard();
+        }
+        self.inputs.clear();
+        self.in_flight = None;
+    }
+
+    /// Closes the stores. What was uncommitted is dropped.
+    pub(crate) fn close(mut self) -> Result<(), StoreError> {
+        if let Phase::Running { graph, .. } = &self.phase {
+            graph.close();
+        }
+        self.drop_uncommitted();
+        self.phase = Phase::Suspended;
+        self.stores.take().map_or(Ok(()), |stores| stores.close())
+    }
+
+    /// From restored to running: makes the graph and initialises the processors.
+    pub(crate) fn start(
+        &mut self,
+        topology: &Topology,
+        topics: &ResolvedTopics,
+        checkpoint: Checkpoint,
+        now: Timestamp,
+    ) -> Result<(), TaskError> {
+        let graph = Instantiation::graph(topology, self.id.subtopology, topics, self.stores.as_ref())?;
+        let mut context = TaskContext::new(self.id, checkpoint.stream_time, now);
+        graph.init(&mut context).map_err(|source| self.processor_error(None, source))?;
+        self.checkpoint = checkpoint;
+        self.phase = Phase::Running { graph, context };
+        Ok(())
+    }
+
+    /// Takes a record that was polled; false when it belongs to another task. Records of a task that does not run are
+    /// dropped: it will start at a concrete offset.
+    pub(crate) fn enqueue(&mut self, record: ConsumedRecord) -> bool {
+        matches!(self.phase, Phase::Running { .. }) && self.inputs.push(record)
+    }
+
+    pub(crate) fn backpressure(&mut self, limit: BufferLimit) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
+        self.inputs.backpressure(limit)
+    }
+
+    /// Processes up to `limit` records and runs the punctuators that are due. Says how many records that were.
+    pub(crate) fn process(&mut self, now: Timestamp, limit: usize, policy: &ErrorPolicy) -> Result<usize, TaskError> {
+        let mut processed = 0;
+        while processed < limit {
+            let Some(record) = self.inputs.pop() else { break };
+            self.process_one(record, now, policy)?;
+            processed += 1;
+        }
+        self.punctuate(now)?;
+        Ok(processed)
+    }
+
+    fn process_one(&mut self, record: ConsumedRecord, now: Timestamp, policy: &ErrorPolicy) -> Result<(), TaskError> {
+        let Phase::Running { graph, context } = &mut self.phase else { return Ok(()) };
+        context.now = now;
+        context.stream_time = context.stream_time.max(record.timestamp);
+        context.metadata = Some(crate::record::RecordMetadata { source: record.source.clone(), offset: record.offset });
+        let letter = policy.keeps_records().then(|| record.clone());
+        let outputs_before = context.outputs.len();
+        let stores = self.stores.as_ref().filter(|_| letter.is_some());
+        if let Some(stores) = stores {
+            stores.savepoint();
+        }
+        let result = graph.process(record, context);
+        self.counters.processed += 1;
+        let (error, letter) = match (result, letter) {
+            (Ok(()), _) => {
+                if let Some(stores) = stores {
+                    stores.release();
+                }
+                return Ok(());
+            }
+            (Err(error), Some(letter)) if policy.dead_letters(&error) => (error, letter),
+            (Err(error), _) => {
+                let metadata = context.metadata.take();
+                return Err(self.processor_error(metadata, error));
+            }
+        };
+        // All or nothing: what this record wrote and sent before it failed is taken back, then it is set aside.
+        if let Some(stores) = stores {
+            stores.rollback();
+        }
+        context.outputs.truncate(outputs_before);
+        *self.counters.dead_letters.entry(error.reason()).or_default() += 1;
+        tracing::debug!(task = %self.id, topic = %letter.source.topic, partition = letter.source.partition.0,
+            offset = letter.offset.0, reason = error.reason(), node = error.node(), "dead letter");
+        context.outputs.extend(policy.dead_letter(letter, &error, now));
+        Ok(())
+    }
+
+    fn punctuate(&mut self, now: Timestamp) -> Result<(), TaskError> {
+        let Phase::Running { graph, context } = &mut self.phase else { return Ok(()) };
+        if context.schedules.is_empty() {
+            return Ok(());
+        }
+        context.now = now;
+        context.metadata = None;
+        match graph.punctuate(context) {
+            Ok(ran) => {
+                self.counters.punctuated += u64::from(ran);
+                Ok(())
+            }
+            Err(source) => Err(self.processor_error(None, source)),
+        }
+    }
+
+    /// What was produced since the last call, in order.
+    pub(crate) fn take_outputs(&mut self) -> Vec<ProducerRecord> {
+        let Phase::Running { context, .. } = &mut self.phase else { return Vec::new() };
+        self.counters.produced += context.outputs.len() as u64;
+        std::mem::take(&mut context.outputs)
+    }
+
+    /// True once when a processor asked for a commit.
+    pub(crate) fn take_commit_request(&mut self) -> bool {
+        match &mut self.phase {
+            Phase::Running { context, .. } => std::mem::take(&mut context.commit_requested),
+            _ => false,
+        }
+    }
+
+    fn processor_error(
+        &self,
+        source_record: Option<crate::record::RecordMetadata>,
+        source: ProcessorError,
+    ) -> TaskError {
+        TaskError::Processor { task: self.id, source_record, source }
+    }
+}

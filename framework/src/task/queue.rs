@@ -1,0 +1,140 @@
+//! Records waiting to be processed by one task: the partition whose first record is oldest goes first.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::record::{ConsumedRecord, Offset, TopicPartition};
+
+#[derive(Debug, Default)]
+struct PartitionQueue {
+    records: VecDeque<ConsumedRecord>,
+    bytes: usize,
+    paused: bool,
+}
+
+/// The input buffers of a task, one per partition.
+#[derive(Debug)]
+pub(crate) struct InputQueues {
+    queues: BTreeMap<TopicPartition, PartitionQueue>,
+}
+
+impl InputQueues {
+    pub(crate) fn new(partitions: impl IntoIterator<Item = TopicPartition>) -> Self {
+        Self { queues: partitions.into_iter().map(|partition| (partition, PartitionQueue::default())).collect() }
+    }
+
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.queues.keys()
+    }
+
+    /// Adds a record at the end of its partition; false when the partition is not ours.
+    pub(crate) fn push(&mut self, record: ConsumedRecord) -> bool {
+        let Some(queue) = self.queues.get_mut(&record.source) else { return false };
+        queue.bytes += record.size();
+        queue.records.push_back(record);
+        true
+    }
+
+    /// The oldest first record by event time; on a tie the partition that sorts first.
+    pub(crate) fn pop(&mut self) -> Option<ConsumedRecord> {
+        let heads = self.queues.values_mut().filter(|queue| !queue.records.is_empty());
+        let queue = heads.min_by_key(|queue| queue.records.front().map(|record| record.timestamp))?;
+        let record = queue.records.pop_front()?;
+        queue.bytes = queue.bytes.saturating_sub(record.size());
+        Some(record)
+    }
+
+    /// The offset of the first record that waits in a partition.
+    pub(crate) fn head(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.queues.get(partition)?.records.front().map(|record| record.offset)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.queues.values().map(|queue| queue.records.len()).sum()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        for queue in self.queues.values_mut() {
+            *queue = PartitionQueue::default();
+        }
+    }
+
+    /// Partitions that have just become too full (to pause), and those that have drained to half (to resume).
+    pub(crate) fn backpressure(&mut self, limit: BufferLimit) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
+        let (mut pause, mut resume) = (Vec::new(), Vec::new());
+        for (partition, queue) in &mut self.queues {
+            let (records, bytes) = (queue.records.len(), queue.bytes);
+            if !queue.paused && (records > limit.records || bytes > limit.bytes) {
+                queue.paused = true;
+                pause.push(partition.clone());
+            } else if queue.paused && records <= limit.records / 2 && bytes <= limit.bytes / 2 {
+                queue.paused = false;
+                resume.push(partition.clone());
+            }
+        }
+        (pause, resume)
+    }
+}
+
+/// How much may wait in one partition's buffer before it is paused.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BufferLimit {
+    pub(crate) records: usize,
+    pub(crate) bytes: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Headers, Partition};
+    use crate::time::Timestamp;
+
+    fn tp(topic: &str) -> TopicPartition {
+        TopicPartition::new(topic, Partition(0))
+    }
+
+    fn record(topic: &str, offset: i64, ms: i64) -> ConsumedRecord {
+        ConsumedRecord {
+            source: tp(topic),
+            offset: Offset(offset),
+            timestamp: Timestamp::from_millis(ms),
+            key: None,
+            value: Some(bytes::Bytes::from_static(b"12345678")),
+            headers: Headers::new(),
+        }
+    }
+
+    #[test]
+    fn the_oldest_head_goes_first_and_offsets_keep_their_order() {
+        let mut queues = InputQueues::new([tp("a"), tp("b")]);
+        for record in [record("a", 0, 5), record("a", 1, 1), record("b", 0, 3), record("b", 1, 6)] {
+            assert!(queues.push(record));
+        }
+        let order: Vec<_> =
+            std::iter::from_fn(|| queues.pop()).map(|r| (r.source.topic.to_string(), r.offset.0)).collect();
+        // a: 5 1, b: 3 6. The 1 behind the 5 must wait for it.
+        let expected = [("b", 0), ("a", 0), ("a", 1), ("b", 1)].map(|(topic, offset)| (topic.to_owned(), offset));
+        assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn a_full_partition_pauses_once_and_resumes_at_half() {
+        let mut queues = InputQueues::new([tp("a")]);
+        let limit = BufferLimit { records: 2, bytes: 1_000 };
+        for offset in 0..3 {
+            queues.push(record("a", offset, offset));
+        }
+        assert_eq!(queues.backpressure(limit), (vec![tp("a")], vec![]));
+        assert_eq!(queues.backpressure(limit), (vec![], vec![]));
+        queues.pop();
+        assert_eq!(queues.backpressure(limit), (vec![], vec![]), "two is more than half");
+        queues.pop();
+        assert_eq!(queues.backpressure(limit), (vec![], vec![tp("a")]));
+    }
+
+    #[test]
+    fn a_record_of_a_foreign_partition_is_refused() {
+        let mut queues = InputQueues::new([tp("a")]);
+        assert!(!queues.push(record("b", 0, 0)));
+        assert_eq!(queues.len(), 0);
+    }
+}

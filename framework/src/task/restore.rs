@@ -1,0 +1,266 @@
+//! Decisions of a restore. All facts are arguments; nothing here does IO. The order of the IO stands in
+//! `runtime::restore`; the table of findings is `exactly-once` 3.4.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::metadata::CommitMetadata;
+use crate::broker::{CommittedOffset, LogRange, TopicId};
+use crate::record::{Offset, TaskId, TopicName, TopicPartition};
+use crate::state::Checkpoint;
+use crate::state::changelog::{BeginRecord, CommitRecord};
+use crate::time::Timestamp;
+
+/// Kafka's default of `delete.retention.ms`: how long a compacted topic keeps tombstones.
+const DELETE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The group's committed offsets of a task's inputs; `None` where there is none.
+pub(crate) type Committed = BTreeMap<TopicPartition, Option<CommittedOffset>>;
+
+/// What is known before the replay.
+#[derive(Debug)]
+pub(crate) struct Facts<'a> {
+    pub(crate) checkpoint: &'a Checkpoint,
+    pub(crate) committed: &'a Committed,
+    /// First and end offset of the partitions to replay.
+    pub(crate) ranges: &'a BTreeMap<TopicPartition, LogRange>,
+    pub(crate) topic_ids: &'a BTreeMap<TopicName, TopicId>,
+    pub(crate) partitions: i32,
+    pub(crate) topology_hash: u64,
+    /// The task has stores: then everything that is not on disk must be replayed.
+    pub(crate) stateful: bool,
+    pub(crate) now: Timestamp,
+}
+
+/// What to do before and during the replay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Replay each partition from its offset.
+    Replay(BTreeMap<TopicPartition, Offset>),
+    /// The rows on disk cannot be brought up to date: remove them, then plan again.
+    Wipe(&'static str),
+    /// The rows belong to a topic that is gone: set them aside, then plan again.
+    Quarantine(&'static str),
+}
+
+/// Decides from where to replay, or why the rows on disk cannot be used.
+pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
+    let checkpoint = facts.checkpoint;
+    if checkpoint.partitions != 0 && checkpoint.partitions != facts.partitions {
+        let (before, now) = (checkpoint.partitions, facts.partitions);
+        return Err(Refusal::PartitionsChanged { task, before, now });
+    }
+    if checkpoint.partitions != 0 && checkpoint.topology_hash != facts.topology_hash {
+        return Err(Refusal::TopologyChanged { task });
+    }
+    let recreated = checkpoint.topic_ids.iter().find(|(topic, id)| facts.topic_ids.get(*topic) != Some(*id));
+    if let Some((topic, _)) = recreated {
+        if facts.committed.values().any(Option::is_some) {
+            return Err(Refusal::ChangelogRecreated { task, topic: topic.clone() });
+        }
+        return Ok(Plan::Quarantine("the changelog was deleted and created again"));
+    }
+    let away = facts.now.since(checkpoint.owned_until);
+    if checkpoint.owned_until.is_some() && away > DELETE_RETENTION / 2 {
+        return Ok(Plan::Wipe("it is older than the changelog keeps deletions: deleted keys would come back"));
+    }
+    let mut from = BTreeMap::new();
+    for (partition, range) in facts.ranges {
+        let start = match checkpoint.changelog.get(partition) {
+            Some(&stored) if stored < range.start => {
+                return Ok(Plan::Wipe("the changelog no longer holds what is missing"));
+            }
+            Some(&stored) if stored > range.end => {
+                return Ok(Plan::Wipe("the changelog ends before it: records were lost there"));
+            }
+            Some(&stored) => stored,
+            None if facts.stateful => range.start,
+            None => log_hint(facts.committed).map_or(range.start, |hint| hint.max(range.start).min(range.end)),
+        };
+        from.insert(partition.clone(), start);
+    }
+    Ok(Plan::Replay(from))
+}
+
+/// Where the commit log of a task without stores may be read from.
+fn log_hint(committed: &Committed) -> Option<Offset> {
+    let metadata = committed.values().flatten().filter_map(CommitMetadata::decode);
+    metadata.filter_map(|metadata| metadata.log).min()
+}
+
+/// The last begin and commit record of a task that the replay saw.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct LogTail {
+    pub(crate) begin: Option<BeginRecord>,
+    pub(crate) commit: Option<CommitRecord>,
+}
+
+/// From where a task goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Resume {
+    /// The next offset of each input; `None`: never committed, the configured start applies.
+    pub(crate) input: BTreeMap<TopicPartition, Option<Offset>>,
+    pub(crate) sequence: u64,
+    pub(crate) stream_time: Timestamp,
+    /// True when the last commit record and the group's offsets were compared and agree.
+    pub(crate) verified: bool,
+}
+
+/// What the comparison of the commit record with the group's offsets says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Go on.
+    Resume(Resume),
+    /// The group has no offsets although a commit is recorded. A coordinator that has just moved can say so
+    /// (KAFKA-20416): ask again for a while; after that the commit record's offsets hold.
+    OffsetsMissing(Resume),
+}
+
+/// Compares the last commit record with the group's offsets (invariant I9).
+pub(crate) fn reconcile(
+    task: TaskId,
+    checkpoint: &Checkpoint,
+    committed: &Committed,
+    tail: &LogTail,
+    stateful: bool,
+) -> Result<Verdict, Refusal> {
+    let last = last_commit(checkpoint, tail);
+    let sequence = last.as_ref().map_or(0, |commit| commit.sequence);
+    if let Some(begin) = tail.begin.filter(|begin| begin.sequence > sequence) {
+        return Err(Refusal::TornTransaction { task, sequence: begin.sequence });
+    }
+    let known: BTreeMap<&TopicPartition, Offset> =
+        committed.iter().filter_map(|(partition, offset)| Some((partition, offset.as_ref()?.next))).collect();
+    let Some(last) = last else { return without_record(task, committed, stateful) };
+    let stream_time = last.stream_time;
+    let resume = |input, verified| Resume { input, sequence, stream_time, verified };
+    if known.is_empty() && !last.input.is_empty() {
+        let input = committed.keys().map(|p| (p.clone(), last.input.get(p).copied())).collect();
+        return Ok(Verdict::OffsetsMissing(resume(input, false)));
+    }
+    let input = committed.keys().map(|p| (p.clone(), known.get(p).copied())).collect();
+    let differs = last.input.iter().find(|(partition, offset)| known.get(partition) != Some(*offset));
+    let Some((partition, &recorded)) = differs else { return Ok(Verdict::Resume(resume(input, true))) };
+    let group = known.get(partition).copied();
+    let foreign = committed.values().flatten().any(|offset| CommitMetadata::decode(offset).is_none());
+    if !stateful && foreign {
+        // A person moved the offsets of a task without state, which is their right.
+        return Ok(Verdict::Resume(resume(input, false)));
+    }
+    Err(Refusal::OffsetsDiffer { task, partition: partition.clone(), recorded, group, moved_by_hand: foreign })
+}
+
+/// The newer one of the replayed commit record and the checkpoint, which may be past it.
+fn last_commit(checkpoint: &Checkpoint, tail: &LogTail) -> Option<CommitRecord> {
+    let stored = (checkpoint.sequence > 0).then(|| CommitRecord {
+        sequence: checkpoint.sequence,
+        input: checkpoint.input.clone(),
+        stream_time: checkpoint.stream_time,
+        ..CommitRecord::default()
+    });
+    match (stored, tail.commit.clone()) {
+        (Some(stored), Some(replayed)) => Some(if stored.sequence > replayed.sequence { stored } else { replayed }),
+        (stored, replayed) => replayed.or(stored),
+    }
+}
+
+/// No commit was ever recorded: a first start, or somebody else's group.
+fn without_record(task: TaskId, committed: &Committed, stateful: bool) -> Result<Verdict, Refusal> {
+    let ours = committed.values().flatten().any(|offset| CommitMetadata::decode(offset).is_some());
+    if ours {
+        return Err(Refusal::CommitRecordMissing { task });
+    }
+    if stateful && committed.values().any(Option::is_some) {
+        return Err(Refusal::ForeignOffsets { task });
+    }
+    let input = committed.iter().map(|(p, offset)| (p.clone(), offset.as_ref().map(|offset| offset.next))).collect();
+    Ok(Verdict::Resume(Resume { input, sequence: 0, stream_time: Timestamp::NONE, verified: false }))
+}
+
+/// Why a task does not start. Nothing was deleted; a person must decide.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The inputs have another number of partitions than the state was made with.
+    #[error(
+        "task {task}: its input had partitions={before} and now has {now}, so keys have moved; reset the application, or go back to {before} partitions with a new topic"
+    )]
+    PartitionsChanged {
+        /// The task.
+        task: TaskId,
+        /// Partitions when the state was written.
+        before: i32,
+        /// Partitions now.
+        now: i32,
+    },
+    /// The state was written by a topology with other stores.
+    #[error(
+        "task {task}: its state was written by a topology with other stores; use the program that wrote it, a new application.id, or reset the application"
+    )]
+    TopologyChanged {
+        /// The task.
+        task: TaskId,
+    },
+    /// The changelog is another topic than the one the state came from, and input was processed already.
+    #[error(
+        "task {task}: changelog {topic} was deleted and created again although input is committed; its content is lost: reset the application to build it again from the input"
+    )]
+    ChangelogRecreated {
+        /// The task.
+        task: TaskId,
+        /// The topic.
+        topic: TopicName,
+    },
+    /// A transaction's beginning is committed without its end.
+    #[error(
+        "task {task}: transaction {sequence} was committed only in part (a delayed request ended it early); outputs of it may appear twice after a restart: check them, then reset or accept by committing the group's offsets by hand"
+    )]
+    TornTransaction {
+        /// The task.
+        task: TaskId,
+        /// Number of the torn commit.
+        sequence: u64,
+    },
+    /// The group's offsets are not those of the last commit.
+    #[error("task {task}: the last commit recorded {partition} at offset={recorded}, the group says {}; {}", show(*.group), advice(*.moved_by_hand))]
+    OffsetsDiffer {
+        /// The task.
+        task: TaskId,
+        /// The input partition.
+        partition: TopicPartition,
+        /// Offset in the commit record.
+        recorded: Offset,
+        /// Offset of the group.
+        group: Option<Offset>,
+        /// The group's offset was not committed by a task.
+        moved_by_hand: bool,
+    },
+    /// The group has offsets of ours, but the commit log has no record of them.
+    #[error(
+        "task {task}: the group has offsets of this application, but its commit log is empty: the topic was deleted or cut; reset the application"
+    )]
+    CommitRecordMissing {
+        /// The task.
+        task: TaskId,
+    },
+    /// The group has offsets, but there is no state that belongs to them.
+    #[error(
+        "task {task}: the group has committed offsets that this application did not write, and no state belongs to them; use a new application.id, or delete the group's offsets to start from the beginning"
+    )]
+    ForeignOffsets {
+        /// The task.
+        task: TaskId,
+    },
+}
+
+fn show(offset: Option<Offset>) -> String {
+    offset.map_or_else(|| "nothing".to_owned(), |offset| format!("offset={offset}"))
+}
+
+const fn advice(moved_by_hand: bool) -> &'static str {
+    if moved_by_hand {
+        "the offsets were moved by hand: state and input no longer fit; put them back, or reset the application"
+    } else {
+        "state and input do not fit together: please report it with the log of this start"
+    }
+}
