@@ -13,5 +13,7 @@ pub mod runtime;
 pub mod serde;
 pub mod state;
 mod task;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod time;
 pub mod topology;
