@@ -68,6 +68,14 @@ pub enum Error {
     /// No free port was found.
     #[error("no free port between 20000 and 32000 on 127.0.0.1")]
     NoPort,
+    /// The service in this directory has its ports, and somebody else listens on one of them.
+    #[error(
+        "a port of this service is in use: end what listens there, or remove the service's data, ports={numbers:?}"
+    )]
+    PortTaken {
+        /// The service's ports.
+        numbers: Vec<u16>,
+    },
     /// PostgreSQL refuses to run as root and the data directory cannot be reached by another user.
     #[error(
         "PostgreSQL cannot run as root: make a user 'postgres' that can reach the directory, or install setpriv, path={}",

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::port::Port;
-use crate::{Client, Error, Launch, Lifetime, Process, Scratch, install, try_wait_for};
+use crate::{Client, Detached, Error, Launch, Process, Scratch, install, try_wait_for};
 
 /// How long a broker may take from start to its first answer.
 const READY: Duration = Duration::from_mins(1);
@@ -16,15 +16,15 @@ const CLUSTER_ID: &str = "bWlsbHBvbmQtaGFybmVzcw";
 pub struct KafkaOptions {
     /// The JVM's heap, in MiB; 512 unless told otherwise.
     pub heap_mib: u32,
+    /// Whether the JVM compiles for hours under load instead of for a quick start; off unless told otherwise.
+    pub long_running: bool,
     /// Broker properties that override or complete the harness's own.
     pub properties: Vec<(String, String)>,
-    /// How long the broker lives.
-    pub lifetime: Lifetime,
 }
 
 impl Default for KafkaOptions {
     fn default() -> Self {
-        Self { heap_mib: 512, properties: Vec::new(), lifetime: Lifetime::Parent }
+        Self { heap_mib: 512, long_running: false, properties: Vec::new() }
     }
 }
 
@@ -67,7 +67,7 @@ impl Kafka {
     pub fn start_with(dir: impl Into<PathBuf>, options: KafkaOptions) -> Result<Self, Error> {
         let dir = dir.into();
         fs::create_dir_all(&dir).map_err(Error::io("make the directory", &dir))?;
-        let ports = [Port::free()?, Port::free()?];
+        let ports = Port::kept(&dir.join("ports"))?;
         let [broker, controller] = &ports;
         let properties = properties(&dir, &broker.address(), &controller.address(), &options);
         let bootstrap_servers = broker.address();
@@ -93,7 +93,7 @@ impl Kafka {
         }
         let heap = format!("-Xmx{}m", self.options.heap_mib);
         let launch = java()?.args([&heap, "-Xms128m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]);
-        let launch = launch.logging_to(self.log_path()).lifetime(self.options.lifetime);
+        let launch = launch.logging_to(self.log_path());
         let mut process =
             launch.args(["-cp", &classpath()?, "kafka.Kafka"]).arg(self.dir.join("server.properties")).start()?;
         let client = self.client();
@@ -134,6 +134,20 @@ impl Kafka {
         self.process.as_mut().map_or(Ok(()), |process| process.stop().map(drop))
     }
 
+    /// Lets the broker outlive this process; [`Kafka::detached`] finds it again.
+    ///
+    /// # Errors
+    /// As [`Process::detach`].
+    pub fn detach(mut self) -> Result<(), Error> {
+        let pid_file = self.dir.join("pid");
+        self.process.take().map_or(Ok(()), |process| process.detach(&pid_file))
+    }
+
+    /// The detached broker that runs on the data in `dir`. SIGTERM ends it in good order.
+    pub fn detached(dir: &Path) -> Option<Detached> {
+        Detached::find(&dir.join("pid"), dir)
+    }
+
     /// The broker's process, while there is one.
     pub fn process(&self) -> Option<&Process> {
         self.process.as_ref()
@@ -150,8 +164,6 @@ fn java() -> Result<Launch, Error> {
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
         "-Dorg.slf4j.simpleLogger.showDateTime=true",
         "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
-        // Half of a short run is JIT work otherwise, on the cores that the tests need.
-        "-XX:TieredStopAtLevel=1",
         "-Xshare:auto",
     ]))
 }

@@ -1,7 +1,7 @@
 //! Real services for tests, benchmarks and the demo: a Kafka broker, a PostgreSQL server and application processes.
 //!
 //! Everything that this crate starts dies with the process that started it, also when that process is killed with
-//! SIGKILL (see [`process`]); the one exception is [`Lifetime::Detached`], which `./dev up` uses.
+//! SIGKILL (see [`process`]); the one exception is what is detached, as `./dev up` does.
 //! Calls block; they may be used from asynchronous tests too.
 //!
 //! ```no_run
@@ -36,7 +36,7 @@ pub use error::Error;
 pub use kafka::{Kafka, KafkaOptions};
 pub use lag::{Group, PartitionLag};
 pub use postgres::{Postgres, PostgresOptions};
-pub use process::{Launch, Lifetime, Process};
+pub use process::{Detached, Launch, Process};
 pub use record::{Outgoing, Received};
 pub use scratch::Scratch;
 pub use wait::{try_wait_for, wait_for};

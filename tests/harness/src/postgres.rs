@@ -8,26 +8,18 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::port::Port;
-use crate::{Error, Launch, Lifetime, Process, Scratch, install, try_wait_for};
+use crate::{Detached, Error, Launch, Process, Scratch, install, try_wait_for};
 
 const READY: Duration = Duration::from_mins(1);
 const INITDB: Duration = Duration::from_mins(2);
 
 /// How a server is started. `PostgresOptions::default()` suits tests.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct PostgresOptions {
     /// Whether commits wait for the disk. Off by default: a killed process loses nothing without it, only a machine does.
     pub fsync: bool,
     /// Server settings, such as `max_connections`.
     pub settings: Vec<(String, String)>,
-    /// How long the server lives.
-    pub lifetime: Lifetime,
-}
-
-impl Default for PostgresOptions {
-    fn default() -> Self {
-        Self { fsync: false, settings: Vec::new(), lifetime: Lifetime::Parent }
-    }
 }
 
 /// A private PostgreSQL server on 127.0.0.1, with its data in one directory and its port kept over restarts.
@@ -70,7 +62,8 @@ impl Postgres {
         let dir = dir.into();
         fs::create_dir_all(&dir).map_err(Error::io("make the directory", &dir))?;
         let dir = dir.canonicalize().map_err(Error::io("find the directory", dir))?;
-        let mut postgres = Self { dir, options, port: Port::free()?, process: None };
+        let [port] = Port::kept(&dir.join("ports"))?;
+        let mut postgres = Self { dir, options, port, process: None };
         if !postgres.data().join("PG_VERSION").is_file() {
             postgres.init()?;
         }
@@ -162,6 +155,20 @@ impl Postgres {
         self.process.take().map_or(Ok(()), |mut process| process.stop_with(Signal::INT, limit).map(drop))
     }
 
+    /// Lets the server outlive this process; [`Postgres::detached`] finds it again.
+    ///
+    /// # Errors
+    /// As [`Process::detach`].
+    pub fn detach(mut self) -> Result<(), Error> {
+        let pid_file = self.dir.join("pid");
+        self.process.take().map_or(Ok(()), |process| process.detach(&pid_file))
+    }
+
+    /// The detached server that runs on the data in `dir`. SIGINT ends it in good order, without waiting for clients.
+    pub fn detached(dir: &Path) -> Option<Detached> {
+        Detached::find(&dir.join("pid"), dir)
+    }
+
     /// The server's process, while there is one.
     pub fn process(&self) -> Option<&Process> {
         self.process.as_ref()
@@ -211,9 +218,7 @@ impl Postgres {
         ];
         let settings = self.options.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let all = own.into_iter().chain(settings);
-        Ok(all
-            .fold(launch, |launch, (name, value)| launch.arg("-c").arg(format!("{name}={value}")))
-            .lifetime(self.options.lifetime))
+        Ok(all.fold(launch, |launch, (name, value)| launch.arg("-c").arg(format!("{name}={value}"))))
     }
 }
 

@@ -1,6 +1,9 @@
 //! Child processes: started, signalled, waited for, and never left behind.
 
+mod detached;
 pub(crate) mod watcher;
+
+pub use detached::Detached;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
@@ -10,21 +13,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, kill_process, kill_process_group};
+
+pub use rustix::process::Signal;
 
 use crate::{Error, try_wait_for};
 
 /// How long a process may take to end after SIGTERM before it is killed, unless told otherwise.
 const GRACE: Duration = Duration::from_secs(20);
-
-/// How long a started process lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lifetime {
-    /// It is killed when its [`Process`] is dropped or when this process ends, in whatever way.
-    Parent,
-    /// It stays when this process ends.
-    Detached,
-}
 
 /// A program with its arguments, not yet started.
 #[derive(Debug, Clone)]
@@ -35,7 +31,6 @@ pub struct Launch {
     env: Vec<(OsString, OsString)>,
     log: PathBuf,
     user: Option<(u32, u32)>,
-    lifetime: Lifetime,
 }
 
 impl Launch {
@@ -44,7 +39,7 @@ impl Launch {
         let program = program.into();
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (args, env) = (Vec::new(), Vec::new());
-        Self { name, program, args, env, log: log.into(), user: None, lifetime: Lifetime::Parent }
+        Self { name, program, args, env, log: log.into(), user: None }
     }
 
     /// The same with one more argument.
@@ -82,13 +77,6 @@ impl Launch {
         self
     }
 
-    /// The same with another lifetime; [`Lifetime::Parent`] unless told otherwise.
-    #[must_use]
-    pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
-        self.lifetime = lifetime;
-        self
-    }
-
     /// Starts the program, in its own process group and without input.
     ///
     /// # Errors
@@ -114,10 +102,8 @@ impl Launch {
         }
         let mut child = command.spawn().map_err(Error::io("start the program", &self.program))?;
         let gate = child.stdin.take();
-        let process = Process { launch: self, child, ended: None };
-        if process.launch.lifetime == Lifetime::Parent {
-            watcher::watch(process.pid())?; // before the word: see above
-        }
+        let process = Process { launch: self, child, ended: None, detached: false };
+        watcher::watch(process.pid())?; // before the word: see above
         if let Some(mut gate) = gate {
             gate.write_all(b"go\n").map_err(Error::io("start the program", &process.launch.program))?;
         }
@@ -125,12 +111,13 @@ impl Launch {
     }
 }
 
-/// A started process. Dropping it kills it, unless it is detached.
+/// A started process. Dropping it kills it.
 #[derive(Debug)]
 pub struct Process {
     launch: Launch,
     child: Child,
     ended: Option<ExitStatus>,
+    detached: bool,
 }
 
 impl Process {
@@ -168,7 +155,7 @@ impl Process {
     pub fn ended(&mut self) -> Result<Option<ExitStatus>, Error> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().map_err(Error::io("wait for the process", &self.launch.program))?;
-            if self.ended.is_some() && self.launch.lifetime == Lifetime::Parent {
+            if self.ended.is_some() && !self.detached {
                 // Children of the process die with it; only then may the watcher forget the group.
                 self.signal_group(Signal::KILL);
                 watcher::forget(self.pid())?;
@@ -219,6 +206,18 @@ impl Process {
         }
     }
 
+    /// Lets the process outlive this one; `pid_file` is where [`Detached::find`] finds it again.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be written; the process then still ends with this one.
+    pub fn detach(mut self, pid_file: &Path) -> Result<(), Error> {
+        // The file comes first: a process that nobody could find again must not stay.
+        fs::write(pid_file, self.pid().to_string()).map_err(Error::io("write the process id", pid_file))?;
+        watcher::forget(self.pid())?;
+        self.detached = true;
+        Ok(())
+    }
+
     /// Stops the process in its tracks (SIGSTOP), until [`Process::resume`].
     pub fn pause(&self) {
         self.signal(Signal::STOP);
@@ -251,7 +250,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.launch.lifetime == Lifetime::Parent {
+        if !self.detached {
             let _ = self.kill();
         }
     }
