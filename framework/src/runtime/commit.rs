@@ -6,6 +6,7 @@
 //! ```
 //! A crash before the end: nothing happened. After it: the rows are in the changelog, and are replayed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Error;
@@ -13,22 +14,25 @@ use super::observer::CommitPhase;
 use super::thread::StreamThread;
 use super::transaction::{CommitPlan, Transaction};
 use crate::broker::{Broker, BrokerErrorKind, CommitReceipt, Consumer};
-use crate::record::TaskId;
+use crate::record::{Offset, TaskId, TopicPartition};
 use crate::task::TaskState;
 use crate::time::Timestamp;
 
 /// How often an idle task says on disk that it is still owned.
-const TOUCH_INTERVAL: Duration = Duration::from_secs(300);
+const TOUCH_INTERVAL: Duration = Duration::from_mins(5);
+/// `repartition.purge.interval.ms`, as in Kafka Streams.
+const PURGE_INTERVAL: Duration = Duration::from_secs(30);
 /// So many fencings within [`FENCED_WINDOW`] mean that two processes share a name.
 const FENCED_MAX: usize = 3;
-const FENCED_WINDOW: Duration = Duration::from_secs(60);
+const FENCED_WINDOW: Duration = Duration::from_mins(1);
 /// So many failed transactions without one that succeeds mean that it is the input.
 const FAILURES_MAX: u32 = 5;
 
 impl<B: Broker> StreamThread<B> {
     /// True at the interval, when a store holds too much, when somebody asked, and well before the transaction's time-out.
     pub(super) fn commit_due(&mut self, now: Timestamp) -> bool {
-        let asked = self.tasks.values_mut().fold(false, |asked, task| task.take_commit_request() || asked);
+        // All of them are asked: each answers once.
+        let asked = self.tasks.values_mut().filter_map(|task| task.take_commit_request().then_some(())).count() > 0;
         let bytes: usize = self.tasks.values().map(crate::task::Task::uncommitted_bytes).sum();
         let open = self.transaction.as_ref().and_then(Transaction::open_since);
         asked
@@ -71,7 +75,29 @@ impl<B: Broker> StreamThread<B> {
         let receipt = transaction.commit(plan, ownership, &membership, self.config.request_timeout)?;
         self.observer.committed(CommitPhase::Transaction, started);
         // Only now: what is not certainly committed never reaches a store (I1).
-        self.apply(&dirty, &receipt, now)
+        let applied = self.apply(&dirty, &receipt, now)?;
+        self.purge(now);
+        Ok(applied)
+    }
+
+    /// Deletes what is committed from repartition topics, now and then. A failure only leaves the records a while longer.
+    fn purge(&mut self, now: Timestamp) {
+        if now.since(self.last_purge) < PURGE_INTERVAL {
+            return;
+        }
+        self.last_purge = now;
+        // Committed offsets only: what is read but not committed may be needed again (KAFKA-6150).
+        let committed = self.tasks.values().flat_map(|task| &task.checkpoint().input);
+        let before: BTreeMap<TopicPartition, Offset> = committed
+            .filter(|(partition, _)| self.topics.is_repartition(&partition.topic))
+            .map(|(partition, &offset)| (partition.clone(), offset))
+            .collect();
+        if before.is_empty() {
+            return;
+        }
+        if let Err(error) = self.broker.delete_records(&before) {
+            tracing::debug!(%error, "repartition topics were not purged");
+        }
     }
 
     fn dirty_tasks(&self) -> Vec<TaskId> {
@@ -89,6 +115,7 @@ impl<B: Broker> StreamThread<B> {
         for id in dirty {
             if let Some(task) = self.tasks.get_mut(id) {
                 task.apply_commit(receipt, now)?;
+                self.observer.visible(&task.take_times());
             }
         }
         self.observer.committed(CommitPhase::Store, started);
@@ -136,6 +163,7 @@ impl<B: Broker> StreamThread<B> {
             return Err(Error::NoProgress { times: self.failures_in_a_row, source: source.clone() });
         }
         tracing::warn!(%error, "the transaction is dropped, all tasks are restored");
+        self.last_error = Some((now, error));
         self.transaction = None;
         self.restoration = None;
         for task in self.tasks.values_mut() {

@@ -113,6 +113,8 @@ pub struct StreamsConfig {
     pub on_processing_error: OnError,
     /// `errors.dead.letter.queue.topic.name`; there is one whenever a policy is [`OnError::DeadLetter`].
     pub dead_letter_topic: Option<String>,
+    /// `errors.dead.letter.queue.payload`: whether dead letters carry the record, or only point to it.
+    pub dead_letter_payload: bool,
     /// `http.listen`: where metrics and the status page are served; `None` for nowhere. Port 0 takes a free one.
     pub http_listen: Option<SocketAddr>,
     /// Encryption and authentication.
@@ -167,6 +169,7 @@ impl StreamsConfig {
             on_deserialization_error: OnError::default(),
             on_processing_error: OnError::default(),
             dead_letter_topic: None,
+            dead_letter_payload: true,
             http_listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             security: SecurityConfig::default(),
             kafka: Properties::default(),

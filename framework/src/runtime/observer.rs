@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::time::Timestamp;
+
 /// A moment, as the observer counts time; zero for one that does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Moment(pub Duration);
@@ -29,6 +31,9 @@ pub trait Observer: fmt::Debug {
 
     /// A phase of a commit is over.
     fn committed(&mut self, phase: CommitPhase, since: Moment);
+
+    /// A commit has made the effects of records with these event times visible; a sample of them.
+    fn visible(&mut self, times: &[Timestamp]);
 }
 
 /// An observer that observes nothing.
@@ -45,4 +50,6 @@ impl Observer for Silent {
     fn processed(&mut self, _since: Moment, _records: usize) {}
 
     fn committed(&mut self, _phase: CommitPhase, _since: Moment) {}
+
+    fn visible(&mut self, _times: &[Timestamp]) {}
 }

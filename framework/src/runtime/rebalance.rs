@@ -67,6 +67,7 @@ impl<B: Broker> StreamThread<B> {
         self.routes.clear();
         for (id, mut task) in std::mem::take(&mut self.tasks) {
             task.begin_restore();
+            self.counters.retired.absorb(task.counters());
             if let Err(error) = task.close() {
                 tracing::warn!(task = %id, %error, "a lost task did not close cleanly");
             }
@@ -82,18 +83,18 @@ impl<B: Broker> StreamThread<B> {
         let gone: Vec<TaskId> = self.tasks.keys().filter(|id| !wanted.contains_key(id)).copied().collect();
         for id in gone {
             if let Some(task) = self.tasks.remove(&id) {
+                self.counters.retired.absorb(task.counters());
                 task.close()?;
             }
         }
         self.routes.clear();
         for (id, inputs) in wanted {
             self.routes.extend(inputs.iter().map(|input| (input.clone(), id)));
-            match self.tasks.get_mut(&id) {
-                Some(task) => task.begin_restore(),
-                None => {
-                    let task = self.open_task(id, inputs)?;
-                    self.tasks.insert(id, task);
-                }
+            if let Some(task) = self.tasks.get_mut(&id) {
+                task.begin_restore();
+            } else {
+                let task = self.open_task(id, inputs)?;
+                self.tasks.insert(id, task);
             }
         }
         self.restoration = None;
@@ -152,6 +153,7 @@ impl<B: Broker> StreamThread<B> {
         let Some(mut task) = self.tasks.remove(&id) else { return Ok(()) };
         let inputs: Vec<_> = task.inputs().cloned().collect();
         task.begin_restore();
+        self.counters.retired.absorb(task.counters());
         // A damaged store may fail to close; what matters is that its lock is released.
         if let Err(error) = task.close() {
             tracing::warn!(task = %id, %error, "did not close cleanly");

@@ -21,7 +21,7 @@ use crate::task::{Task, TaskError, TaskState};
 use crate::time::Timestamp;
 
 /// How long missing group offsets are asked for again before the commit record's are taken.
-const OFFSETS_MISSING_MAX: Duration = Duration::from_secs(60);
+const OFFSETS_MISSING_MAX: Duration = Duration::from_mins(1);
 /// Rows are written in batches of about this size.
 const BATCH_BYTES: usize = 4 << 20;
 
@@ -87,7 +87,7 @@ impl<B: Broker> StreamThread<B> {
             Err(error) => return Err(error.into()),
         };
         let logs: BTreeSet<TopicPartition> =
-            ids.iter().filter_map(|id| self.tasks.get(id)).flat_map(|task| log_partitions(task)).collect();
+            ids.iter().filter_map(|id| self.tasks.get(id)).flat_map(log_partitions).collect();
         let logs: Vec<TopicPartition> = logs.into_iter().collect();
         let ranges = match self.reader.log_ranges(&logs, timeout) {
             Ok(ranges) => ranges,
@@ -200,7 +200,7 @@ impl<B: Broker> StreamThread<B> {
                     resume
                 }
             };
-            self.start_task(id, replay, &resume, now)?;
+            self.start_task(id, &replay, &resume, now)?;
             changed = true;
         }
         if self.restoration.as_ref().is_some_and(|restoration| restoration.tasks.is_empty()) {
@@ -211,7 +211,7 @@ impl<B: Broker> StreamThread<B> {
         Ok(changed)
     }
 
-    fn start_task(&mut self, id: TaskId, replay: Replay, resume: &Resume, now: Timestamp) -> Result<(), Error> {
+    fn start_task(&mut self, id: TaskId, replay: &Replay, resume: &Resume, now: Timestamp) -> Result<(), Error> {
         let mut starts = Vec::new();
         for (partition, offset) in &resume.input {
             let offset = match offset {

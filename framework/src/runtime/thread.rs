@@ -15,11 +15,11 @@ use super::topics::Topics;
 use super::transaction::Transaction;
 use crate::broker::{Broker, Consumer, MemberConfig, Polled};
 use crate::error::Recovery;
-use crate::record::{TaskId, TopicPartition};
+use crate::record::{ConsumedRecord, ProducerRecord, TaskId, TopicName, TopicPartition};
 use crate::runtime::config::StartFrom;
 use crate::state::StateDirectory;
 use crate::task::queue::BufferLimit;
-use crate::task::{ErrorPolicy, Task};
+use crate::task::{ErrorPolicy, Task, TaskCounters};
 use crate::time::Timestamp;
 use crate::topology::Topology;
 
@@ -105,8 +105,31 @@ pub struct ThreadCounters {
     pub rebalances: u64,
     /// Stores wiped because their changelog could not bring them up to date, or set aside as damaged.
     pub state_wipes: u64,
-    /// Records polled.
-    pub polled: u64,
+    /// Records polled, by topic.
+    pub polled: BTreeMap<TopicName, u64>,
+    /// Records sent by tasks, by topic; changelogs and commit records not counted.
+    pub sent: BTreeMap<TopicName, u64>,
+    /// What tasks did that are gone by now.
+    pub retired: TaskCounters,
+}
+
+impl ThreadCounters {
+    /// Counts a batch; records of one topic come in runs.
+    fn count_polled(&mut self, batch: &[ConsumedRecord]) {
+        for run in batch.chunk_by(|a, b| Arc::ptr_eq(&a.source.topic, &b.source.topic)) {
+            if let Some(first) = run.first() {
+                *self.polled.entry(first.source.topic.clone()).or_default() += run.len() as u64;
+            }
+        }
+    }
+
+    fn count_sent(&mut self, outputs: &[ProducerRecord]) {
+        for run in outputs.chunk_by(|a, b| Arc::ptr_eq(&a.target.topic, &b.target.topic)) {
+            if let Some(first) = run.first() {
+                *self.sent.entry(first.target.topic.clone()).or_default() += run.len() as u64;
+            }
+        }
+    }
 }
 
 /// A stream thread, to be called in a loop by its owner.
@@ -127,6 +150,9 @@ pub struct StreamThread<B: Broker> {
     pub(super) last_commit: Timestamp,
     pub(super) fenced_at: Vec<Timestamp>,
     pub(super) failures_in_a_row: u32,
+    pub(super) last_purge: Timestamp,
+    /// The last error that was mended, for reports.
+    pub(super) last_error: Option<(Timestamp, Error)>,
     pub(super) counters: ThreadCounters,
     pub(super) observer: Box<dyn super::observer::Observer>,
 }
@@ -168,6 +194,8 @@ impl<B: Broker> StreamThread<B> {
             last_commit: now,
             fenced_at: Vec::new(),
             failures_in_a_row: 0,
+            last_purge: now,
+            last_error: None,
             counters: ThreadCounters::default(),
             observer: Box::new(super::observer::Silent),
         };
@@ -219,7 +247,7 @@ impl<B: Broker> StreamThread<B> {
         match self.consumer()?.poll(timeout)? {
             Polled::Records(batch) => {
                 progress.polled = batch.len();
-                self.counters.polled += batch.len() as u64;
+                self.counters.count_polled(&batch);
                 for record in batch {
                     let task = self.routes.get(&record.source).and_then(|id| self.tasks.get_mut(id));
                     // A record of a task that does not run is dropped: its position is set when it starts.
@@ -251,6 +279,7 @@ impl<B: Broker> StreamThread<B> {
         for task in self.tasks.values_mut() {
             processed += task.process(now, share, &self.config.errors)?;
             let outputs = task.take_outputs();
+            self.counters.count_sent(&outputs);
             transaction.send(task, outputs, now)?;
         }
         self.observer.processed(started, processed);
@@ -315,6 +344,7 @@ impl<B: Broker> StreamThread<B> {
             Recovery::RejoinGroup => {
                 self.note_fencing(now)?;
                 tracing::warn!(%error, "the membership is lost, joining again");
+                self.last_error = Some((now, error));
                 self.lose_all();
                 self.consumer = None;
                 self.transaction = None;
@@ -329,6 +359,21 @@ impl<B: Broker> StreamThread<B> {
     /// Everything anyone may want to know about this thread's tasks.
     pub fn tasks(&self) -> impl Iterator<Item = super::TaskView<'_>> {
         self.tasks.values().map(super::TaskView::new)
+    }
+
+    /// The last error that was mended here, once.
+    pub fn take_last_error(&mut self) -> Option<(Timestamp, Error)> {
+        self.last_error.take()
+    }
+
+    /// True when partitions are assigned.
+    pub const fn is_assigned(&self) -> bool {
+        self.ownership.is_some()
+    }
+
+    /// The end of an assigned input, as last heard.
+    pub fn known_end(&self, partition: &TopicPartition) -> Option<crate::record::Offset> {
+        self.consumer.as_ref()?.known_end(partition)
     }
 
     /// How commits ended so far.

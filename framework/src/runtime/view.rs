@@ -42,6 +42,16 @@ impl<'a> TaskView<'a> {
         self.0.buffered()
     }
 
+    /// Bytes that wait in its buffers.
+    pub fn buffered_bytes(&self) -> usize {
+        self.0.buffered_bytes()
+    }
+
+    /// Event time of the oldest record that waits in an input's buffer.
+    pub fn waiting_since(&self, partition: &TopicPartition) -> Option<Timestamp> {
+        self.0.waiting_since(partition)
+    }
+
     /// Bytes of uncommitted writes.
     pub fn uncommitted_bytes(&self) -> usize {
         self.0.uncommitted_bytes()

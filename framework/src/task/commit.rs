@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use super::metadata::CommitMetadata;
 use super::{Phase, Task, TaskError};
 use crate::broker::{CommitReceipt, CommittedOffset, TopicId};
-use crate::record::{Headers, Offset, ProducerRecord, TaskId, TopicName, TopicPartition};
+use crate::record::{Headers, Offset, ProducerRecord, TopicName, TopicPartition};
 use crate::state::changelog::{BeginRecord, CommitRecord, begin_key, commit_key};
 use crate::time::Timestamp;
 
@@ -34,7 +34,6 @@ pub(crate) struct CommitLog {
 /// What a task puts into a transaction when it is committed.
 #[derive(Debug, Clone)]
 pub(crate) struct TaskCommit {
-    pub(crate) task: TaskId,
     pub(crate) sequence: u64,
     pub(crate) stream_time: Timestamp,
     /// Next offset of every input that has one.
@@ -87,7 +86,6 @@ impl Task {
         now: Timestamp,
     ) -> Result<(TaskCommit, Vec<ProducerRecord>), TaskError> {
         let commit = TaskCommit {
-            task: self.id,
             sequence: self.checkpoint.sequence + 1,
             stream_time: self.stream_time(),
             input: self.next_offsets(position),

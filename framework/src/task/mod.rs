@@ -17,6 +17,7 @@ mod dead_letter;
 mod metadata;
 pub(crate) mod queue;
 pub(crate) mod restore;
+mod state;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -25,6 +26,7 @@ pub(crate) use commit::{CommitLog, TaskCommit};
 pub use dead_letter::ErrorPolicy;
 use queue::{BufferLimit, InputQueues};
 pub use restore::Refusal;
+pub use state::TaskState;
 
 use crate::error::Recovery;
 use crate::processor::graph::{Graph, Instantiation};
@@ -45,17 +47,6 @@ enum Phase {
     Suspended,
 }
 
-/// Where a task is in its life, for reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TaskState {
-    /// Bringing its state up to date.
-    Restoring,
-    /// Processing.
-    Running,
-    /// Revoked, state kept open.
-    Suspended,
-}
-
 /// Counters of a task; they only grow while the task exists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskCounters {
@@ -73,6 +64,20 @@ pub struct TaskCounters {
     pub punctuated: u64,
 }
 
+impl TaskCounters {
+    /// Adds those of a task that is gone, so that totals never shrink.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        self.processed += other.processed;
+        self.produced += other.produced;
+        self.changelog_rows += other.changelog_rows;
+        self.restored += other.restored;
+        self.punctuated += other.punctuated;
+        for (reason, count) in &other.dead_letters {
+            *self.dead_letters.entry(reason).or_default() += count;
+        }
+    }
+}
+
 /// One task.
 #[derive(Debug)]
 pub(crate) struct Task {
@@ -87,6 +92,45 @@ pub(crate) struct Task {
     last_log_offset: Option<Offset>,
     in_flight: Option<TaskCommit>,
     counters: TaskCounters,
+    times: TimeSample,
+}
+
+/// How many event times are kept between two commits.
+const TIMES_MAX: usize = 512;
+
+/// Every n-th event time; n doubles when the sample is full, and every second one of it is dropped.
+#[derive(Debug)]
+struct TimeSample {
+    times: Vec<Timestamp>,
+    stride: u64,
+    seen: u64,
+}
+
+impl Default for TimeSample {
+    fn default() -> Self {
+        Self { times: Vec::new(), stride: 1, seen: 0 }
+    }
+}
+
+impl TimeSample {
+    fn see(&mut self, time: Timestamp) {
+        if self.seen % self.stride == 0 {
+            if self.times.len() >= TIMES_MAX {
+                let mut keep = false;
+                self.times.retain(|_| {
+                    keep = !keep;
+                    keep
+                });
+                self.stride *= 2;
+            }
+            self.times.push(time);
+        }
+        self.seen += 1;
+    }
+
+    fn take(&mut self) -> Vec<Timestamp> {
+        std::mem::take(self).times
+    }
 }
 
 /// What a task could not do.
@@ -157,6 +201,7 @@ impl Task {
             last_log_offset: None,
             in_flight: None,
             counters: TaskCounters::default(),
+            times: TimeSample::default(),
         }
     }
 
@@ -186,6 +231,20 @@ impl Task {
 
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &TopicPartition> {
         self.inputs.partitions()
+    }
+
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.inputs.bytes()
+    }
+
+    /// The event time of the oldest record of an input that is not processed, as far as it is known here.
+    pub(crate) fn waiting_since(&self, partition: &TopicPartition) -> Option<Timestamp> {
+        self.inputs.head_time(partition)
+    }
+
+    /// Event times of records processed since the last call: a sample of at most [`TIMES_MAX`], evenly spread.
+    pub(crate) fn take_times(&mut self) -> Vec<Timestamp> {
+        self.times.take()
     }
 
     pub(crate) fn buffered(&self) -> usize {
@@ -287,6 +346,7 @@ impl Task {
         let Phase::Running { graph, context } = &mut self.phase else { return Ok(()) };
         context.now = now;
         context.stream_time = context.stream_time.max(record.timestamp);
+        self.times.see(record.timestamp);
         context.metadata = Some(crate::record::RecordMetadata { source: record.source.clone(), offset: record.offset });
         let letter = policy.keeps_records().then(|| record.clone());
         let outputs_before = context.outputs.len();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::record::{ConsumedRecord, Offset, TopicPartition};
+use crate::time::Timestamp;
 
 #[derive(Debug, Default)]
 struct PartitionQueue {
@@ -52,6 +53,15 @@ impl InputQueues {
         self.queues.values().map(|queue| queue.records.len()).sum()
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        self.queues.values().map(|queue| queue.bytes).sum()
+    }
+
+    /// The event time of the first record that waits in a partition.
+    pub(crate) fn head_time(&self, partition: &TopicPartition) -> Option<Timestamp> {
+        self.queues.get(partition)?.records.front().map(|record| record.timestamp)
+    }
+
     pub(crate) fn clear(&mut self) {
         for queue in self.queues.values_mut() {
             *queue = PartitionQueue::default();
@@ -86,7 +96,6 @@ pub(crate) struct BufferLimit {
 mod tests {
     use super::*;
     use crate::record::{Headers, Partition};
-    use crate::time::Timestamp;
 
     fn tp(topic: &str) -> TopicPartition {
         TopicPartition::new(topic, Partition(0))

@@ -311,6 +311,10 @@ impl Consumer for KafkaConsumer {
         self.fetch.position(partition)
     }
 
+    fn known_end(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.client.known_end(partition).map(Offset)
+    }
+
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), BrokerError> {
         // Not draining is the pause: librdkafka's own would throw away what was fetched.
         partitions.iter().try_for_each(|at| {

@@ -166,6 +166,23 @@ impl Handle {
         list.elements().first().and_then(|element| element.offset().to_raw()).filter(|&offset| offset >= 0)
     }
 
+    /// The high watermark of the last fetch response; asks nobody.
+    pub(super) fn known_end(&self, at: &TopicPartition) -> Option<i64> {
+        let topic = CString::new(&*at.topic).ok()?;
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: the client and the name are alive, and both numbers outlive the call that fills them in.
+        let code = unsafe {
+            sys::rd_kafka_get_watermark_offsets(
+                self.client,
+                topic.as_ptr(),
+                at.partition.0,
+                &raw mut low,
+                &raw mut high,
+            )
+        };
+        Failure::check(code).ok().map(|()| high).filter(|&high| high >= 0)
+    }
+
     /// Who this consumer is in its group; generation -1 and an empty id when it is nobody.
     pub(super) fn membership(&self) -> Membership {
         // SAFETY: the client is alive; the returned object is ours, is read and destroyed once.

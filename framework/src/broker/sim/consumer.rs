@@ -389,6 +389,11 @@ impl Consumer for SimConsumer {
         self.assigned.get(partition).and_then(|assigned| assigned.position)
     }
 
+    fn known_end(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.assigned.get(partition)?;
+        self.cluster.borrow().topics.log(partition).ok().map(super::log::PartitionLog::last_stable)
+    }
+
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), BrokerError> {
         self.each_assigned("pause", partitions, |assigned| assigned.paused = true)
     }

@@ -183,6 +183,12 @@ pub(super) static KEYS: &[Key] = &[
         show: |config| shown(config.dead_letter_topic.as_ref()),
     },
     Key {
+        name: "errors.dead.letter.queue.payload",
+        meaning: "whether dead letters carry key, value and headers, or only point to their source",
+        kind: Kind::Choice(&["keep", "omit"], |config, value| config.dead_letter_payload = value == "keep"),
+        show: |config| if config.dead_letter_payload { "keep" } else { "omit" }.to_owned(),
+    },
+    Key {
         name: "http.listen",
         meaning: "address of metrics and the status page: host:port, a port alone for 127.0.0.1, or none",
         kind: Kind::Listen(|config, value| config.http_listen = value),

@@ -1,0 +1,128 @@
+//! From a stream thread to the board that metrics and pages read.
+
+use std::time::Duration;
+
+use super::meter::Measurements;
+use super::stats::{
+    CommitCounts, InputSnapshot, RestoreSnapshot, StoreSnapshot, TaskSnapshot, ThreadSnapshot, ThreadState,
+};
+use super::thread::StreamThread;
+use super::{RestoreProgress, TaskCounters, TaskView};
+use crate::broker::Broker;
+use crate::record::TopicPartition;
+use crate::state::StoreIndex;
+use crate::time::Timestamp;
+
+impl<B: Broker> StreamThread<B> {
+    /// Everything the thread tells about itself. `before` is what was published last: errors are added to it.
+    pub(super) fn snapshot(
+        &mut self,
+        before: ThreadSnapshot,
+        measured: Measurements,
+        now: Timestamp,
+    ) -> ThreadSnapshot {
+        let restoring = self.restoring();
+        let mut totals = self.counters().retired.clone();
+        for task in self.tasks() {
+            totals.absorb(task.counters());
+        }
+        let tasks: Vec<TaskSnapshot> = self.tasks().map(|task| self.task_snapshot(&task, &restoring, now)).collect();
+        let mut errors = before.errors;
+        if let Some((at, error)) = self.take_last_error() {
+            errors.push(at, None, &error, error.recovery());
+        }
+        let counters = self.counters();
+        let TaskCounters { dead_letters, restored, .. } = totals;
+        let aborts = |cause: &str| counters.aborts.get(cause).copied().unwrap_or(0);
+        ThreadSnapshot {
+            thread: before.thread,
+            state: self.state(),
+            heartbeat: now,
+            records_in: counters.polled.clone(),
+            records_out: counters.sent.clone(),
+            dropped: before.dropped,
+            dead_letters,
+            commits: CommitCounts {
+                ok: counters.commits,
+                aborted: aborts("aborted") + aborts("rejected") + aborts("rejoin"),
+                fenced: aborts("fenced"),
+                unknown: aborts("unknown"),
+            },
+            rebalances: counters.rebalances,
+            restored_records: restored,
+            state_wipes: counters.state_wipes,
+            uncommitted_bytes: self.tasks().map(|task| task.uncommitted_bytes() as u64).sum(),
+            input_buffer_bytes: self.tasks().map(|task| task.buffered_bytes() as u64).sum(),
+            poll: measured.poll,
+            process: measured.process,
+            commit: measured.commit,
+            end_to_end: measured.end_to_end,
+            tasks,
+            errors,
+        }
+    }
+
+    fn state(&self) -> ThreadState {
+        if self.is_assigned() {
+            ThreadState::Running
+        } else if self.counters().rebalances > 0 {
+            ThreadState::Rebalancing
+        } else {
+            ThreadState::Starting
+        }
+    }
+
+    fn task_snapshot(&self, task: &TaskView<'_>, restoring: &[RestoreProgress], now: Timestamp) -> TaskSnapshot {
+        let restore = restoring.iter().find(|progress| progress.task == task.id());
+        TaskSnapshot {
+            id: task.id(),
+            state: task.state(),
+            processed: task.counters().processed,
+            stream_time: task.stream_time(),
+            inputs: task.inputs().map(|(partition, _)| self.input_snapshot(task, partition, now)).collect(),
+            stores: store_snapshots(task),
+            restore: restore.map(|progress| RestoreSnapshot {
+                done: progress.restored,
+                total: progress.restored + progress.remaining,
+            }),
+        }
+    }
+
+    fn input_snapshot(&self, task: &TaskView<'_>, partition: &TopicPartition, now: Timestamp) -> InputSnapshot {
+        let committed = task.inputs().find(|(input, _)| *input == partition).and_then(|(_, committed)| committed);
+        let position = self.position(partition);
+        let end = self.known_end(partition).max(position);
+        let from = committed.or(position);
+        let lag_records = match (from, end) {
+            (Some(from), Some(end)) => u64::try_from(end.0.saturating_sub(from.0)).unwrap_or(0),
+            _ => 0,
+        };
+        // The oldest record at hand; when all of them are still at the broker, the newest one that was processed is as old.
+        let since = task.waiting_since(partition).unwrap_or_else(|| task.stream_time());
+        let lag = if lag_records > 0 && since.is_some() { now.since(since) } else { Duration::ZERO };
+        InputSnapshot {
+            topic: partition.topic.clone(),
+            partition: partition.partition,
+            committed,
+            position,
+            end,
+            lag_records,
+            lag,
+        }
+    }
+}
+
+fn store_snapshots(task: &TaskView<'_>) -> Vec<StoreSnapshot> {
+    let Some(stores) = task.stores() else { return Vec::new() };
+    let bytes = stores.stats().map_or(0, |stats| stats.disk_bytes + stats.memory_bytes);
+    let count = stores.specs().len().max(1) as u64;
+    let specs = stores.specs().iter().zip(0..);
+    specs
+        .map(|(spec, index)| StoreSnapshot {
+            name: spec.name.clone(),
+            rows: stores.approximate_count(StoreIndex(index)).unwrap_or(0),
+            // The stores of a task share one database; its bytes are told in equal parts.
+            bytes: bytes / count,
+        })
+        .collect()
+}
