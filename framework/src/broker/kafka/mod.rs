@@ -23,6 +23,7 @@ mod consumer;
 mod error;
 mod fetch;
 mod ffi;
+mod from_streams;
 mod groups;
 mod link;
 mod producer;
