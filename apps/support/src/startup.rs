@@ -1,0 +1,193 @@
+//! From the command line to a running application, and from its end to an exit code.
+
+use std::error::Error;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use millpond::runtime::config::{ConfigErrors, StreamsConfig};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Args;
+use crate::stop::Stop;
+
+/// Exit code for a mistake in flags or configuration, as clap's.
+const EXIT_USAGE: u8 = 2;
+
+/// The application did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartupError {
+    /// The file given by `--config` cannot be read.
+    #[error("the configuration file cannot be read; correct --config: path={}", path.display())]
+    ConfigFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// `--set` without `=`.
+    #[error("say --set key=value, such as --set commit.interval.ms=50")]
+    Set,
+    /// The values do not fit.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// The system gave no signal handler or thread.
+    #[error("signals cannot be handled")]
+    Signals(#[source] std::io::Error),
+    /// The configuration could not be printed.
+    #[error("the configuration cannot be printed")]
+    Print(#[source] std::io::Error),
+}
+
+/// What an application is, to start-up.
+#[derive(Debug, Clone, Copy)]
+pub struct App {
+    /// Its name: the default `application.id`.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// Its own defaults by key: `("app.input", "events")`.
+    pub defaults: &'static [(&'static str, &'static str)],
+}
+
+/// What an application gets.
+#[derive(Debug, Clone)]
+pub struct Env {
+    /// Who it is.
+    pub app: App,
+    /// What it was told; [`StreamsConfig::app`] has its own section.
+    pub config: StreamsConfig,
+    /// When to stop.
+    pub stop: Stop,
+}
+
+impl App {
+    /// Reads flags and configuration, sets up logs and signals, and runs `main` until it returns.
+    ///
+    /// Exit codes: 0 after a stop as asked, 1 after an error, 2 when flags or configuration are wrong. The error is
+    /// printed with its causes.
+    pub fn start<E: Into<Box<dyn Error>>>(self, main: impl FnOnce(Env) -> Result<(), E>) -> ExitCode {
+        let args = Args::parse();
+        let config = match self.configure(&args, environment()) {
+            Ok(config) => config,
+            Err(error) => return fail(&error, EXIT_USAGE),
+        };
+        if args.show_config {
+            return match show(&config, &mut std::io::stdout().lock()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&StartupError::Print(error), 1),
+            };
+        }
+        set_up_logs(args.log_format.as_deref());
+        let stop = match Stop::on_signals() {
+            Ok(stop) => stop,
+            Err(error) => return fail(&error, 1),
+        };
+        tracing::info!(application_id = config.application_id, version = self.version, "starting");
+        match main(Env { app: self, config, stop }) {
+            Ok(()) => {
+                tracing::info!("stopped");
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&*error.into(), 1),
+        }
+    }
+
+    /// The configuration from these flags and this environment.
+    ///
+    /// # Errors
+    /// [`StartupError`]: flags, file or environment are wrong.
+    pub fn configure(
+        self,
+        args: &Args,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<StreamsConfig, StartupError> {
+        let mut defaults = vec![("application.id", self.name)];
+        defaults.extend_from_slice(self.defaults);
+        Ok(StreamsConfig::load(&args.sources(&defaults, environment)?)?)
+    }
+}
+
+/// The environment, as far as it is text; ours is.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// `RUST_LOG` chooses what is logged, `info` by default. Logs go to standard error.
+fn set_up_logs(format: Option<&str>) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let terminal = std::io::stderr().is_terminal();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
+    let json = format.map_or(!terminal, |format| format == "json");
+    // A program that has set up logs before keeps them.
+    let _ = if json { logs.json().flatten_event(true).try_init() } else { logs.try_init() };
+}
+
+/// Every effective value with where it was said, a line each, as TOML with comments.
+fn show(config: &StreamsConfig, out: &mut impl Write) -> std::io::Result<()> {
+    for setting in config.settings().into_iter().filter(|setting| !setting.value.is_empty()) {
+        writeln!(out, "{} = {:?}  # {}", setting.key, setting.value, setting.origin)?;
+    }
+    Ok(())
+}
+
+fn fail(error: &dyn Error, code: u8) -> ExitCode {
+    // Standard error may be closed; the exit code still tells.
+    let _ = std::io::stderr().lock().write_all(chain(error).as_bytes());
+    ExitCode::from(code)
+}
+
+/// The error and its causes, a line each.
+fn chain(error: &dyn Error) -> String {
+    let mut text = format!("error: {error}\n");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.extend(["  caused by: ", &cause.to_string(), "\n"]);
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHOP: App = App { name: "shop", version: "1", defaults: &[("app.input", "events")] };
+
+    #[test]
+    fn an_error_is_printed_with_its_causes() {
+        let source = std::io::Error::other("no such file");
+        let error = StartupError::ConfigFile { path: "shop.toml".into(), source };
+        assert_eq!(
+            chain(&error),
+            "error: the configuration file cannot be read; correct --config: path=shop.toml\n  caused by: no such file\n"
+        );
+    }
+
+    #[test]
+    fn the_shown_configuration_says_who_said_what() {
+        let args = Args { bootstrap_servers: Some("b:1".into()), state_dir: Some("/s".into()), ..Args::default() };
+        let environment = [("MILLPOND_POLL_MS".to_owned(), "7".to_owned())];
+        let mut out = Vec::new();
+        show(&SHOP.configure(&args, environment).unwrap(), &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        for line in [
+            "application.id = \"shop\"  # application",
+            "bootstrap.servers = \"b:1\"  # --bootstrap-servers",
+            "poll.ms = \"7\"  # MILLPOND_POLL_MS",
+            "commit.interval.ms = \"100\"  # default",
+            "app.input = \"events\"  # application",
+        ] {
+            assert!(out.lines().any(|have| have == line), "{line} is missing from\n{out}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_in_the_environment_is_an_error_of_start_up() {
+        let environment = [("MILLPOND_POLL_MSS".to_owned(), "7".to_owned())];
+        let error = SHOP.configure(&Args::default(), environment).unwrap_err().to_string();
+        assert!(error.contains("did you mean `MILLPOND_POLL_MS`?"), "{error}");
+    }
+}
