@@ -125,8 +125,9 @@ impl Cluster {
         self.trace.push(TraceEvent { at: self.now, who: who.into(), what });
     }
 
-    /// Time passes: transactions and sessions run out.
+    /// Time passes: transactions and sessions run out; what is in flight makes a step.
     pub(super) fn advance(&mut self, by: Duration) {
+        self.tick();
         self.now = self.now.plus(by);
         for (id, markers) in self.transactions.expire(self.now, self.config.transaction_timeout) {
             self.note(&id, What::TimedOut);
