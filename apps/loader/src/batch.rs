@@ -9,7 +9,7 @@ use crate::row::{Cell, Refused, Row};
 
 /// Records between a poll and the SQL transaction that takes them, sorted by route.
 #[derive(Debug)]
-pub struct Batch {
+pub(crate) struct Batch {
     rows: Vec<Vec<Row>>,
     refused: Vec<Refused>,
     records: usize,
@@ -18,12 +18,12 @@ pub struct Batch {
 
 impl Batch {
     /// Nothing read yet.
-    pub fn new(routes: &Routes) -> Self {
+    pub(crate) fn new(routes: &Routes) -> Self {
         Self { rows: routes.iter().map(|_| Vec::new()).collect(), refused: Vec::new(), records: 0, bytes: 0 }
     }
 
     /// Takes a record: as a row when it fits its table, else as refused. A record of a topic without route is not ours.
-    pub fn push(&mut self, routes: &Routes, record: ConsumedRecord) {
+    pub(crate) fn push(&mut self, routes: &Routes, record: ConsumedRecord) {
         let Some((number, route)) = routes.of(&record.source.topic) else { return };
         self.records = self.records.saturating_add(1);
         self.bytes = self.bytes.saturating_add(record.size());
@@ -38,27 +38,27 @@ impl Batch {
     }
 
     /// The rows of each route, in the routes' order; those of one partition in offset order.
-    pub fn rows(&self) -> &[Vec<Row>] {
+    pub(crate) fn rows(&self) -> &[Vec<Row>] {
         &self.rows
     }
 
     /// The records that fit no table.
-    pub fn refused(&self) -> &[Refused] {
+    pub(crate) fn refused(&self) -> &[Refused] {
         &self.refused
     }
 
     /// How many records were taken.
-    pub const fn records(&self) -> usize {
+    pub(crate) const fn records(&self) -> usize {
         self.records
     }
 
     /// Bytes of those records as read.
-    pub const fn bytes(&self) -> usize {
+    pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// True when nothing was read.
-    pub const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.records == 0
     }
 }
