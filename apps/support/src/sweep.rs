@@ -39,12 +39,11 @@ impl<K: Clone + 'static> Sweep<K> {
         store: &KeyValueStore<K, V>,
         outdated: impl Fn(&K, &V) -> bool,
     ) -> Result<usize, StoreError> {
-        let (start, rows_per_step) = match self.walk.take() {
-            Some(walk) => (Bound::Excluded(walk.after), walk.rows_per_step),
-            None => {
-                let rows = store.approximate_count()?.div_ceil(10).max(ROWS_MIN);
-                (Bound::Unbounded, usize::try_from(rows).unwrap_or(usize::MAX))
-            }
+        let (start, rows_per_step) = if let Some(walk) = self.walk.take() {
+            (Bound::Excluded(walk.after), walk.rows_per_step)
+        } else {
+            let rows = store.approximate_count()?.div_ceil(10).max(ROWS_MIN);
+            (Bound::Unbounded, usize::try_from(rows).unwrap_or(usize::MAX))
         };
         let mut delete = Vec::new();
         for (row, looked_at) in store.range((start, Bound::Unbounded))?.zip(1..) {
