@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use millpond_harness::{Kafka, KafkaOptions, Launch, Outgoing, Postgres, Scratch, built, process, wait_for};
+use millpond_harness::{Kafka, KafkaOptions, Launch, Outgoing, Postgres, Scratch, Security, built, process, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -47,6 +47,31 @@ fn a_committed_read_sees_no_aborted_record() {
     assert_eq!(text(client.read_uncommitted("transactions").unwrap()), ["aborted", "committed"]);
     // Two records, two markers, and nobody has consumed them.
     assert_eq!(client.group("nobody").unwrap().total_lag(&["transactions"]).unwrap(), 4);
+}
+
+#[test]
+fn secured_listeners_take_the_right_credentials_and_refuse_the_wrong_ones() {
+    let scratch = Scratch::new("secured").unwrap();
+    let security = Security { users: vec![("mill".to_owned(), "pond".to_owned())] };
+    let options = KafkaOptions { security: Some(security), ..KafkaOptions::default() };
+    let kafka = Kafka::start_with(scratch.path(), options).unwrap();
+    let secured = kafka.secured().unwrap();
+    kafka.client().create_topics(&["secrets"], 1, &[]).unwrap();
+
+    let accepted = [
+        secured.ssl_client(),
+        secured.scram_client("SCRAM-SHA-256", "mill", "pond"),
+        secured.scram_client("SCRAM-SHA-512", "mill", "pond"),
+        secured.oauthbearer_client("mill"),
+    ];
+    for client in accepted {
+        client.produce("secrets", [Outgoing::value("x")]).unwrap();
+    }
+    assert_eq!(kafka.client().read_committed("secrets").unwrap().len(), 4);
+
+    assert!(secured.scram_client("SCRAM-SHA-512", "mill", "wrong").broker_count().is_err());
+    let stranger = millpond_harness::Client::new(&secured.ssl).property("security.protocol", "SSL");
+    assert!(stranger.broker_count().is_err(), "the authority is nobody's but the test's");
 }
 
 #[test]

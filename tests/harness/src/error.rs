@@ -62,6 +62,9 @@ pub enum Error {
         /// The client's answer.
         source: rdkafka::error::KafkaError,
     },
+    /// A certificate could not be made.
+    #[error("making a certificate failed")]
+    Certificate(#[from] rcgen::Error),
     /// The watcher that ends child processes cannot be reached.
     #[error("the process watcher is gone: nothing may be started without it")]
     WatcherGone,

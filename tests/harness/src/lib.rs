@@ -33,7 +33,7 @@ mod wait;
 pub use binaries::{beside_this_program, built};
 pub use client::Client;
 pub use error::Error;
-pub use kafka::{Kafka, KafkaOptions};
+pub use kafka::{Kafka, KafkaOptions, Secured, Security};
 pub use lag::{Group, PartitionLag};
 pub use postgres::{Postgres, PostgresOptions};
 pub use process::{Detached, Launch, Process};

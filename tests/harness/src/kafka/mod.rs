@@ -1,15 +1,18 @@
+mod config;
+mod security;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
+
+pub use security::{Secured, Security};
 
 use crate::port::Port;
 use crate::{Client, Detached, Error, Launch, Process, Scratch, install, try_wait_for};
 
 /// How long a broker may take from start to its first answer.
 const READY: Duration = Duration::from_mins(1);
-const CLUSTER_ID: &str = "bWlsbHBvbmQtaGFybmVzcw";
 
 /// How a broker is started. `KafkaOptions::default()` suits tests.
 #[derive(Debug, Clone)]
@@ -20,11 +23,13 @@ pub struct KafkaOptions {
     pub long_running: bool,
     /// Broker properties that override or complete the harness's own.
     pub properties: Vec<(String, String)>,
+    /// Listeners with encryption and authentication beside the plain one; none unless told otherwise.
+    pub security: Option<Security>,
 }
 
 impl Default for KafkaOptions {
     fn default() -> Self {
-        Self { heap_mib: 512, long_running: false, properties: Vec::new() }
+        Self { heap_mib: 512, long_running: false, properties: Vec::new(), security: None }
     }
 }
 
@@ -34,8 +39,9 @@ pub struct Kafka {
     dir: PathBuf,
     options: KafkaOptions,
     bootstrap_servers: String,
+    secured: Option<Secured>,
     process: Option<Process>,
-    _ports: [Port; 2],
+    _ports: [Port; 4],
 }
 
 impl Kafka {
@@ -67,16 +73,20 @@ impl Kafka {
     pub fn start_with(dir: impl Into<PathBuf>, options: KafkaOptions) -> Result<Self, Error> {
         let dir = dir.into();
         fs::create_dir_all(&dir).map_err(Error::io("make the directory", &dir))?;
+        let dir = dir.canonicalize().map_err(Error::io("find the directory", dir))?;
         let ports = Port::kept(&dir.join("ports"))?;
-        let [broker, controller] = &ports;
-        let properties = properties(&dir, &broker.address(), &controller.address(), &options);
-        let bootstrap_servers = broker.address();
+        let [broker, controller, ssl, sasl_ssl] = &ports;
+        let secured = options.security.as_ref();
+        let secured = secured.map(|_| Secured::listen(&dir.join("tls"), ssl.address(), sasl_ssl.address()));
+        let secured = secured.transpose()?;
+        let text = config::properties(&dir, broker, controller, secured.as_ref(), &options);
         let file = dir.join("server.properties");
-        fs::write(&file, properties).map_err(Error::io("write the configuration", &file))?;
+        fs::write(&file, text).map_err(Error::io("write the configuration", &file))?;
         if !dir.join("data/meta.properties").is_file() {
-            format_storage(&dir)?;
+            config::format_storage(&dir, &options)?;
         }
-        let mut kafka = Self { dir, options, bootstrap_servers, process: None, _ports: ports };
+        let bootstrap_servers = broker.address();
+        let mut kafka = Self { dir, options, bootstrap_servers, secured, process: None, _ports: ports };
         kafka.restart()?;
         Ok(kafka)
     }
@@ -91,11 +101,7 @@ impl Kafka {
         {
             return Ok(());
         }
-        let heap = format!("-Xmx{}m", self.options.heap_mib);
-        let launch = java()?.args([&heap, "-Xms128m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]);
-        let launch = launch.logging_to(self.log_path());
-        let mut process =
-            launch.args(["-cp", &classpath()?, "kafka.Kafka"]).arg(self.dir.join("server.properties")).start()?;
+        let mut process = self.launch()?.start()?;
         let client = self.client();
         try_wait_for(READY, "Kafka answers", || {
             if process.ended()?.is_some() {
@@ -116,6 +122,11 @@ impl Kafka {
     /// A client of the plaintext listener.
     pub fn client(&self) -> Client {
         Client::new(&self.bootstrap_servers)
+    }
+
+    /// The secured listeners, if the options asked for them.
+    pub fn secured(&self) -> Option<&Secured> {
+        self.secured.as_ref()
     }
 
     /// Kills the broker with SIGKILL.
@@ -157,68 +168,18 @@ impl Kafka {
     pub fn log_path(&self) -> PathBuf {
         self.dir.join("kafka.log")
     }
-}
 
-fn java() -> Result<Launch, Error> {
-    Ok(Launch::new(install::java()?, "/dev/null").args([
-        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-        "-Dorg.slf4j.simpleLogger.showDateTime=true",
-        "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
-        "-Xshare:auto",
-    ]))
-}
-
-fn classpath() -> Result<String, Error> {
-    Ok(format!("{}/*", install::kafka_lib()?.display()))
-}
-
-fn format_storage(dir: &Path) -> Result<(), Error> {
-    let output = Command::new(install::java()?)
-        .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", &classpath()?])
-        .args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "kafka.tools.StorageTool"])
-        .args(["format", "--standalone", "--cluster-id", CLUSTER_ID, "--config"])
-        .arg(dir.join("server.properties"))
-        .output()
-        .map_err(Error::io("format the storage", dir))?;
-    if output.status.success() {
-        return Ok(());
+    fn launch(&self) -> Result<Launch, Error> {
+        let java = Launch::new(install::java()?, self.log_path()).arg(format!("-Xmx{}m", self.options.heap_mib));
+        let java = java.args(["-Xms128m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]);
+        // Half of a short run is JIT work otherwise, on the cores that the tests need.
+        let java = if self.options.long_running { java } else { java.arg("-XX:TieredStopAtLevel=1") };
+        let java = java.args([
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+            "-Dorg.slf4j.simpleLogger.showDateTime=true",
+            "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+        ]);
+        let broker = java.args(["-cp", &config::classpath()?, "kafka.Kafka"]);
+        Ok(broker.arg(self.dir.join("server.properties")))
     }
-    let text = [output.stdout, output.stderr].concat();
-    Err(Error::Tool { tool: "StorageTool format", output: String::from_utf8_lossy(&text).into_owned() })
-}
-
-fn properties(dir: &Path, broker: &str, controller: &str, options: &KafkaOptions) -> String {
-    let data = dir.join("data").display().to_string();
-    let listeners = format!("PLAINTEXT://{broker},CONTROLLER://{controller}");
-    let own = [
-        ("process.roles", "broker,controller"),
-        ("node.id", "1"),
-        ("controller.quorum.bootstrap.servers", controller),
-        ("listeners", &listeners),
-        ("advertised.listeners", &listeners),
-        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"),
-        ("inter.broker.listener.name", "PLAINTEXT"),
-        ("controller.listener.names", "CONTROLLER"),
-        ("log.dirs", &data),
-        ("auto.create.topics.enable", "false"),
-        // Test records carry old timestamps; retention would delete them.
-        ("log.retention.ms", "-1"),
-        ("offsets.topic.replication.factor", "1"),
-        ("offsets.topic.num.partitions", "4"),
-        ("transaction.state.log.replication.factor", "1"),
-        ("transaction.state.log.min.isr", "1"),
-        ("transaction.state.log.num.partitions", "4"),
-        ("share.coordinator.state.topic.replication.factor", "1"),
-        ("share.coordinator.state.topic.min.isr", "1"),
-        ("min.insync.replicas", "1"),
-        ("group.initial.rebalance.delay.ms", "0"),
-        ("group.min.session.timeout.ms", "1000"),
-        ("num.network.threads", "2"),
-        ("num.io.threads", "4"),
-        ("log.cleaner.dedupe.buffer.size", "16777216"),
-    ];
-    let overrides = options.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    // Of two lines with one name, the later counts.
-    let lines: Vec<_> = own.into_iter().chain(overrides).map(|(name, value)| format!("{name}={value}")).collect();
-    lines.join("\n")
 }

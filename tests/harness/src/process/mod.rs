@@ -63,13 +63,6 @@ impl Launch {
         self
     }
 
-    /// The same with its output appended to another file.
-    #[must_use]
-    pub fn logging_to(mut self, log: impl Into<PathBuf>) -> Self {
-        self.log = log.into();
-        self
-    }
-
     /// The same under another user and group id; only root may do this.
     #[must_use]
     pub fn user(mut self, uid: u32, gid: u32) -> Self {

@@ -1,0 +1,82 @@
+use std::path::Path;
+use std::process::Command;
+
+use super::{KafkaOptions, Secured};
+use crate::port::Port;
+use crate::{Error, install};
+
+const CLUSTER_ID: &str = "bWlsbHBvbmQtaGFybmVzcw";
+
+/// The text of `server.properties` for a broker with its data below `dir`.
+pub(super) fn properties(
+    dir: &Path,
+    broker: &Port,
+    controller: &Port,
+    secured: Option<&Secured>,
+    options: &KafkaOptions,
+) -> String {
+    let (broker, controller) = (broker.address(), controller.address());
+    let mut listeners = format!("PLAINTEXT://{broker},CONTROLLER://{controller}");
+    if let Some(secured) = secured {
+        listeners = format!("{listeners},SSL://{},SASL_SSL://{}", secured.ssl, secured.sasl_ssl);
+    }
+    let data = dir.join("data").display().to_string();
+    let own = [
+        ("process.roles", "broker,controller"),
+        ("node.id", "1"),
+        ("controller.quorum.bootstrap.servers", &controller),
+        ("listeners", &listeners),
+        ("advertised.listeners", &listeners),
+        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL"),
+        ("inter.broker.listener.name", "PLAINTEXT"),
+        ("controller.listener.names", "CONTROLLER"),
+        ("log.dirs", &data),
+        ("auto.create.topics.enable", "false"),
+        // Test records carry old timestamps; retention would delete them.
+        ("log.retention.ms", "-1"),
+        ("offsets.topic.replication.factor", "1"),
+        ("offsets.topic.num.partitions", "4"),
+        ("transaction.state.log.replication.factor", "1"),
+        ("transaction.state.log.min.isr", "1"),
+        ("transaction.state.log.num.partitions", "4"),
+        ("share.coordinator.state.topic.replication.factor", "1"),
+        ("share.coordinator.state.topic.min.isr", "1"),
+        ("min.insync.replicas", "1"),
+        ("group.initial.rebalance.delay.ms", "0"),
+        ("group.min.session.timeout.ms", "1000"),
+        ("num.network.threads", "2"),
+        ("num.io.threads", "4"),
+        ("log.cleaner.dedupe.buffer.size", "16777216"),
+    ];
+    let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    // Of two lines with one name, the later counts.
+    let all = own.into_iter().chain(secured.map(Secured::properties).unwrap_or_default());
+    let lines = all.chain(options.properties.iter().cloned()).map(|(name, value)| format!("{name}={value}\n"));
+    lines.collect::<Vec<_>>().concat()
+}
+
+/// Formats the storage that `dir/server.properties` describes, with the users that the options name.
+pub(super) fn format_storage(dir: &Path, options: &KafkaOptions) -> Result<(), Error> {
+    let mut command = Command::new(install::java()?);
+    command
+        .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", &classpath()?])
+        .args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "kafka.tools.StorageTool"])
+        .args(["format", "--standalone", "--cluster-id", CLUSTER_ID, "--config"])
+        .arg(dir.join("server.properties"));
+    for (name, password) in options.security.iter().flat_map(|security| &security.users) {
+        for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
+            command.arg("--add-scram").arg(format!("{mechanism}=[name={name},password={password}]"));
+        }
+    }
+    let output = command.output().map_err(Error::io("format the storage", dir))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = [output.stdout, output.stderr].concat();
+    Err(Error::Tool { tool: "StorageTool format", output: String::from_utf8_lossy(&text).into_owned() })
+}
+
+/// All of Kafka's jars.
+pub(super) fn classpath() -> Result<String, Error> {
+    Ok(format!("{}/*", install::kafka_lib()?.display()))
+}
