@@ -1,6 +1,7 @@
 //! The left-hand side of an `@`: how far it reaches.
 
 use super::domain::is_word_beyond_ascii;
+use super::scan::ends_comment;
 use super::units::Unit;
 
 /// What stands before an `@`.
@@ -88,10 +89,10 @@ fn quoted_part(units: &[Unit], closing: usize, quotes: &Quotes) -> Option<usize>
     (!seam).then_some(open)
 }
 
-/// The `(` of the comment that ends at `closing`, without another comment or an `@` inside.
+/// The `(` of the comment that ends at `closing`.
 fn comment(units: &[Unit], floor: usize, closing: usize) -> Option<usize> {
     let inside = units.get(floor..closing)?;
-    let open = inside.iter().rposition(|unit| matches!(unit.ch, '(' | ')' | '@' | '\n'))?;
+    let open = inside.iter().rposition(|unit| ends_comment(unit.ch))?;
     inside.get(open).filter(|unit| unit.ch == '(').map(|_| floor + open)
 }
 

@@ -92,7 +92,7 @@ impl Walk<'_> {
         if tail.first().is_none_or(|unit| unit.ch != '(') {
             return 0;
         }
-        let end = tail.iter().skip(1).position(|unit| matches!(unit.ch, '(' | ')' | '@' | '\n'));
+        let end = tail.iter().skip(1).position(|unit| ends_comment(unit.ch));
         end.filter(|end| tail.get(end + 1).is_some_and(|unit| unit.ch == ')')).map_or(0, |end| end + 2)
     }
 
@@ -124,6 +124,12 @@ impl Walk<'_> {
         self.spans.push(span);
         self.left = None;
     }
+}
+
+/// A comment holds no other comment, no `@` and no bracket. Without the bracket, what held an `@` would become a comment
+/// once the address in it is replaced by the marker, and the second pass would find more than the first.
+pub(super) const fn ends_comment(ch: char) -> bool {
+    matches!(ch, '(' | ')' | '@' | '[' | ']' | '"' | '\n')
 }
 
 fn finding(units: &[Unit], span: Span) -> Option<Finding> {
