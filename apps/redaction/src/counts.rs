@@ -1,5 +1,7 @@
 //! How many addresses were redacted, by place and class.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::address::{Class, Finding};
 
 /// Where in a record an address stood.
@@ -66,5 +68,31 @@ impl Counts {
                 *slot += 1;
             }
         }
+    }
+}
+
+/// Counts that all tasks of a process add to and the metrics page reads. They count what was processed, committed or not:
+/// a record that is processed again after an abort is counted again.
+#[derive(Debug, Default)]
+pub struct Totals([[AtomicU64; Class::ALL.len()]; Place::ALL.len()]);
+
+impl Totals {
+    /// Adds the numbers of one record.
+    pub fn add(&self, counts: &Counts) {
+        for (total, count) in self.0.iter().flatten().zip(counts.0.iter().flatten()) {
+            if *count > 0 {
+                // Independent numbers: nothing else is published by them.
+                total.fetch_add(*count, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The numbers so far.
+    pub fn snapshot(&self) -> Counts {
+        let mut counts = Counts::default();
+        for (count, total) in counts.0.iter_mut().flatten().zip(self.0.iter().flatten()) {
+            *count = total.load(Ordering::Relaxed);
+        }
+        counts
     }
 }

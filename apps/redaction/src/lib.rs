@@ -13,7 +13,10 @@ pub mod json;
 mod policy;
 mod record;
 pub mod reference;
+mod topology;
 
-pub use counts::{Counts, Place};
+pub use address::{Class, Mode};
+pub use counts::{Counts, Place, Totals};
 pub use policy::{MARKER, Policy};
 pub use record::{Redacted, Redactor, Refusal};
+pub use topology::{EVENTS, PROCESSED_EVENTS, topology};

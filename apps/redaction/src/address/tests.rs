@@ -208,5 +208,5 @@ fn hostile_texts_of_a_megabyte_take_linear_time() {
             assert!(findings.windows(2).all(|pair| pair[0].range.end <= pair[1].range.start));
         }
     }
-    assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
+    assert!(started.elapsed() < std::time::Duration::from_mins(1), "{:?}", started.elapsed());
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::address::Class;
 
+#[expect(clippy::unnecessary_wraps, reason = "keys and values of records may be null")]
 fn bytes(text: &str) -> Option<Bytes> {
     Some(Bytes::copy_from_slice(text.as_bytes()))
 }
