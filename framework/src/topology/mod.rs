@@ -1,5 +1,6 @@
 //! The description of a program: nodes, edges, stores and topics. Immutable, shared by all threads; tasks are made from it.
 
+mod describe;
 mod error;
 mod internal_topic;
 mod node;
@@ -10,6 +11,7 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use describe::Description;
 pub use error::TopologyError;
 pub use internal_topic::{InternalTopic, InternalTopicKind, ResolvedTopics, commits_topic};
 pub use node::{Node, NodeId, NodeKind, SourceFactoryBox, StoreEntry, TopicRef};

@@ -1,0 +1,87 @@
+//! From a topology to a running application: identity, broker, stores, threads, pages, and a clean end.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
+use millpond::http::{HttpServer, StatusSource, TopologyText};
+use millpond::runtime::config::StreamsConfig;
+use millpond::runtime::stats::StatusBoard;
+use millpond::runtime::{Instance, Streams};
+use millpond::state::rocksdb::{Options, RocksDirectory};
+use millpond::topology::Topology;
+
+use crate::startup::{App, Env};
+
+/// How often the main thread looks whether a stream thread has failed.
+const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+
+impl App {
+    /// The whole of a `main`: reads flags and configuration, makes the topology, and runs it until it is asked to stop.
+    pub fn run(self, topology: impl FnOnce(&Env) -> Result<Topology, Box<dyn Error>>) -> ExitCode {
+        self.start(|env| -> Result<(), Box<dyn Error>> {
+            let topology = Arc::new(topology(&env)?);
+            run(&env, &topology)
+        })
+    }
+}
+
+fn run(env: &Env, topology: &Arc<Topology>) -> Result<(), Box<dyn Error>> {
+    let config = &env.config;
+    // The lock on the name comes first: a second process of the same name must not get as far as fencing the first.
+    let instance = instance(config)?;
+    let broker = KafkaBroker::connect(KafkaConfig::of(config)?)?;
+    let directory = RocksDirectory::new(&config.state_dir, &config.application_id, instance.name(), options(config));
+    let streams = Streams::start(&broker, config, instance.name(), topology, &directory)?;
+    let page = serve(env, streams.board().clone(), topology_text(topology))?;
+    while !env.stop.wait(WATCH_INTERVAL) && streams.is_healthy() {}
+    tracing::info!("stopping");
+    // The page goes last: it tells what the threads do while they stop.
+    let ended = streams.close(false);
+    drop(page);
+    Ok(ended?)
+}
+
+/// This process's own name, locked: from the configuration, or made once and kept in the state directory.
+///
+/// # Errors
+/// [`millpond::runtime::InstanceError`] when another process has it.
+pub fn instance(config: &StreamsConfig) -> Result<Instance, millpond::runtime::InstanceError> {
+    let directory = config.state_dir.join(&config.application_id);
+    Instance::acquire(&directory, config.instance.as_deref(), || {
+        // Unique among the processes that may ever share a group: the moment and the process id.
+        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        format!("{:x}-{:x}", nanos, std::process::id())
+    })
+}
+
+/// Serves metrics and the status page, if the configuration says so, and logs the address.
+///
+/// # Errors
+/// [`millpond::http::HttpError`] when the address cannot be bound.
+pub fn serve(
+    env: &Env,
+    board: StatusBoard,
+    topology: TopologyText,
+) -> Result<Option<HttpServer>, millpond::http::HttpError> {
+    let Some(address) = env.config.http_listen else { return Ok(None) };
+    let source = StatusSource::new(&env.config, env.app.version, board, topology);
+    let server = HttpServer::start(address, source)?;
+    tracing::info!(url = format!("http://{}/", server.address()), "page");
+    Ok(Some(server))
+}
+
+fn topology_text(topology: &Topology) -> TopologyText {
+    TopologyText { text: topology.describe().to_string(), mermaid: topology.mermaid(), json: topology.to_json() }
+}
+
+fn options(config: &StreamsConfig) -> Options {
+    let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    Options {
+        block_cache_bytes_max: bytes(config.statestore_cache_bytes_max),
+        write_buffer_bytes_max: bytes(config.statestore_write_buffer_bytes_max),
+        ..Options::default()
+    }
+}
