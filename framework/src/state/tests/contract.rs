@@ -19,6 +19,7 @@ macro_rules! every_case {
             a_crash_without_close_loses_no_applied_batch
             a_batch_without_rows_moves_the_checkpoint
             in_memory_stores_start_empty_and_without_a_position
+            a_store_that_moves_from_disk_to_memory_has_no_position
             a_deletion_removes_the_row_for_good
             scans_keep_to_their_range_in_both_directions
             a_scan_of_an_inverted_range_is_empty
@@ -128,6 +129,18 @@ pub(super) fn in_memory_stores_start_empty_and_without_a_position(directory: &dy
     let backend = directory.open(TASK, &moved).unwrap();
     let position = backend.checkpoint().unwrap().changelog.contains_key(&changelog(RECENT));
     assert_eq!(position, backend.get(RECENT, b"b").unwrap().is_some());
+}
+
+pub(super) fn a_store_that_moves_from_disk_to_memory_has_no_position(directory: &dyn StateDirectory) {
+    let mut backend = open(directory);
+    backend.apply(&batch(1, [(CARTS, vec![row("a", Some("1"))]), (BURSTS, vec![row("a", Some("1"))])])).unwrap();
+    backend.close().unwrap();
+    let mut moved = specs();
+    moved[0].kind = StoreKind::InMemory;
+    let backend = directory.open(TASK, &moved).unwrap();
+    assert_eq!(backend.get(CARTS, b"a").unwrap(), None);
+    let positions = backend.checkpoint().unwrap().changelog;
+    assert_eq!(positions.into_keys().collect::<Vec<_>>(), [changelog(BURSTS)]);
 }
 
 pub(super) fn a_deletion_removes_the_row_for_good(directory: &dyn StateDirectory) {

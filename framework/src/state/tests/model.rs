@@ -24,9 +24,8 @@ enum Step {
     Discard,
     Close,
     Crash,
-    Scan(StoreIndex, KeyRange, Direction),
-    /// A scan with a write after each row.
-    ScanAndWrite(StoreIndex, KeyRange, Direction, Vec<(Vec<u8>, Option<Vec<u8>>)>),
+    /// A scan with a step after each row.
+    Scan(StoreIndex, KeyRange, Direction, Vec<Step>),
 }
 
 /// Few and short keys, so that layers overlap and prefixes of each other occur.
@@ -54,8 +53,8 @@ fn range() -> impl Strategy<Value = KeyRange> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let writes = proptest::collection::vec((key(), value()), 0..6);
+/// What may also happen while a scan is open.
+fn inner_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (store(), key(), value()).prop_map(|(store, key, value)| Step::Write(store, key, value)),
         2 => Just(Step::Savepoint),
@@ -64,11 +63,17 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Freeze),
         2 => Just(Step::Apply),
         1 => Just(Step::Discard),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let inner = proptest::collection::vec(inner_step(), 0..6);
+    prop_oneof![
+        20 => inner_step(),
         1 => Just(Step::Close),
         1 => Just(Step::Crash),
-        6 => (store(), range(), direction()).prop_map(|(store, range, direction)| Step::Scan(store, range, direction)),
-        3 => (store(), range(), direction(), writes)
-            .prop_map(|(store, range, direction, writes)| Step::ScanAndWrite(store, range, direction, writes)),
+        8 => (store(), range(), direction(), inner)
+            .prop_map(|(store, range, direction, inner)| Step::Scan(store, range, direction, inner)),
     ]
 }
 
@@ -124,7 +129,7 @@ struct Run<D> {
 /// Runs `cases` random histories, each on a fresh directory.
 pub(super) fn check<D: Deref<Target: StateDirectory>>(cases: u32, directory: impl Fn() -> D) {
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(cases) });
-    let steps = proptest::collection::vec(step(), 1..60);
+    let steps = proptest::collection::vec(step(), 1..80);
     let ran = runner.run(&steps, |steps| {
         let directory = directory();
         let stores = open(&*directory);
@@ -189,8 +194,7 @@ impl<D: Deref<Target: StateDirectory>> Run<D> {
                 self.stores = TaskStores::new(TASK, specs(), empty.open(TASK, &specs()).unwrap());
                 self.reopen();
             }
-            Step::Scan(store, range, direction) => self.scan(store, &range, direction, Vec::new()),
-            Step::ScanAndWrite(store, range, direction, writes) => self.scan(store, &range, direction, writes),
+            Step::Scan(store, range, direction, inner) => self.scan(store, &range, direction, inner),
         }
     }
 
@@ -227,23 +231,17 @@ impl<D: Deref<Target: StateDirectory>> Run<D> {
         self.models.values_mut().for_each(change);
     }
 
-    fn scan(
-        &mut self,
-        store: StoreIndex,
-        range: &KeyRange,
-        direction: Direction,
-        writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    ) {
+    fn scan(&mut self, store: StoreIndex, range: &KeyRange, direction: Direction, inner: Vec<Step>) {
         let mut rows = self.stores.scan(store, range.clone(), direction).unwrap();
-        let mut writes = writes.into_iter();
+        let mut inner = inner.into_iter();
         let mut last: Option<Vec<u8>> = None;
         loop {
             let row = rows.next().map(|row| row.unwrap()).map(|(key, value)| (key.to_vec(), value.to_vec()));
             assert_eq!(row, self.models[&store].after(range, direction, last.as_deref()));
             let Some((key, _)) = row else { break };
             last = Some(key);
-            if let Some((key, value)) = writes.next() {
-                self.write(store, &key, value);
+            if let Some(step) = inner.next() {
+                self.step(step);
             }
         }
         assert!(rows.next().is_none(), "an ended scan stays ended");
