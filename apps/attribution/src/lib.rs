@@ -24,6 +24,7 @@
 mod attribution;
 mod attributor;
 pub mod reference;
+mod settings;
 
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ use millpond_support::{EVENTS, Event};
 
 pub use attribution::{Attribution, ORGANIC};
 pub use attributor::STORES;
+pub use settings::Settings;
 
 use attribution::{is_relevant, step};
 use attributor::Attributor;

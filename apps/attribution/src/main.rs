@@ -1,3 +1,24 @@
 //! The attribution binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+use attribution::{Settings, Topics, topology};
+use millpond_support::App;
+
+const ATTRIBUTION: App = App {
+    name: "attribution",
+    version: env!("CARGO_PKG_VERSION"),
+    defaults: &[
+        ("app.input", "events"),
+        ("app.output", "attributions"),
+        ("errors.deserialization", "dead-letter"),
+        ("errors.processing", "dead-letter"),
+    ],
+};
+
+fn main() -> ExitCode {
+    ATTRIBUTION.run(|env| {
+        let settings: Settings = env.config.app.get()?;
+        Ok(topology(&Topics::named(&settings.input, &settings.output), settings.rule())?)
+    })
+}

@@ -30,6 +30,7 @@ mod alert;
 mod detector;
 pub mod reference;
 mod rule;
+mod settings;
 
 use millpond::dsl::{Repartitioned, Stores, StreamsBuilder, Topic};
 use millpond::processor::ProcessorError;
@@ -43,6 +44,7 @@ use serde::{Deserialize, Serialize};
 pub use alert::{Alert, Evidence, Finding};
 pub use detector::STORES;
 pub use rule::Rule;
+pub use settings::Settings;
 
 use detector::BurstDetector;
 

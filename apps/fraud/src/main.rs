@@ -1,3 +1,24 @@
 //! The fraud binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+use fraud::{Settings, Topics, topology};
+use millpond_support::App;
+
+const FRAUD: App = App {
+    name: "fraud",
+    version: env!("CARGO_PKG_VERSION"),
+    defaults: &[
+        ("app.input", "events"),
+        ("app.output", "fraud-detection"),
+        ("errors.deserialization", "dead-letter"),
+        ("errors.processing", "dead-letter"),
+    ],
+};
+
+fn main() -> ExitCode {
+    FRAUD.run(|env| {
+        let settings: Settings = env.config.app.get()?;
+        Ok(topology(&Topics::named(&settings.input, &settings.output), settings.rule())?)
+    })
+}

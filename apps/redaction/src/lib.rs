@@ -13,10 +13,12 @@ pub mod json;
 mod policy;
 mod record;
 pub mod reference;
+mod settings;
 mod topology;
 
 pub use address::{Class, Mode};
 pub use counts::{Counts, Place, Totals};
 pub use policy::{MARKER, Policy};
 pub use record::{Redacted, Redactor, Refusal};
+pub use settings::Settings;
 pub use topology::{EVENTS, PROCESSED_EVENTS, topology};

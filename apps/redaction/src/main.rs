@@ -1,3 +1,28 @@
 //! The redaction binary.
 
-fn main() {}
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use millpond_support::App;
+use redaction::{EVENTS, PROCESSED_EVENTS, Settings, Totals, topology};
+
+const REDACTION: App = App {
+    name: "redaction",
+    version: env!("CARGO_PKG_VERSION"),
+    defaults: &[
+        ("app.input", "events"),
+        ("app.output", "processed_events"),
+        ("errors.deserialization", "dead-letter"),
+        ("errors.processing", "dead-letter"),
+        // What could not be redacted must not be copied: a dead letter only says where the record is.
+        ("errors.dead.letter.queue.payload", "omit"),
+    ],
+};
+
+fn main() -> ExitCode {
+    REDACTION.run(|env| {
+        let settings: Settings = env.config.app.get()?;
+        let (input, output) = (EVENTS.named(&settings.input), PROCESSED_EVENTS.named(&settings.output));
+        Ok(topology(&input, &output, settings.redactor(), &Arc::new(Totals::default()))?)
+    })
+}

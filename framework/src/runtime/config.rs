@@ -111,7 +111,7 @@ pub struct StreamsConfig {
     pub on_deserialization_error: OnError,
     /// `errors.processing`: for records that a processor refuses.
     pub on_processing_error: OnError,
-    /// `errors.dead.letter.queue.topic.name`; there is one whenever a policy is [`OnError::DeadLetter`].
+    /// `errors.dead.letter.queue.topic.name`; `<application.id>-dead-letters` when a policy needs one and none is said.
     pub dead_letter_topic: Option<String>,
     /// `errors.dead.letter.queue.payload`: whether dead letters carry the record, or only point to it.
     pub dead_letter_payload: bool,

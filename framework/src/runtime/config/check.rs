@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::StreamsConfig;
 use super::error::{ConfigError, Problem};
-use super::{OnError, StreamsConfig};
 
 /// Adds everything that is impossible to `errors`, each at the place of the value to change.
 pub(super) fn check(config: &StreamsConfig, errors: &mut Vec<ConfigError>) {
@@ -94,18 +94,9 @@ impl Checks<'_> {
     }
 
     fn dead_letters(&mut self) {
-        let config = self.config;
-        let used = [config.on_deserialization_error, config.on_processing_error].contains(&OnError::DeadLetter);
-        match config.dead_letter_topic.as_deref() {
-            None if used => {
-                self.missing("errors.dead.letter.queue.topic.name", "the policy dead-letter needs a topic to send to");
-            }
-            Some(topic) => {
-                if let Some(reason) = not_a_topic_name(topic, 249) {
-                    self.impossible("errors.dead.letter.queue.topic.name", reason);
-                }
-            }
-            None => {}
+        let reason = self.config.dead_letter_topic.as_deref().and_then(|topic| not_a_topic_name(topic, 249));
+        if let Some(reason) = reason {
+            self.impossible("errors.dead.letter.queue.topic.name", reason);
         }
     }
 

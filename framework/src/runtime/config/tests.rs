@@ -144,7 +144,6 @@ fn impossible_values_are_refused_with_their_key() {
         ("http.listen = \"everywhere\"", "http.listen"),
         ("http.listen = 65536", "http.listen"),
         ("instance = \"a b\"", "instance"),
-        ("errors.processing = \"dead-letter\"", "errors.dead.letter.queue.topic.name"),
         ("errors.dead.letter.queue.topic.name = \"a/b\"", "errors.dead.letter.queue.topic.name"),
         ("sasl.username = \"u\"", "sasl.username"),
         ("security.protocol = \"SASL_SSL\"", "sasl.mechanism"),
