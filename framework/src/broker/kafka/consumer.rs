@@ -34,8 +34,8 @@ const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 /// A member of a Kafka consumer group: classic protocol, `range`, static membership.
 ///
-/// Life of an assignment: `poll` brings `Assign` → `acknowledge` assigns at the end, paused → `start_at` per partition
-/// resumes, then seeks (in that order: the other costs a second) → `poll` brings records.
+/// Life of an assignment: `poll` brings `Assign` → `acknowledge` pauses and assigns → `start_at` per partition seeks and
+/// resumes → `poll` brings records.
 pub struct KafkaConsumer {
     fetch: Fetch,
     events: Queue,
@@ -43,6 +43,8 @@ pub struct KafkaConsumer {
     consumer: Arc<BaseConsumer<Events>>,
     wakeup: Arc<Wakeup>,
     owned: BTreeSet<TopicPartition>,
+    /// Started partitions whose fetcher may sleep; woken together by the next poll.
+    asleep: Vec<TopicPartition>,
     /// The rebalance that was returned and not acknowledged yet.
     pending: Option<Rebalance>,
     member: MemberConfig,
@@ -84,6 +86,7 @@ impl KafkaConsumer {
             consumer,
             wakeup,
             owned: BTreeSet::new(),
+            asleep: Vec::new(),
             pending: None,
             member: member.clone(),
             groups,
@@ -136,11 +139,13 @@ impl KafkaConsumer {
             let split = self.fetch.queue(at, |client| client.partition_queue(at, &self.wakeup));
             split.map_err(|failure| error::of_client(OPERATION, &failure))?;
         }
-        // At the end, not at the committed offset: without one the partition would be dead, and not even a seek revives
-        // it. Paused, because nothing may be fetched from there.
-        let list = list_of(partitions, |_| Some(rdkafka::Offset::End))?;
-        self.consumer.assign(&list).map_err(|error| error::of_crate(OPERATION, &error))?;
+        // Pause before assign, and assign at a concrete offset: nothing may be fetched before the seek. From a logical
+        // offset (the end, the committed one) librdkafka sends a query whose late answer undoes a seek, and the partition
+        // jumps to the end: records are lost without a word. A fetch from a wrong offset is no better: out of range, it
+        // kills the partition although a seek came in between.
+        let list = list_of(partitions, |_| Some(rdkafka::Offset::Offset(0)))?;
         self.consumer.pause(&list).map_err(|error| error::of_crate(OPERATION, &error))?;
+        self.consumer.assign(&list).map_err(|error| error::of_crate(OPERATION, &error))?;
         self.owned = partitions.iter().cloned().collect();
         Ok(())
     }
@@ -148,6 +153,7 @@ impl KafkaConsumer {
     fn unassign(&mut self) -> Result<(), BrokerError> {
         self.fetch.clear();
         self.owned.clear();
+        self.asleep.clear();
         self.consumer.unassign().map_err(|error| error::of_crate("unassign", &error))
     }
 
@@ -212,6 +218,12 @@ impl Consumer for KafkaConsumer {
 
     fn poll(&mut self, timeout: Duration) -> Result<Polled, BrokerError> {
         let deadline = Instant::now() + timeout;
+        if !self.asleep.is_empty() {
+            if let Err(failure) = self.client.nudge(&self.asleep) {
+                tracing::debug!(reason = failure.reason, "fetching starts a second later");
+            }
+            self.asleep.clear();
+        }
         loop {
             // The flag goes down before the queues are looked at: what comes later puts it up again.
             self.wakeup.clear();
@@ -299,10 +311,16 @@ impl Consumer for KafkaConsumer {
     fn start_at(&mut self, partition: &TopicPartition, offset: Offset) -> Result<(), BrokerError> {
         const OPERATION: &str = "start_at";
         self.require_owned(OPERATION, partition)?;
-        // Resume, then seek: both drop what was fetched before, and the other order waits out a second of back-off.
+        // Seek before resume: what is resumed must stand at the right offset. Seek after it: a resume does not wake the
+        // fetcher, which may sleep for a second; a seek does.
         let list = list_of([partition], |_| None)?;
+        self.seek(partition, offset)?;
         self.consumer.resume(&list).map_err(|error| error::of_crate(OPERATION, &error))?;
         self.seek(partition, offset)?;
+        if offset <= Offset(0) {
+            // A seek to 0 does not: it changes no state that librdkafka looks at.
+            self.asleep.push(partition.clone());
+        }
         self.fetch.start(partition, offset);
         Ok(())
     }

@@ -19,7 +19,7 @@ const BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The partitions of one client.
 pub(super) struct Fetch {
     client: Handle,
-    /// Kept as long as the client: a partition whose split queue was given back yields nothing ever again
+    /// Kept over assignments: a partition whose split queue was given back yields nothing ever again
     /// (rust-rdkafka#535).
     queues: BTreeMap<TopicPartition, Queue>,
     slots: BTreeMap<TopicPartition, Slot>,
@@ -90,6 +90,12 @@ impl Fetch {
         self.slots.clear();
         self.turns.clear();
         self.failure = None;
+    }
+
+    /// Stops delivering and gives the queues back: not for queues split from a group consumer.
+    pub(super) fn forget(&mut self) {
+        self.clear();
+        self.queues.clear();
     }
 
     pub(super) fn pause(&mut self, at: &TopicPartition, paused: bool) {

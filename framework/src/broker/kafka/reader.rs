@@ -66,7 +66,8 @@ impl KafkaReader {
     /// Stops what is read, so that it can be started elsewhere.
     fn stop(&mut self) -> Result<(), Failure> {
         let started: Vec<TopicPartition> = self.fetch.started().cloned().collect();
-        self.fetch.clear();
+        // Queues too: a failure of the old position must not be taken for one of the new.
+        self.fetch.forget();
         started.iter().try_for_each(|at| self.topic(&at.topic)?.stop(at.partition))
     }
 

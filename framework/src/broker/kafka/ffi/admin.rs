@@ -9,12 +9,15 @@ use rdkafka::TopicPartitionList;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
-use super::{Failure, Handle, c_string, millis, slice, text};
+use super::{Failure, Handle, Queue, c_string, millis, slice, text};
 use crate::broker::{LogRange, NewTopic, TopicDescription, TopicId};
 use crate::record::{Offset, Partition, TopicPartition};
 
 /// How long one wait inside an administrative call lasts before the caller is asked whether to give up.
 const SLICE: Duration = Duration::from_millis(50);
+
+/// How long librdkafka keeps a request whose answer nobody waits for.
+const NUDGE: Duration = Duration::from_secs(1);
 
 /// How an administrative call waits.
 pub(crate) struct Wait<'a> {
@@ -56,6 +59,34 @@ impl Handle {
         ask: &OffsetRequest<'_>,
         wait: &mut Wait<'_>,
     ) -> Result<BTreeMap<TopicPartition, Offset>, Failure> {
+        let event = self.ask_offsets(ask, wait.timeout)?.answer(wait)?;
+        let mut found = BTreeMap::new();
+        // SAFETY: the event is alive and of this kind; its entries live as long as it does and are copied.
+        unsafe {
+            let mut count = 0;
+            let result = sys::rd_kafka_event_ListOffsets_result(event.event.as_ptr());
+            let infos = sys::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
+            for &info in slice(infos, count) {
+                let element = &*sys::rd_kafka_ListOffsetsResultInfo_topic_partition(info);
+                let at = TopicPartition::new(text(element.topic), Partition(element.partition));
+                if let Err(failure) = Failure::check(element.err) {
+                    return Err(Failure { reason: format!("{at}: {}", failure.reason), ..failure });
+                }
+                found.insert(at, Offset(element.offset));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Has the threads that fetch these partitions look at them again: a request to their brokers wakes them. The answer
+    /// is not waited for.
+    pub(crate) fn nudge(&self, partitions: &[TopicPartition]) -> Result<(), Failure> {
+        let ask = OffsetRequest { partitions, end: false, committed: false };
+        self.ask_offsets(&ask, NUDGE).map(drop)
+    }
+
+    /// Sends the request; its answer comes on the queue.
+    fn ask_offsets(&self, ask: &OffsetRequest<'_>, timeout: Duration) -> Result<Queue, Failure> {
         let mut list = TopicPartitionList::with_capacity(ask.partitions.len());
         for at in ask.partitions {
             list.add_partition(&at.topic, at.partition.0);
@@ -81,38 +112,24 @@ impl Handle {
         } else {
             sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED
         };
-        let event = self.admin(sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, wait, |options, queue| {
+        self.request(sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout, |options, queue| {
             // SAFETY: client, options, list and queue are alive over the call, which copies what it needs.
             unsafe {
                 Failure::take(sys::rd_kafka_AdminOptions_set_isolation_level(options, isolation))?;
                 sys::rd_kafka_ListOffsets(self.client, list.ptr(), options, queue);
             }
             Ok(())
-        })?;
-        let mut found = BTreeMap::new();
-        // SAFETY: the event is alive and of this kind; its entries live as long as it does and are copied.
-        unsafe {
-            let mut count = 0;
-            let result = sys::rd_kafka_event_ListOffsets_result(event.event.as_ptr());
-            let infos = sys::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
-            for &info in slice(infos, count) {
-                let element = &*sys::rd_kafka_ListOffsetsResultInfo_topic_partition(info);
-                let at = TopicPartition::new(text(element.topic), Partition(element.partition));
-                if let Err(failure) = Failure::check(element.err) {
-                    return Err(Failure { reason: format!("{at}: {}", failure.reason), ..failure });
-                }
-                found.insert(at, Offset(element.offset));
-            }
-        }
-        Ok(found)
+        })
     }
 
     /// Descriptions of the topics that exist, with how many of their partitions have a leader.
     pub(crate) fn describe_topics(&self, names: &[&str], wait: &mut Wait<'_>) -> Result<Vec<Described>, Failure> {
         let names = names.iter().map(|name| c_string(name)).collect::<Result<Vec<_>, _>>()?;
         let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-        let event =
-            self.admin(sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, wait, |options, queue| {
+        let sent = self.request(
+            sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
+            wait.timeout,
+            |options, queue| {
                 // SAFETY: the pointers and strings are alive over the call; the collection copies them and is destroyed once.
                 unsafe {
                     let topics = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
@@ -120,7 +137,9 @@ impl Handle {
                     sys::rd_kafka_TopicCollection_destroy(topics);
                 }
                 Ok(())
-            })?;
+            },
+        )?;
+        let event = sent.answer(wait)?;
         let mut found = Vec::new();
         // SAFETY: the event is alive and of this kind; all it lends is copied before it goes.
         unsafe {
@@ -160,35 +179,41 @@ impl Handle {
             .iter()
             .map(|(key, value)| Ok((c_string(key)?, c_string(value)?)))
             .collect::<Result<Vec<_>, Failure>>()?;
-        let event = self.admin(sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS, wait, |options, queue| {
-            let mut reason = [0; 256];
-            // SAFETY: the strings and the error buffer outlive the calls; the topic object copies the strings and is
-            // destroyed once, after the request copied it.
-            unsafe {
-                let mut new = sys::rd_kafka_NewTopic_new(
-                    name.as_ptr(),
-                    topic.partitions,
-                    topic.replication_factor,
-                    reason.as_mut_ptr(),
-                    reason.len(),
-                );
-                if new.is_null() {
-                    return Err(Failure {
-                        reason: text(reason.as_ptr()),
-                        ..Failure::of(RDKafkaErrorCode::InvalidArgument)
-                    });
+        let sent =
+            self.request(sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS, wait.timeout, |options, queue| {
+                let mut reason = [0; 256];
+                // SAFETY: the strings and the error buffer outlive the calls; the topic object copies the strings and is
+                // destroyed once, after the request copied it.
+                unsafe {
+                    let mut new = sys::rd_kafka_NewTopic_new(
+                        name.as_ptr(),
+                        topic.partitions,
+                        topic.replication_factor,
+                        reason.as_mut_ptr(),
+                        reason.len(),
+                    );
+                    if new.is_null() {
+                        return Err(Failure {
+                            reason: text(reason.as_ptr()),
+                            ..Failure::of(RDKafkaErrorCode::InvalidArgument)
+                        });
+                    }
+                    let mut set = Ok(());
+                    for (key, value) in &configs {
+                        set = set.and(Failure::check(sys::rd_kafka_NewTopic_set_config(
+                            new,
+                            key.as_ptr(),
+                            value.as_ptr(),
+                        )));
+                    }
+                    if set.is_ok() {
+                        sys::rd_kafka_CreateTopics(self.client, &raw mut new, 1, options, queue);
+                    }
+                    sys::rd_kafka_NewTopic_destroy(new);
+                    set
                 }
-                let mut set = Ok(());
-                for (key, value) in &configs {
-                    set = set.and(Failure::check(sys::rd_kafka_NewTopic_set_config(new, key.as_ptr(), value.as_ptr())));
-                }
-                if set.is_ok() {
-                    sys::rd_kafka_CreateTopics(self.client, &raw mut new, 1, options, queue);
-                }
-                sys::rd_kafka_NewTopic_destroy(new);
-                set
-            }
-        })?;
+            })?;
+        let event = sent.answer(wait)?;
         // SAFETY: the event is alive and of this kind; its strings are copied.
         unsafe {
             let mut count = 0;
@@ -206,15 +231,17 @@ impl Handle {
 
     /// Deletes the records before each offset.
     pub(crate) fn delete_records(&self, before: &TopicPartitionList, wait: &mut Wait<'_>) -> Result<(), Failure> {
-        let event = self.admin(sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETERECORDS, wait, |options, queue| {
-            // SAFETY: the list is alive over the call and copied; the request object is destroyed once.
-            unsafe {
-                let mut request = sys::rd_kafka_DeleteRecords_new(before.ptr());
-                sys::rd_kafka_DeleteRecords(self.client, &raw mut request, 1, options, queue);
-                sys::rd_kafka_DeleteRecords_destroy(request);
-            }
-            Ok(())
-        })?;
+        let sent =
+            self.request(sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETERECORDS, wait.timeout, |options, queue| {
+                // SAFETY: the list is alive over the call and copied; the request object is destroyed once.
+                unsafe {
+                    let mut request = sys::rd_kafka_DeleteRecords_new(before.ptr());
+                    sys::rd_kafka_DeleteRecords(self.client, &raw mut request, 1, options, queue);
+                    sys::rd_kafka_DeleteRecords_destroy(request);
+                }
+                Ok(())
+            })?;
+        let event = sent.answer(wait)?;
         // SAFETY: the event is alive and of this kind; its list of `cnt` elements lives as long.
         unsafe {
             let result = sys::rd_kafka_event_DeleteRecords_result(event.event.as_ptr());
@@ -227,37 +254,42 @@ impl Handle {
         Ok(())
     }
 
-    /// Sends an administrative request and waits for its answer on a queue of its own.
-    fn admin(
+    /// Sends an administrative request; its answer comes on a queue of its own.
+    fn request(
         &self,
         operation: sys::rd_kafka_admin_op_t,
-        wait: &mut Wait<'_>,
+        timeout: Duration,
         send: impl FnOnce(*mut sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t) -> Result<(), Failure>,
-    ) -> Result<Event, Failure> {
+    ) -> Result<Queue, Failure> {
         let queue = self.new_queue()?;
         // SAFETY: the client is alive; the options are used by `send` only and destroyed once.
         unsafe {
             let options = sys::rd_kafka_AdminOptions_new(self.client, operation);
-            let set = sys::rd_kafka_AdminOptions_set_request_timeout(options, millis(wait.timeout), ptr::null_mut(), 0);
+            let set = sys::rd_kafka_AdminOptions_set_request_timeout(options, millis(timeout), ptr::null_mut(), 0);
             let accepted = Failure::check(set).and_then(|()| send(options, queue.raw.as_ptr()));
             sys::rd_kafka_AdminOptions_destroy(options);
             accepted?;
         }
+        Ok(queue)
+    }
+}
+
+impl Queue {
+    /// Waits for the answer to the one request that was sent with this queue.
+    fn answer(&self, wait: &mut Wait<'_>) -> Result<Event, Failure> {
         loop {
             // SAFETY: the queue is alive; a returned event is ours.
-            let event = unsafe { sys::rd_kafka_queue_poll(queue.raw.as_ptr(), millis(SLICE)) };
+            let event = unsafe { sys::rd_kafka_queue_poll(self.raw.as_ptr(), millis(SLICE)) };
             if let Some(event) = NonNull::new(event) {
                 let event = Event { event };
                 // SAFETY: the event is alive; its error string is copied.
-                let failed = unsafe { Failure::check(sys::rd_kafka_event_error(event.event.as_ptr())) };
-                return match failed {
-                    Ok(()) => Ok(event),
-                    Err(failure) => {
-                        // SAFETY: as above.
-                        let reason = unsafe { text(sys::rd_kafka_event_error_string(event.event.as_ptr())) };
-                        Err(Failure { reason, ..failure })
+                unsafe {
+                    if let Err(failure) = Failure::check(sys::rd_kafka_event_error(event.event.as_ptr())) {
+                        let reason = text(sys::rd_kafka_event_error_string(event.event.as_ptr()));
+                        return Err(Failure { reason, ..failure });
                     }
-                };
+                }
+                return Ok(event);
             }
             if let Some(failure) = (wait.stop)() {
                 return Err(failure);
