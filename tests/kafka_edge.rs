@@ -1,7 +1,7 @@
 //! What only a real Kafka shows of the Kafka edge: speed of a commit, batches, positions behind markers, refused
 //! credentials, encryption, brokers that go away.
 
-#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
