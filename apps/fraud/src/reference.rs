@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use millpond::record::Record;
-use millpond::serde::Serde;
+use millpond::record::{ConsumedRecord, Record};
+use millpond::serde::{Bincode, Serde, Utf8};
 use millpond::time::Timestamp;
 use millpond_support::event::by_user;
 use millpond_support::{EventJson, EventName};
 
-use crate::{Alert, Rule, cart_item};
+use crate::{Alert, CartItem, Rule, cart_item};
 
 /// One well-formed `add_to_cart` event.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +33,34 @@ impl CartAdd {
         let record = cart_item(record).ok()?;
         Some(Self { user_id: record.key, at_ms, item_url: record.value.item_url })
     }
+
+    /// Reads a dead letter that carries the event which was refused as late; `None` for every other dead letter.
+    pub fn read_late(letter: &ConsumedRecord) -> Option<Self> {
+        let header = |name| std::str::from_utf8(letter.headers.last(name)??).ok();
+        if header("__streams.errors.reason") != Some("late_event") {
+            return None;
+        }
+        let at_ms = header("__streams.errors.timestamp")?.parse().ok()?;
+        let user_id = Utf8.decode(letter.key.as_deref()?).ok()?;
+        let CartItem { item_url } = Bincode.decode(letter.value.as_deref()?).ok()?;
+        Some(Self { user_id, at_ms, item_url })
+    }
+}
+
+/// Takes the events that were refused as late out of all events, each as often as it was refused.
+pub fn leave_out(adds: Vec<CartAdd>, late: &[CartAdd]) -> Vec<CartAdd> {
+    let mut refused: BTreeMap<&CartAdd, usize> = BTreeMap::new();
+    for add in late {
+        *refused.entry(add).or_default() += 1;
+    }
+    let accepted = |add: &CartAdd| match refused.get_mut(add) {
+        Some(left) if *left > 0 => {
+            *left -= 1;
+            false
+        }
+        _ => true,
+    };
+    adds.into_iter().filter(accepted).collect()
 }
 
 /// A maximal union of qualifying intervals; both ends are times of events.
@@ -123,7 +151,7 @@ impl fmt::Display for Difference {
 }
 
 /// Compares all alerts with all events: exactly one alert in each burst, each with true and sufficient evidence. Neither
-/// order matters. Empty when all is well, provided that no event was refused as late: leave those out of `adds`.
+/// order matters. Empty when all is well. Events that were refused as late must not be among `adds`: see [`leave_out`].
 pub fn verify(rule: &Rule, adds: &[CartAdd], alerts: &[Alert]) -> Vec<Difference> {
     let bursts = bursts(rule, adds);
     let mut users: BTreeMap<&str, Vec<&CartAdd>> = BTreeMap::new();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use millpond::serde::{Bincode, round_trip};
+use millpond::serde::{Bincode, Serde, round_trip};
 use proptest::prelude::*;
 
 use super::*;
@@ -234,4 +234,24 @@ proptest! {
         let (accepted, alerts) = detect(&adds, &rule);
         prop_assert_eq!(verify(&rule, &accepted, &alerts), []);
     }
+}
+
+/// Golden: a change here makes rows and changelogs of running applications unreadable; give the type a new version then.
+#[test]
+fn a_row_has_the_bytes_it_always_had() {
+    let add = |at_ms, item: Option<&str>| Add { at_ms, item: item.map(str::to_owned) };
+    let held = Evidence { first_event_ms: 1, last_event_ms: 2, events: 5, items: vec!["b".into()] };
+    let activity = Activity {
+        adds: vec![add(-1, None), add(300, Some("a"))],
+        bursts: vec![
+            Burst { first_ms: 1, last_ms: 2, held: Some(held) },
+            Burst { first_ms: 3, last_ms: 4, held: None },
+        ],
+        wake_up_ms: Some(5),
+    };
+    let mut bytes = Vec::new();
+    Bincode.encode(&activity, &mut bytes).unwrap();
+    let expected: [&[u8]; 7] =
+        [&[1, 1], &[2, 1, 0], &[251, 88, 2, 1, 1, b'a'], &[2, 2, 4, 1], &[2, 4, 5, 1, 1, b'b'], &[6, 8, 0], &[1, 10]];
+    assert_eq!(bytes, expected.concat());
 }
