@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// Milliseconds since the Unix epoch, as Kafka's record timestamps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -47,6 +47,13 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         let ms = self.0.saturating_sub(earlier.0);
         Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+    }
+}
+
+/// No time: what nobody has set must not look like the year 1970.
+impl Default for Timestamp {
+    fn default() -> Self {
+        Self::NONE
     }
 }
 
