@@ -42,7 +42,7 @@ impl StreamsBuilder {
     pub fn stream<K: Clone + 'static, V: Clone + 'static>(&self, topic: &Topic<K, V>) -> KStream<K, V> {
         let topic_ref = TopicRef::External(topic.name().into());
         let factory = source::factory(topic.key_serde(), topic.value_serde(), source::required::<V>);
-        let node = self.source::<(K, V)>(topic_ref, "KSTREAM-SOURCE-", factory);
+        let node = self.shared_source::<(K, V)>(topic_ref, factory);
         KStream::new(self.clone(), node, false)
     }
 
@@ -54,7 +54,7 @@ impl StreamsBuilder {
     {
         let topic_ref = TopicRef::External(topic.name().into());
         let factory = source::factory(topic.key_serde(), topic.value_serde(), source::nullable::<V>);
-        let node = self.source::<(K, Option<V>)>(topic_ref, "KSTREAM-SOURCE-", factory);
+        let node = self.shared_source::<(K, Option<V>)>(topic_ref, factory);
         KTable::from_source(self, node, materialized)
     }
 
@@ -71,14 +71,8 @@ impl StreamsBuilder {
     /// # Errors
     /// [`TopologyError`] with every mistake found.
     pub fn build(self) -> Result<Topology, TopologyError> {
-        let mut inner = self.inner.take();
-        if inner.errors.len() > 1 {
-            return Err(TopologyError::Several(inner.errors));
-        }
-        match inner.errors.pop() {
-            Some(error) => Err(error),
-            None => Topology::new(inner.nodes, inner.stores),
-        }
+        let inner = self.inner.take();
+        Topology::new(inner.nodes, inner.stores, inner.errors)
     }
 
     pub(crate) fn add_store(&self, entry: StoreEntry) {
@@ -102,7 +96,24 @@ impl StreamsBuilder {
         format!("{prefix}{number:010}").into()
     }
 
-    pub(crate) fn source<T: 'static>(&self, topic: TopicRef, prefix: &str, factory: SourceFactoryBox) -> NodeId {
+    /// Takes a number and throws it away: Kafka Streams numbers some nodes before it names them otherwise, and the numbers
+    /// that follow should be the same as there.
+    pub(crate) fn skip_number(&self) {
+        self.inner.borrow_mut().next_name += 1;
+    }
+
+    /// True for the builder that this is a clone of.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// True when somebody reads the topic.
+    pub(crate) fn reads(&self, topic: &TopicRef) -> bool {
+        self.inner.borrow().sources.contains_key(topic)
+    }
+
+    /// The node that reads a topic of the user's, made when it is the first to.
+    fn shared_source<T: 'static>(&self, topic: TopicRef, factory: SourceFactoryBox) -> NodeId {
         let known = self.inner.borrow().sources.get(&topic).copied();
         if let Some((node, types)) = known {
             if types != TypeId::of::<T>() {
@@ -110,7 +121,10 @@ impl StreamsBuilder {
             }
             return node;
         }
-        let name = self.next_name(prefix);
+        self.source::<T>(self.next_name("KSTREAM-SOURCE-"), topic, factory)
+    }
+
+    pub(crate) fn source<T: 'static>(&self, name: Arc<str>, topic: TopicRef, factory: SourceFactoryBox) -> NodeId {
         let node = self.add(name, NodeKind::Source { topic: topic.clone(), factory }, &[], None);
         self.inner.borrow_mut().sources.insert(topic, (node, TypeId::of::<T>()));
         node

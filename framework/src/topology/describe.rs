@@ -1,6 +1,6 @@
-//! The description of a topology in Kafka Streams' own text format (existing visualisers read it), in Mermaid and in JSON.
+//! The description of a topology in Kafka Streams' own text format: existing visualisers read it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{Node, NodeId, NodeKind, TopicRef, Topology};
@@ -13,80 +13,6 @@ impl Topology {
     /// The text of Kafka Streams' `describe()`: internal topics without the application id.
     pub const fn describe(&self) -> Description<'_> {
         Description(self)
-    }
-
-    /// The graph in Mermaid.
-    pub fn mermaid(&self) -> String {
-        let mut lines = vec!["flowchart TD".to_owned()];
-        let mut topics: BTreeMap<&str, String> = BTreeMap::new();
-        for (number, part) in self.subtopologies().iter().enumerate() {
-            lines.push(format!("  subgraph sub{number}[\"sub-topology {number}\"]"));
-            for &id in &part.nodes {
-                let Some(node) = self.node(id) else { continue };
-                if matches!(node.kind, NodeKind::Processor { .. }) {
-                    lines.push(format!("    n{}[\"{}\"]", id.0, node.name));
-                }
-            }
-            lines.extend(part.stores.iter().map(|store| format!("    s_{}[(\"{store}\")]", identifier(store))));
-            lines.push("  end".to_owned());
-            for topic in part.sources.iter().chain(&part.sinks) {
-                let id = format!("t_{}", identifier(topic.short_name()));
-                topics.entry(topic.short_name()).or_insert(id);
-            }
-        }
-        lines.extend(topics.iter().map(|(name, id)| format!("  {id}([\"{name}\"])")));
-        for (index, node) in self.nodes().iter().enumerate() {
-            lines.extend(self.mermaid_edges(NodeId(index), node, &topics));
-        }
-        lines.join("\n") + "\n"
-    }
-
-    fn mermaid_edges(&self, id: NodeId, node: &Node, topics: &BTreeMap<&str, String>) -> Vec<String> {
-        let topic = |topic: &TopicRef| topics.get(topic.short_name()).cloned().unwrap_or_default();
-        match &node.kind {
-            // Sources and sinks are drawn as their topics.
-            NodeKind::Source { topic: from, .. } => {
-                self.ends(node).into_iter().map(|to| format!("  {} --> {}", topic(from), end(&to, &topic))).collect()
-            }
-            NodeKind::Processor { stores } => {
-                let ends = self.ends(node).into_iter();
-                let mut lines: Vec<String> = ends.map(|to| format!("  n{} --> {}", id.0, end(&to, &topic))).collect();
-                lines.extend(stores.iter().map(|store| format!("  n{} <--> s_{}", id.0, identifier(store))));
-                lines
-            }
-            NodeKind::Sink { .. } => Vec::new(),
-        }
-    }
-
-    fn ends(&self, node: &Node) -> Vec<End> {
-        let children = node.children.iter().filter_map(|&id| Some((id, self.node(id)?)));
-        children
-            .flat_map(|(id, child)| match &child.kind {
-                NodeKind::Sink { topics } => topics.iter().cloned().map(End::Topic).collect(),
-                _ => vec![End::Node(id)],
-            })
-            .collect()
-    }
-
-    /// The graph as JSON: `{"subtopologies":[{"id":0,"nodes":[{"name","type","topics","stores","successors"}]}]}`.
-    pub fn to_json(&self) -> String {
-        let parts = self.subtopologies().iter().enumerate().map(|(number, part)| {
-            let nodes = part.nodes.iter().filter_map(|&id| self.node(id)).map(|node| self.node_json(node));
-            serde_json::json!({ "id": number, "nodes": nodes.collect::<Vec<_>>() })
-        });
-        serde_json::json!({ "subtopologies": parts.collect::<Vec<_>>() }).to_string()
-    }
-
-    fn node_json(&self, node: &Node) -> serde_json::Value {
-        let (kind, topics, stores) = match &node.kind {
-            NodeKind::Source { topic, .. } => ("source", vec![topic.short_name()], Vec::new()),
-            NodeKind::Processor { stores } => ("processor", Vec::new(), stores.iter().map(String::as_str).collect()),
-            NodeKind::Sink { topics } => ("sink", topics.iter().map(TopicRef::short_name).collect(), Vec::new()),
-        };
-        let successors: Vec<&str> = node.children.iter().filter_map(|&id| Some(&*self.node(id)?.name)).collect();
-        serde_json::json!({
-            "name": &*node.name, "type": kind, "topics": topics, "stores": stores, "successors": successors
-        })
     }
 
     /// How many nodes a node leads to, itself included, counted once per path: the order in which Kafka Streams shows them.
@@ -102,30 +28,13 @@ impl Topology {
     }
 }
 
-enum End {
-    Node(NodeId),
-    Topic(TopicRef),
-}
-
-fn end(end: &End, topic: &impl Fn(&TopicRef) -> String) -> String {
-    match end {
-        End::Node(id) => format!("n{}", id.0),
-        End::Topic(to) => topic(to),
-    }
-}
-
-/// Mermaid's identifiers have no punctuation.
-fn identifier(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
-}
-
 impl fmt::Display for Description<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Topologies:\n ")?;
         for (number, part) in self.0.subtopologies().iter().enumerate() {
             writeln!(f, "  Sub-topology: {number}")?;
             for node in self.0.in_order(&part.nodes) {
-                self.node(f, node)?;
+                Self::node(*self, f, node)?;
             }
             writeln!(f)?;
         }
@@ -134,7 +43,7 @@ impl fmt::Display for Description<'_> {
 }
 
 impl Description<'_> {
-    fn node(&self, f: &mut fmt::Formatter<'_>, node: &Node) -> fmt::Result {
+    fn node(self, f: &mut fmt::Formatter<'_>, node: &Node) -> fmt::Result {
         let name = &node.name;
         match &node.kind {
             NodeKind::Source { topic, .. } => {
@@ -142,7 +51,9 @@ impl Description<'_> {
                 writeln!(f, "      --> {}", self.names(&node.children))
             }
             NodeKind::Processor { stores } => {
-                writeln!(f, "    Processor: {name} (stores: [{}])", stores.join(", "))?;
+                let stores: BTreeSet<&str> = stores.iter().map(String::as_str).collect();
+                let stores = stores.into_iter().collect::<Vec<_>>().join(", ");
+                writeln!(f, "    Processor: {name} (stores: [{stores}])")?;
                 writeln!(f, "      --> {}", self.names(&node.children))?;
                 writeln!(f, "      <-- {}", self.names(&node.parents))
             }
@@ -154,7 +65,7 @@ impl Description<'_> {
         }
     }
 
-    fn names(&self, nodes: &[NodeId]) -> String {
+    fn names(self, nodes: &[NodeId]) -> String {
         let names: Vec<&str> = self.0.in_order(nodes).into_iter().map(|node| &*node.name).collect();
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     }

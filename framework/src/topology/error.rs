@@ -41,6 +41,12 @@ pub enum TopologyError {
         /// The store.
         store: String,
     },
+    /// Streams of two builders in one node.
+    #[error("node={node} merges a stream of another builder; make both with one StreamsBuilder")]
+    OtherBuilder {
+        /// The node.
+        node: String,
+    },
     /// A store behind a change of key.
     #[error(
         "node={node} uses stores after the key was changed, so equal keys are in different tasks; put .repartition(..) before it"

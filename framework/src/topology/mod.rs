@@ -3,6 +3,8 @@
 mod describe;
 mod error;
 mod internal_topic;
+mod json;
+mod mermaid;
 mod node;
 mod subtopology;
 mod validate;
@@ -42,9 +44,13 @@ pub struct SubTopology {
 }
 
 impl Topology {
-    /// Validates nodes and stores and numbers the sub-topologies.
-    pub(crate) fn new(nodes: Vec<Node>, stores: BTreeMap<String, StoreEntry>) -> Result<Self, TopologyError> {
-        let mut errors = validate::check(&nodes, &stores);
+    /// Validates nodes and stores and numbers the sub-topologies. `errors` are the mistakes that the builder has found.
+    pub(crate) fn new(
+        nodes: Vec<Node>,
+        stores: BTreeMap<String, StoreEntry>,
+        mut errors: Vec<TopologyError>,
+    ) -> Result<Self, TopologyError> {
+        errors.extend(validate::check(&nodes, &stores));
         if errors.len() > 1 {
             return Err(TopologyError::Several(errors));
         }

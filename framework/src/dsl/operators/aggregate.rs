@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::dsl::{Change, ConnectStores, KStream, KTable, Materialized, StoreOpener};
+use crate::dsl::{Change, ConnectStores, KGroupedStream, KTable, Materialized, StoreOpener};
 use crate::processor::graph::{Factory, Outlet, Receive, Receiver};
 use crate::processor::{ProcessorError, TaskContext};
 use crate::record::Record;
@@ -38,7 +38,7 @@ where
 }
 
 pub(crate) fn node<K, V, A, F>(
-    stream: &KStream<K, V>,
+    grouped: &KGroupedStream<K, V>,
     prefix: &str,
     materialized: Materialized<K, A>,
     fold: F,
@@ -49,7 +49,10 @@ where
     A: Clone + 'static,
     F: Fn(&K, V, Option<A>) -> A + Send + Sync + 'static,
 {
-    let builder = &stream.builder;
+    let builder = grouped.builder();
+    // The aggregation has its number before the nodes of the repartition have theirs, as in Kafka Streams.
+    let name = builder.next_name(prefix);
+    let stream = grouped.partitioned();
     let store = materialized.timestamped(builder);
     let kind = NodeKind::Processor { stores: store.names() };
     let fold = Arc::new(fold);
@@ -58,6 +61,6 @@ where
         let outlet = instantiation.outlet(id)?;
         Ok(Rc::new(RefCell::new(Aggregate { store, outlet, fold: fold.clone() })) as Receiver<K, V>)
     }));
-    let node = builder.add(builder.next_name(prefix), kind, &[stream.node], Some(Box::new(factory)));
+    let node = builder.add(name, kind, &[stream.node], Some(Box::new(factory)));
     KTable::new(builder.clone(), node)
 }

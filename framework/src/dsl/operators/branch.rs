@@ -50,6 +50,7 @@ impl<K: Clone + 'static, V: Clone + 'static> Split<K, V> {
         let mut streams = Branched::new();
         // Each branch is a node of its own, added in order: `forward_at` counts the children.
         for (name, _) in self.branches {
+            builder.skip_number();
             let node_name: Arc<str> = format!("{split_name}{name}").into();
             let branch = split
                 .named_operator(node_name, &[split.node], false, |record, outlet, task| outlet.forward(record, task));

@@ -1,5 +1,7 @@
 //! `map`, `map_values`, `select_key`: one record for one record.
 
+use std::sync::Arc;
+
 use crate::dsl::KStream;
 use crate::processor::ProcessorError;
 use crate::record::Record;
@@ -38,7 +40,15 @@ impl<K: Clone + 'static, V: Clone + 'static> KStream<K, V> {
         &self,
         select: impl Fn(&K, &V) -> K2 + Send + Sync + 'static,
     ) -> KStream<K2, V> {
-        self.operator("KSTREAM-KEY-SELECT-", true, move |record, outlet, task| {
+        self.select_key_named(self.builder.next_name("KSTREAM-KEY-SELECT-"), select)
+    }
+
+    pub(crate) fn select_key_named<K2: Clone + 'static>(
+        &self,
+        name: Arc<str>,
+        select: impl Fn(&K, &V) -> K2 + Send + Sync + 'static,
+    ) -> KStream<K2, V> {
+        self.named_operator(name, &[self.node], true, move |record, outlet, task| {
             let key = select(&record.key, &record.value);
             outlet.forward(record.with_key(key), task)
         })

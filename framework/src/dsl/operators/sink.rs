@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -74,7 +75,7 @@ fn encode<T>(serde: &dyn Serde<T>, value: &T, buffer: &mut Vec<u8>) -> Result<Op
 impl<K: Clone + 'static, V: Clone + 'static> KStream<K, V> {
     /// Writes to a topic. The topic must exist.
     pub fn to(&self, topic: &Topic<K, V>) {
-        self.add_sink("KSTREAM-SINK-", vec![target(topic)], |_| 0);
+        self.add_sink(self.builder.next_name("KSTREAM-SINK-"), vec![target(topic)], |_| 0);
     }
 
     /// Writes each record to one of `topics`: `choose` answers with a place in that list. All of them must exist.
@@ -84,12 +85,13 @@ impl<K: Clone + 'static, V: Clone + 'static> KStream<K, V> {
         topics: &[&Topic<K, V>],
         choose: impl Fn(&Record<K, V>) -> usize + Clone + Send + Sync + 'static,
     ) {
-        self.add_sink("KSTREAM-SINK-", topics.iter().map(|topic| target(topic)).collect(), choose);
+        let name = self.builder.next_name("KSTREAM-SINK-");
+        self.add_sink(name, topics.iter().map(|topic| target(topic)).collect(), choose);
     }
 
     pub(crate) fn add_sink(
         &self,
-        prefix: &str,
+        name: Arc<str>,
         targets: Vec<Target<K, V>>,
         choose: impl Fn(&Record<K, V>) -> usize + Clone + Send + Sync + 'static,
     ) {
@@ -103,7 +105,6 @@ impl<K: Clone + 'static, V: Clone + 'static> KStream<K, V> {
             }
             Ok(Rc::new(RefCell::new(Sink { targets: open, choose: choose.clone() })) as Receiver<K, V>)
         }));
-        let name = self.builder.next_name(prefix);
         self.builder.add(name, NodeKind::Sink { topics }, &[self.node], Some(Box::new(factory)));
     }
 }
