@@ -1,5 +1,6 @@
 //! Topologies on the simulated broker, through the production loop.
 #![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: helpers fail it where they stand")]
 
 use std::collections::BTreeMap;
 
