@@ -21,7 +21,7 @@ pub use error::Error;
 pub use instance::{Instance, InstanceError};
 pub use restore::RestoreProgress;
 pub use streams::Streams;
-pub use thread::{Progress, StreamThread, ThreadConfig, ThreadCounters};
+pub use thread::{Application, Progress, StreamThread, ThreadConfig, ThreadCounters};
 pub use topics::Topics;
 pub use view::TaskView;
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::config::{OnError, StreamsConfig};
 use super::meter::{Meter, wall_clock};
 use super::stats::{StatusBoard, ThreadBoard, ThreadSnapshot, ThreadState};
-use super::{Error, ErrorPolicy, StreamThread, ThreadConfig, Topics};
+use super::{Application, Error, ErrorPolicy, StreamThread, ThreadConfig, Topics};
 use crate::broker::Broker;
 use crate::record::TopicName;
 use crate::state::StateDirectory;
@@ -156,14 +156,9 @@ impl<B: Broker, D: StateDirectory + 'static> Worker<B, D> {
     fn run_loop(self) -> Result<(), Error> {
         let meter = Meter::new();
         let board = self.board;
-        let mut thread = StreamThread::start(
-            self.broker,
-            self.config,
-            self.topology,
-            self.topics,
-            Rc::new(self.directory),
-            wall_clock(),
-        )?;
+        let application =
+            Application { topology: self.topology, topics: self.topics, directory: Rc::new(self.directory) };
+        let mut thread = StreamThread::start(self.broker, self.config, application, wall_clock())?;
         thread.observe(Box::new(meter.clone()));
         let mut published = Instant::now();
         let mut changed = true;

@@ -132,6 +132,23 @@ impl ThreadCounters {
     }
 }
 
+/// What a thread works on; all threads of a process share it.
+#[derive(Clone)]
+pub struct Application {
+    /// The program.
+    pub topology: Arc<Topology>,
+    /// Its topics, prepared.
+    pub topics: Arc<Topics>,
+    /// Where its stores live.
+    pub directory: Rc<dyn StateDirectory>,
+}
+
+impl std::fmt::Debug for Application {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Application").field("topics", &self.topics).finish_non_exhaustive()
+    }
+}
+
 /// A stream thread, to be called in a loop by its owner.
 pub struct StreamThread<B: Broker> {
     pub(super) broker: B,
@@ -164,18 +181,12 @@ impl<B: Broker> std::fmt::Debug for StreamThread<B> {
 }
 
 impl<B: Broker> StreamThread<B> {
-    /// Fences the predecessor, then joins the group. Topics must be resolved before.
+    /// Fences the predecessor, then joins the group.
     ///
     /// # Errors
     /// [`Error`] when the broker cannot be used.
-    pub fn start(
-        broker: B,
-        config: ThreadConfig,
-        topology: Arc<Topology>,
-        topics: Arc<Topics>,
-        directory: Rc<dyn StateDirectory>,
-        now: Timestamp,
-    ) -> Result<Self, Error> {
+    pub fn start(broker: B, config: ThreadConfig, application: Application, now: Timestamp) -> Result<Self, Error> {
+        let Application { topology, topics, directory } = application;
         let reader = broker.reader()?;
         let mut this = Self {
             broker,

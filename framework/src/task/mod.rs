@@ -114,7 +114,7 @@ impl Default for TimeSample {
 
 impl TimeSample {
     fn see(&mut self, time: Timestamp) {
-        if self.seen % self.stride == 0 {
+        if self.seen.is_multiple_of(self.stride) {
             if self.times.len() >= TIMES_MAX {
                 let mut keep = false;
                 self.times.retain(|_| {

@@ -12,7 +12,7 @@ use crate::broker::sim::{Isolation, SimBroker};
 use crate::dsl::{KeyValueStoreRef, Topic};
 use crate::partitioner::{partition_for_key, partition_without_key};
 use crate::record::{ConsumedRecord, Headers, Partition, ProducerRecord, Record, TopicName, TopicPartition};
-use crate::runtime::{Error, ErrorPolicy, StreamThread, ThreadConfig, Topics};
+use crate::runtime::{Application, Error, ErrorPolicy, StreamThread, ThreadConfig, Topics};
 use crate::serde::Serde;
 use crate::state::{MemoryDirectory, StoreIndex};
 use crate::time::Timestamp;
@@ -125,9 +125,9 @@ impl TopologyTestDriver {
         let dead_letters = self.config.errors.topic.as_ref().map(|(name, _)| name);
         let topics = Topics::prepare(&self.broker, &self.topology, &self.config.application_id, 1, dead_letters);
         let topics = Arc::new(topics.unwrap_or_else(|error| panic!("the topics do not fit: {error}")));
-        let (broker, directory) = (self.broker.clone(), Rc::new(self.directory.clone()));
-        let (config, now) = (self.config.clone(), self.broker.now());
-        let thread = StreamThread::start(broker, config, self.topology.clone(), topics, directory, now);
+        let application =
+            Application { topology: self.topology.clone(), topics, directory: Rc::new(self.directory.clone()) };
+        let thread = StreamThread::start(self.broker.clone(), self.config.clone(), application, self.broker.now());
         self.thread = Some(thread.unwrap_or_else(|error| panic!("the thread does not start: {error}")));
         self.run();
     }

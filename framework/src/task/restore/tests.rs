@@ -1,0 +1,196 @@
+//! What each finding decides.
+#![allow(clippy::unnecessary_wraps, reason = "the helpers make values as the functions under test take them")]
+
+use super::*;
+use crate::record::Partition;
+
+const TASK: TaskId = TaskId { subtopology: 1, partition: Partition(0) };
+
+fn tp(topic: &str) -> TopicPartition {
+    TopicPartition::new(topic, Partition(0))
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(1_800_000_000_000)
+}
+
+fn ours(next: i64, sequence: u64) -> Option<CommittedOffset> {
+    let metadata = CommitMetadata { sequence, stream_time: Timestamp::NONE, log: None }.encode();
+    Some(CommittedOffset { next: Offset(next), metadata })
+}
+
+fn by_hand(next: i64) -> Option<CommittedOffset> {
+    Some(CommittedOffset { next: Offset(next), metadata: String::new() })
+}
+
+fn group(offset: Option<CommittedOffset>) -> Committed {
+    BTreeMap::from([(tp("in"), offset)])
+}
+
+fn stored(changelog: i64) -> Checkpoint {
+    Checkpoint {
+        changelog: BTreeMap::from([(tp("log"), Offset(changelog))]),
+        partitions: 1,
+        owned_until: now(),
+        topic_ids: BTreeMap::from([("log".into(), TopicId([1; 16]))]),
+        ..Checkpoint::default()
+    }
+}
+
+fn decide(
+    checkpoint: &Checkpoint,
+    committed: &Committed,
+    change: impl FnOnce(&mut Facts<'_>),
+) -> Result<Plan, Refusal> {
+    let ranges = BTreeMap::from([(tp("log"), LogRange { start: Offset(10), end: Offset(50) })]);
+    let topic_ids = BTreeMap::from([(TopicName::from("log"), TopicId([1; 16]))]);
+    let mut facts = Facts {
+        checkpoint,
+        committed,
+        ranges: &ranges,
+        topic_ids: &topic_ids,
+        partitions: 1,
+        topology_hash: 0,
+        stateful: true,
+        now: now(),
+    };
+    change(&mut facts);
+    plan(TASK, &facts)
+}
+
+fn replay_from(offset: i64) -> Result<Plan, Refusal> {
+    Ok(Plan::Replay(BTreeMap::from([(tp("log"), Offset(offset))])))
+}
+
+#[test]
+fn a_store_goes_on_from_its_own_offset_and_a_new_one_from_the_start() {
+    assert_eq!(decide(&stored(30), &group(None), |_| {}), replay_from(30));
+    assert_eq!(decide(&Checkpoint::default(), &group(None), |_| {}), replay_from(10));
+}
+
+#[test]
+fn a_store_before_the_logs_start_or_past_its_end_is_wiped() {
+    assert!(matches!(decide(&stored(9), &group(None), |_| {}), Ok(Plan::Wipe(_))));
+    assert!(matches!(decide(&stored(51), &group(None), |_| {}), Ok(Plan::Wipe(_))));
+    assert_eq!(decide(&stored(50), &group(None), |_| {}), replay_from(50));
+}
+
+#[test]
+fn a_store_that_was_away_for_half_the_tombstones_life_is_wiped() {
+    let away =
+        |hours: u64| decide(&stored(30), &group(None), |facts| facts.now = now().plus(Duration::from_hours(hours)));
+    assert_eq!(away(12), replay_from(30));
+    assert!(matches!(away(13), Ok(Plan::Wipe(_))));
+}
+
+#[test]
+fn a_store_that_was_never_owned_is_not_wiped_for_its_age() {
+    let fresh = Checkpoint { owned_until: Timestamp::default(), ..stored(30) };
+    assert_eq!(decide(&fresh, &group(None), |_| {}), replay_from(30));
+}
+
+#[test]
+fn a_recreated_changelog_stops_when_input_is_committed_and_is_set_aside_otherwise() {
+    let other = BTreeMap::from([(TopicName::from("log"), TopicId([2; 16]))]);
+    let checkpoint = stored(30);
+    let committed = group(ours(5, 1));
+    let ranges = BTreeMap::from([(tp("log"), LogRange { start: Offset(0), end: Offset(50) })]);
+    let facts = |committed| Facts {
+        checkpoint: &checkpoint,
+        committed,
+        ranges: &ranges,
+        topic_ids: &other,
+        partitions: 1,
+        topology_hash: 0,
+        stateful: true,
+        now: now(),
+    };
+    assert!(matches!(plan(TASK, &facts(&committed)), Err(Refusal::ChangelogRecreated { .. })));
+    assert!(matches!(plan(TASK, &facts(&group(None))), Ok(Plan::Quarantine(_))));
+}
+
+#[test]
+fn other_partitions_and_other_stores_are_refused() {
+    let partitions = decide(&stored(30), &group(None), |facts| facts.partitions = 2);
+    assert_eq!(partitions, Err(Refusal::PartitionsChanged { task: TASK, before: 1, now: 2 }));
+    let stores = decide(&stored(30), &group(None), |facts| facts.topology_hash = 7);
+    assert_eq!(stores, Err(Refusal::TopologyChanged { task: TASK }));
+}
+
+#[test]
+fn a_task_without_stores_reads_its_log_from_the_hint_alone() {
+    let metadata = CommitMetadata { sequence: 3, stream_time: Timestamp::NONE, log: Some(Offset(40)) }.encode();
+    let committed = group(Some(CommittedOffset { next: Offset(5), metadata }));
+    assert_eq!(decide(&Checkpoint::default(), &committed, |facts| facts.stateful = false), replay_from(40));
+    assert_eq!(decide(&Checkpoint::default(), &committed, |_| {}), replay_from(10), "stores need everything");
+}
+
+fn commit(sequence: u64, next: i64) -> Option<CommitRecord> {
+    Some(CommitRecord { sequence, input: BTreeMap::from([(tp("in"), Offset(next))]), ..CommitRecord::default() })
+}
+
+fn verdict(offset: Option<CommittedOffset>, tail: &LogTail, stateful: bool) -> Result<Verdict, Refusal> {
+    reconcile(TASK, &Checkpoint::default(), &group(offset), tail, stateful)
+}
+
+#[test]
+fn a_commit_record_that_agrees_with_the_group_is_verified() {
+    let tail = LogTail { begin: Some(BeginRecord { sequence: 4 }), commit: commit(4, 9) };
+    let Ok(Verdict::Resume(resume)) = verdict(ours(9, 4), &tail, true) else { panic!("refused") };
+    assert!(resume.verified);
+    assert_eq!((resume.sequence, resume.input), (4, BTreeMap::from([(tp("in"), Some(Offset(9)))])));
+}
+
+#[test]
+fn a_begin_record_without_its_commit_record_is_a_torn_transaction() {
+    // log: begin(4) … commit(4) C | begin(5) output C(delayed)   and then the process died
+    let tail = LogTail { begin: Some(BeginRecord { sequence: 5 }), commit: commit(4, 9) };
+    for stateful in [true, false] {
+        let torn = Err(Refusal::TornTransaction { task: TASK, sequence: 5 });
+        assert_eq!(verdict(ours(9, 4), &tail, stateful), torn);
+    }
+}
+
+#[test]
+fn offsets_moved_by_hand_stop_a_task_with_state_and_move_one_without() {
+    let tail = LogTail { begin: None, commit: commit(4, 9) };
+    let refused = verdict(by_hand(2), &tail, true);
+    assert!(matches!(refused, Err(Refusal::OffsetsDiffer { moved_by_hand: true, .. })));
+    let Ok(Verdict::Resume(resume)) = verdict(by_hand(2), &tail, false) else { panic!("refused") };
+    assert_eq!(resume.input, BTreeMap::from([(tp("in"), Some(Offset(2)))]));
+    assert!(!resume.verified);
+}
+
+#[test]
+fn offsets_of_ours_that_differ_always_stop() {
+    let tail = LogTail { begin: None, commit: commit(4, 9) };
+    for stateful in [true, false] {
+        let refused = verdict(ours(8, 3), &tail, stateful);
+        assert!(matches!(refused, Err(Refusal::OffsetsDiffer { moved_by_hand: false, .. })));
+    }
+}
+
+#[test]
+fn missing_offsets_are_asked_for_again_and_then_taken_from_the_record() {
+    let tail = LogTail { begin: None, commit: commit(4, 9) };
+    let Ok(Verdict::OffsetsMissing(resume)) = verdict(None, &tail, true) else { panic!("not missing") };
+    assert_eq!(resume.input, BTreeMap::from([(tp("in"), Some(Offset(9)))]));
+}
+
+#[test]
+fn a_first_start_has_nothing_and_a_lost_log_is_refused() {
+    let Ok(Verdict::Resume(first)) = verdict(None, &LogTail::default(), true) else { panic!("refused") };
+    assert_eq!((first.sequence, first.input), (0, BTreeMap::from([(tp("in"), None)])));
+    assert_eq!(verdict(ours(9, 4), &LogTail::default(), true), Err(Refusal::CommitRecordMissing { task: TASK }));
+    assert_eq!(verdict(by_hand(9), &LogTail::default(), true), Err(Refusal::ForeignOffsets { task: TASK }));
+    assert!(matches!(verdict(by_hand(9), &LogTail::default(), false), Ok(Verdict::Resume(_))));
+}
+
+#[test]
+fn a_checkpoint_past_the_replayed_record_counts() {
+    let checkpoint =
+        Checkpoint { sequence: 7, input: BTreeMap::from([(tp("in"), Offset(20))]), ..Checkpoint::default() };
+    let tail = LogTail { begin: None, commit: commit(6, 15) };
+    let verdict = reconcile(TASK, &checkpoint, &group(ours(20, 7)), &tail, true);
+    assert!(matches!(verdict, Ok(Verdict::Resume(Resume { sequence: 7, verified: true, .. }))));
+}
