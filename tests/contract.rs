@@ -37,7 +37,7 @@ impl Fixture for RealKafka<'_> {
 
     fn broker(&mut self, group_id: &str) -> KafkaBroker {
         let mut config = KafkaConfig::new(self.kafka.bootstrap_servers());
-        config.client_id = group_id.to_owned();
+        group_id.clone_into(&mut config.client_id);
         config.session_timeout = SESSION;
         config.max_poll_interval = MAX_POLL;
         config.transaction_timeout = TRANSACTION;
