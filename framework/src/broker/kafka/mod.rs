@@ -26,6 +26,8 @@ mod ffi;
 mod from_streams;
 mod groups;
 mod link;
+#[cfg(feature = "msk-iam")]
+mod msk_iam;
 mod producer;
 mod properties;
 mod reader;
@@ -39,6 +41,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use auth::{Token, TokenError, TokenSource};
 pub use config::{KafkaConfig, PropertyRefused, Sasl, Security, Tls, check_property};
 pub use consumer::KafkaConsumer;
+#[cfg(feature = "msk-iam")]
+pub use msk_iam::{CredentialSource, Credentials, DefaultCredentials, MskIam};
 pub use producer::KafkaProducer;
 pub use reader::KafkaReader;
 pub use secret::Secret;
