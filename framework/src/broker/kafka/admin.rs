@@ -108,6 +108,9 @@ impl Admin {
     ) -> Result<T, BrokerError> {
         let mut stop = || self.link.refusal();
         let answer = request(&self.handle, &mut Wait { timeout, stop: &mut stop });
+        if answer.is_ok() {
+            self.link.accepted();
+        }
         answer.map_err(|failure| {
             let failure = self.link.refusal().unwrap_or(failure);
             let failure = Failure { reason: self.link.scrub(&failure.reason), ..failure };

@@ -99,13 +99,16 @@ impl KafkaConsumer {
         // A bound, so that a flood of log lines cannot keep records waiting.
         for _ in 0..256 {
             if self.events.is_empty() || self.consumer.context().rebalance_waits() {
-                return Ok(());
+                break;
             }
             if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
                 self.judge(&error)?;
             }
         }
-        Ok(())
+        match self.consumer.context().link.refusal() {
+            Some(refusal) => Err(error::of_client("poll", &refusal)),
+            None => Ok(()),
+        }
     }
 
     /// Which errors of the event queue the caller must see.
@@ -113,15 +116,13 @@ impl KafkaConsumer {
         let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
         let Some(code) = error.rdkafka_error_code() else { return Ok(()) };
         let said = self.consumer.client().fatal_error().filter(|_| fatal).map(|(_, reason)| reason);
-        let refused = self.consumer.context().link.refusal().filter(|failure| failure.code == code);
-        let failure = Failure {
-            reason: said.or(refused.map(|failure| failure.reason)).unwrap_or_else(|| code.to_string()),
-            fatal,
-            ..Failure::of(code)
-        };
+        let reason = said.unwrap_or_else(|| code.to_string());
+        let failure = Failure { reason: self.consumer.context().link.scrub(&reason), fatal, ..Failure::of(code) };
         let judged = error::of_client("poll", &failure);
         match (fatal, judged.kind) {
             (false, BrokerErrorKind::Retriable) => Ok(()),
+            // Told by the connection: it decides when a refusal is one, after this.
+            (false, BrokerErrorKind::Unauthorized) if matches!(code, Code::Authentication | Code::SSL) => Ok(()),
             // A rebalance that says `Lost` follows.
             (false, _) if code == Code::PollExceeded => Ok(()),
             (false, BrokerErrorKind::MemberFenced) if error::class(code).is_none() => {
@@ -234,6 +235,9 @@ impl Consumer for KafkaConsumer {
                     return Ok(Polled::Rebalance(change));
                 }
                 let drained = self.fetch.drain()?;
+                if !drained.is_empty() {
+                    self.consumer.context().link.accepted();
+                }
                 if !drained.records.is_empty() {
                     return Ok(Polled::Records(drained.records));
                 }

@@ -40,6 +40,12 @@ pub(super) struct Drained {
     pub(super) end_seen: bool,
 }
 
+impl Drained {
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty() && !self.end_seen
+    }
+}
+
 /// One partition being read.
 struct Slot {
     /// The offset after the last record delivered, or the start.

@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel as Level;
@@ -16,6 +17,10 @@ use super::error;
 use super::ffi::Failure;
 use super::secret::Scrubber;
 use crate::broker::BrokerErrorKind;
+
+/// Credentials that worked before are held to be good for so long while brokers refuse them: a broker that has just
+/// started may not know its users yet.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// Shared by a client and its callbacks, which run on whatever thread serves the client's events.
 #[derive(Debug, Default)]
@@ -30,8 +35,10 @@ pub(super) struct Link {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// Why the broker refuses us; the latest.
-    refusal: Option<Failure>,
+    /// Why the broker refuses us, the latest; and since when.
+    refusal: Option<(Failure, Instant)>,
+    /// Whether these credentials have worked.
+    accepted: bool,
     /// Why the producer must be replaced; the first.
     taint: Option<&'static str>,
     /// Sums of the last statistics.
@@ -73,9 +80,24 @@ impl Link {
         }
     }
 
-    /// Why the broker refuses our credentials, when it does: a wrong password is told instead of waited for.
+    /// Why the brokers refuse our credentials or we theirs, when it is so: a wrong password is told instead of waited for.
     pub(super) fn refusal(&self) -> Option<Failure> {
-        self.seen().refusal.clone()
+        let seen = self.seen();
+        let (failure, since) = seen.refusal.as_ref()?;
+        (!seen.accepted || since.elapsed() >= GRACE).then(|| failure.clone())
+    }
+
+    /// A broker answered: the credentials are good.
+    pub(super) fn accepted(&self) {
+        let mut seen = self.seen();
+        seen.accepted = true;
+        seen.refusal = None;
+    }
+
+    fn refuse(&self, failure: Failure) {
+        let mut seen = self.seen();
+        let since = seen.refusal.take().map_or_else(Instant::now, |(_, since)| since);
+        seen.refusal = Some((failure, since));
     }
 
     pub(super) fn scrub(&self, text: &str) -> String {
@@ -105,9 +127,9 @@ impl Link {
         if matches!(code, Code::BrokerTransportFailure | Code::OperationTimedOut | Code::AllBrokersDown) {
             self.mark("a connection broke during the transaction");
         }
-        if error::class(code) == Some(BrokerErrorKind::Unauthorized) {
+        if error::class(code) == Some(BrokerErrorKind::Unauthorized) && !is_interrupted(&reason) {
             tracing::error!(client = self.name, ?code, "{reason}");
-            self.seen().refusal = Some(Failure { reason, ..Failure::of(code) });
+            self.refuse(Failure { reason, ..Failure::of(code) });
         } else {
             tracing::warn!(client = self.name, ?code, "{reason}");
         }
@@ -125,17 +147,14 @@ impl Link {
     pub(super) fn token(&self) -> Result<OAuthToken, Box<dyn Error>> {
         let source = self.tokens.as_ref().ok_or("no token source is configured")?;
         match source.token() {
-            Ok(token) => {
-                self.seen().refusal = None;
-                Ok(OAuthToken {
-                    token: token.value.expose().to_owned(),
-                    principal_name: token.principal,
-                    lifetime_ms: token.expires_at_ms,
-                })
-            }
+            Ok(token) => Ok(OAuthToken {
+                token: token.value.expose().to_owned(),
+                principal_name: token.principal,
+                lifetime_ms: token.expires_at_ms,
+            }),
             Err(error) => {
                 let reason = self.scrubber.scrub(&error.to_string());
-                self.seen().refusal = Some(Failure { reason, ..Failure::of(Code::Authentication) });
+                self.refuse(Failure { reason, ..Failure::of(Code::Authentication) });
                 Err(error.into())
             }
         }
@@ -145,6 +164,14 @@ impl Link {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A connection that ended in the middle of a handshake is told with the code of a refusal, but nobody refused.
+fn is_interrupted(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    ["disconnected", "reset by peer", "broken pipe", "timed out", "unexpected eof"]
+        .iter()
+        .any(|word| reason.contains(word))
 }
 
 /// The callbacks of a client that has nothing of its own to hear: no rebalances, no deliveries.
@@ -270,7 +297,23 @@ mod tests {
         let link = Link::new("c".into(), Scrubber::new(["hunter2".into()]), None);
         link.error(&KafkaError::Global(Code::BrokerTransportFailure), "broker down");
         assert!(link.refusal().is_none());
-        link.error(&KafkaError::Global(Code::Authentication), "user u with hunter2 refused");
-        assert_eq!(link.refusal().map(|failure| failure.reason), Some("user u with *** refused".to_owned()));
+        link.error(&KafkaError::Global(Code::Authentication), "user u with hunter2 denied");
+        assert_eq!(link.refusal().map(|failure| failure.reason), Some("user u with *** denied".to_owned()));
+    }
+
+    #[test]
+    fn a_broker_that_restarts_does_not_spoil_good_credentials() {
+        let refuse = |link: &Link, reason: &str| link.error(&KafkaError::Global(Code::Authentication), reason);
+        let link = Link::default();
+        refuse(&link, "SASL handshake: Disconnected");
+        assert!(link.refusal().is_none(), "nobody refused");
+        link.accepted();
+        refuse(&link, "invalid credentials");
+        assert!(link.refusal().is_none(), "they worked a moment ago");
+        let stranger = Link::default();
+        refuse(&stranger, "invalid credentials");
+        assert!(stranger.refusal().is_some());
+        stranger.accepted();
+        assert!(stranger.refusal().is_none());
     }
 }

@@ -91,6 +91,7 @@ impl KafkaProducer {
         producer.init(patience.init)?;
         // Trouble while connecting is no trouble of a transaction.
         producer.reports().link.watch();
+        producer.reports().link.accepted();
         Ok(producer)
     }
 

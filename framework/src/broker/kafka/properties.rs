@@ -1,5 +1,7 @@
 //! librdkafka properties: the ones we set, why we set them, and the ones that nobody else may set.
 
+use std::time::Duration;
+
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
@@ -148,7 +150,9 @@ fn tuning(client: &mut ClientConfig, role: Role<'_>, config: &KafkaConfig) {
                 client.set("fetch.wait.max.ms", "10").set("check.crcs", "true");
             } else {
                 client.set("fetch.wait.max.ms", "100");
-                client.set("heartbeat.interval.ms", millis(config.session_timeout / 5));
+                // Members learn of a rebalance by their next heartbeat: a hand-over takes this long.
+                let heartbeat = (config.session_timeout / 5).min(Duration::from_millis(500));
+                client.set("heartbeat.interval.ms", millis(heartbeat));
             }
         }
         Role::Producer { .. } => {
@@ -222,7 +226,7 @@ fn queue_kib(partitions: usize) -> usize {
     (64 * 1024 / partitions.max(1)).clamp(1024, 16 * 1024)
 }
 
-fn millis(duration: std::time::Duration) -> String {
+fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
 }
 

@@ -120,8 +120,11 @@ impl ChangelogReader for KafkaReader {
             self.wakeup.clear();
             self.serve_events()?;
             let drained = self.fetch.drain()?;
+            if !drained.is_empty() {
+                self.consumer.context().0.accepted();
+            }
             let left = deadline.saturating_duration_since(Instant::now());
-            if !drained.records.is_empty() || drained.end_seen || left.is_zero() {
+            if !drained.is_empty() || left.is_zero() {
                 return Ok(drained.records);
             }
             self.wakeup.wait(left.min(WAIT_MAX));

@@ -1,0 +1,252 @@
+//! Encrypted and authenticated connections to a real Kafka, and what happens when it refuses them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use millpond::broker::kafka::{KafkaBroker, KafkaConfig, Sasl, Security, Tls, Token, TokenError, TokenSource};
+use millpond::broker::{
+    Broker, BrokerErrorKind, ChangelogReader, Consumer, MemberConfig, NewTopic, Polled, Producer, Rebalance,
+};
+use millpond::error::Recovery;
+use millpond::record::{Headers, Offset, Partition, ProducerRecord, TopicPartition};
+use millpond::time::Timestamp;
+use millpond_harness::{Kafka, KafkaOptions, Scratch, Secured};
+
+const LIMIT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(200);
+/// A refusal must be told long before any time-out.
+const REFUSED_WITHIN: Duration = Duration::from_secs(10);
+const PASSWORD: &str = "canary-4e1d9c";
+
+/// One broker with secured listeners for all tests here.
+fn secured() -> &'static Secured {
+    static KAFKA: OnceLock<(Scratch, Kafka)> = OnceLock::new();
+    let (_, kafka) = KAFKA.get_or_init(|| {
+        let scratch = Scratch::new("security").unwrap();
+        let users = vec![("alice".to_owned(), PASSWORD.to_owned())];
+        let security = Some(millpond_harness::Security { users });
+        let options = KafkaOptions { security, ..KafkaOptions::default() };
+        let kafka = Kafka::start_with(scratch.path(), options).unwrap();
+        (scratch, kafka)
+    });
+    kafka.secured().unwrap()
+}
+
+fn tls() -> Tls {
+    Tls { ca_file: Some(secured().ca.clone()), ..Tls::default() }
+}
+
+fn connect(bootstrap: &str, security: Security) -> KafkaBroker {
+    let mut config = KafkaConfig::new(bootstrap);
+    config.security = security;
+    KafkaBroker::connect(config).unwrap()
+}
+
+fn sasl(sasl: Sasl) -> KafkaBroker {
+    connect(&secured().sasl_ssl, Security::SaslTls(sasl, tls()))
+}
+
+fn member(name: &str) -> MemberConfig {
+    MemberConfig { group_id: name.into(), group_instance_id: format!("{name}-0-0") }
+}
+
+/// Every kind of client works: topics, a transaction, a group member, a changelog reader.
+fn works(broker: &KafkaBroker, name: &str) {
+    let topic = NewTopic { name: name.into(), partitions: 1, replication_factor: -1, configs: BTreeMap::new() };
+    broker.create_topic(&topic).unwrap();
+    let at = TopicPartition::new(name, Partition(0));
+    let mut producer = broker.producer(name).unwrap();
+    producer.begin().unwrap();
+    let value = Some("secured".into());
+    let timestamp = Timestamp::from_millis(1);
+    producer.send(ProducerRecord { target: at.clone(), timestamp, key: None, value, headers: Headers::new() }).unwrap();
+    producer.commit(LIMIT).unwrap();
+
+    let mut reader = broker.reader().unwrap();
+    reader.assign(&BTreeMap::from([(at.clone(), Offset(0))])).unwrap();
+    let (begun, mut records) = (Instant::now(), 0);
+    while reader.position(&at) < Some(Offset(2)) {
+        assert!(begun.elapsed() < LIMIT);
+        records += reader.poll(POLL).unwrap().len();
+    }
+    assert_eq!(records, 1);
+
+    let mut consumer = broker.consumer(&member(name)).unwrap();
+    consumer.subscribe(&[name.into()]).unwrap();
+    let begun = Instant::now();
+    loop {
+        assert!(begun.elapsed() < LIMIT);
+        match consumer.poll(POLL).unwrap() {
+            Polled::Rebalance(change) => {
+                assert_eq!(change, Rebalance::Assign(vec![at.clone()]));
+                consumer.acknowledge().unwrap();
+                consumer.start_at(&at, Offset(0)).unwrap();
+            }
+            Polled::Records(records) => {
+                assert_eq!(records.len(), 1);
+                break;
+            }
+            Polled::Idle => {}
+        }
+    }
+    consumer.close(true).unwrap();
+}
+
+/// Every kind of client names the refusal, in time, without a secret, as a reason to stop.
+fn is_refused(broker: &KafkaBroker, name: &str) {
+    let begun = Instant::now();
+    let mut errors = vec![broker.describe_topics(&[name.into()]).unwrap_err()];
+    errors.push(broker.producer(name).unwrap_err());
+    let mut consumer = broker.consumer(&member(name)).unwrap();
+    consumer.subscribe(&[name.into()]).unwrap();
+    let mut reader = broker.reader().unwrap();
+    reader.assign(&BTreeMap::from([(TopicPartition::new(name, Partition(0)), Offset(0))])).unwrap();
+    errors.push(first_error(|| consumer.poll(POLL).map(drop)));
+    errors.push(first_error(|| reader.poll(POLL).map(drop)));
+    consumer.close(false).unwrap();
+    for error in errors {
+        assert_eq!((error.kind, error.recovery()), (BrokerErrorKind::Unauthorized, Recovery::Shutdown), "{error}");
+        assert!(!error.to_string().contains("canary"), "{error}");
+    }
+    assert!(begun.elapsed() < 4 * REFUSED_WITHIN, "{:?}", begun.elapsed());
+}
+
+fn first_error<E>(mut call: impl FnMut() -> Result<(), E>) -> E {
+    let begun = Instant::now();
+    loop {
+        match call() {
+            Err(error) => return error,
+            Ok(()) => assert!(begun.elapsed() < REFUSED_WITHIN, "no error within {REFUSED_WITHIN:?}"),
+        }
+    }
+}
+
+fn scram(password: &str) -> Sasl {
+    Sasl::ScramSha512 { username: "alice".into(), password: password.into() }
+}
+
+#[test]
+fn tls_with_and_without_a_certificate_of_our_own() {
+    works(&connect(&secured().ssl, Security::Tls(tls())), "tls");
+    let mutual = Tls {
+        certificate_file: Some(secured().client_certificate.clone()),
+        key_file: Some(secured().client_key.clone()),
+        ..tls()
+    };
+    works(&connect(&secured().ssl, Security::Tls(mutual)), "mutual-tls");
+}
+
+#[test]
+fn a_broker_of_another_authority_is_not_trusted() {
+    // Our own leaf certificate is no authority for the broker's.
+    let stranger = Tls { ca_file: Some(secured().client_certificate.clone()), ..Tls::default() };
+    is_refused(&connect(&secured().ssl, Security::Tls(stranger)), "stranger");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let mut config = KafkaConfig::new("localhost:1");
+    let ca_file = Some(PathBuf::from("/nowhere/ca.pem"));
+    config.security = Security::Tls(Tls { ca_file, ..Tls::default() });
+    let error = KafkaBroker::connect(config).unwrap_err();
+    assert_eq!(error.kind, BrokerErrorKind::Configuration);
+    assert!(error.reason.contains("ca"), "{error}");
+}
+
+#[test]
+fn scram_of_both_lengths() {
+    works(&sasl(scram(PASSWORD)), "scram-512");
+    works(&sasl(Sasl::ScramSha256 { username: "alice".into(), password: PASSWORD.into() }), "scram-256");
+}
+
+#[test]
+fn a_wrong_password_is_an_error_and_not_a_hang() {
+    is_refused(&sasl(scram("canary-wrong")), "wrong-password");
+}
+
+/// Unsigned tokens, which the test broker accepts.
+#[derive(Debug)]
+struct Unsigned {
+    given: Mutex<u32>,
+    fails: bool,
+}
+
+impl TokenSource for Unsigned {
+    fn token(&self) -> Result<Token, TokenError> {
+        if self.fails {
+            return Err(TokenError::NoCredentials("the token source of the test".into()));
+        }
+        *self.given.lock().unwrap() += 1;
+        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
+        let claims = format!(r#"{{"sub":"alice","iat":{now},"exp":{}}}"#, now + 60);
+        let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        Ok(Token {
+            value: format!("{}.{}.", encode(r#"{"alg":"none"}"#), encode(&claims)).into(),
+            principal: "alice".into(),
+            expires_at_ms: (now + 60) * 1000,
+        })
+    }
+}
+
+#[test]
+fn tokens_come_from_their_source() {
+    let source = Arc::new(Unsigned { given: Mutex::new(0), fails: false });
+    works(&sasl(Sasl::OAuthBearer(Arc::clone(&source) as _)), "bearer");
+    assert!(*source.given.lock().unwrap() >= 4, "each client asks for its own");
+}
+
+#[test]
+fn a_token_source_that_fails_is_named() {
+    let broker = sasl(Sasl::OAuthBearer(Arc::new(Unsigned { given: Mutex::new(0), fails: true })));
+    let begun = Instant::now();
+    let error = broker.describe_topics(&["t".into()]).unwrap_err();
+    assert_eq!(error.kind, BrokerErrorKind::Unauthorized, "{error}");
+    assert!(error.reason.contains("the token source of the test"), "{error}");
+    assert!(begun.elapsed() < REFUSED_WITHIN);
+}
+
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Every log line of librdkafka at its most talkative, of good and of refused connections.
+#[test]
+fn no_secret_reaches_a_log() {
+    let buffer = Buffer::default();
+    let writer = buffer.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone());
+    subscriber.init();
+    let mut config = KafkaConfig::new(&secured().sasl_ssl);
+    let key_password = Some("canary-key".into());
+    config.security = Security::SaslTls(scram(PASSWORD), Tls { key_password, ..tls() });
+    config.properties.insert("debug".into(), "all".into());
+    works(&KafkaBroker::connect(config.clone()).unwrap(), "quiet");
+    config.security = Security::SaslTls(scram("canary-wrong"), tls());
+    is_refused(&KafkaBroker::connect(config).unwrap(), "quiet");
+    let logged = String::from_utf8_lossy(&buffer.0.lock().unwrap()).into_owned();
+    assert!(logged.lines().count() > 1_000, "librdkafka's debug lines are there");
+    assert!(logged.contains("SASL"), "its authentication is in them");
+    if let Some(line) = logged.lines().find(|line| line.contains("canary")) {
+        panic!("a secret in the log: {line}");
+    }
+}
