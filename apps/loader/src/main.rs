@@ -1,3 +1,92 @@
 //! The loader binary.
 
-fn main() {}
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use loader::{Publisher, Settings, SharedStatus};
+use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
+use millpond::http::TopologyText;
+use millpond::runtime::stats::StatusBoard;
+use millpond_support::{App, Env, instance, serve};
+
+const LOADER: App = App {
+    name: "loader",
+    version: env!("CARGO_PKG_VERSION"),
+    defaults: &[("errors.deserialization", "dead-letter"), ("errors.processing", "dead-letter")],
+};
+
+/// How often the page and the metrics are brought up to date.
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(500);
+
+fn main() -> ExitCode {
+    LOADER.start(|env| run(&env))
+}
+
+/// Starts the threads, shows what they do, and stops them all when one fails or somebody asks.
+fn run(env: &Env) -> Result<(), Box<dyn Error>> {
+    let settings: Settings = env.config.app.get()?;
+    // The lock on the name comes first: two processes of one name would claim each other's partitions for ever.
+    let instance = instance(&env.config)?;
+    let broker = KafkaBroker::connect(KafkaConfig::of(&env.config)?)?;
+    let board = StatusBoard::new();
+    let configs = (0..u32::try_from(env.config.stream_threads.max(1))?)
+        .map(|thread| settings.loader(&env.config, instance.name(), thread))
+        .collect::<Result<Vec<_>, _>>()?;
+    let page = serve(env, board.clone(), topology(&configs))?;
+    let running = AtomicUsize::new(configs.len());
+    let stop = env.stop.flag();
+    let statuses: Vec<SharedStatus> = configs.iter().map(|_| SharedStatus::default()).collect();
+    let publisher = |(config, status): (&loader::LoaderConfig, &SharedStatus)| {
+        Publisher::new(&broker, status.clone(), board.thread(&config.thread.to_string()))
+    };
+    let mut publishers = configs.iter().zip(&statuses).map(publisher).collect::<Result<Vec<_>, _>>()?;
+    // Nothing may fail between the first spawn and the last join: the scope would wait for threads that nobody stops.
+    let ended = std::thread::scope(|scope| -> Result<(), Box<dyn Error>> {
+        let mut threads = Vec::new();
+        for (config, status) in configs.iter().zip(&statuses) {
+            let (broker, stop, running) = (broker.clone(), &stop, &running);
+            threads.push(scope.spawn(move || {
+                let ended = loader::run(config, broker, status, stop);
+                if ended.is_err() {
+                    // One thread's failure ends the process: it is started again as a whole.
+                    stop.store(true, Ordering::Release);
+                }
+                running.fetch_sub(1, Ordering::AcqRel);
+                ended
+            }));
+        }
+        while running.load(Ordering::Acquire) > 0 {
+            publishers.iter_mut().for_each(|publisher| publisher.publish(true));
+            if env.stop.wait(PUBLISH_INTERVAL) && running.load(Ordering::Acquire) > 0 {
+                // Asked to stop: the threads are writing what they have read.
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
+        }
+        let results = threads.into_iter().map(|thread| thread.join().map_err(|_| "a loader thread panicked"));
+        for result in results.collect::<Vec<_>>() {
+            result??;
+        }
+        Ok(())
+    });
+    drop(page);
+    ended
+}
+
+/// The routes as a topology, in words.
+fn topology(configs: &[loader::LoaderConfig]) -> TopologyText {
+    let routes = configs.first().map(|config| config.routes.clone());
+    let lines: Vec<(String, String)> = routes
+        .iter()
+        .flat_map(loader::Routes::iter)
+        .map(|route| (route.topic().to_string(), route.table().to_string()))
+        .collect();
+    let text = lines.iter().map(|(topic, table)| format!("{topic} --> {table}\n")).collect();
+    let edges = lines.iter().enumerate();
+    let edges = edges.map(|(n, (topic, table))| format!("  t{n}([\"{topic}\"]) --> d{n}[(\"{table}\")]\n"));
+    let mermaid = format!("flowchart TD\n{}", edges.collect::<String>());
+    let routes: Vec<_> =
+        lines.iter().map(|(topic, table)| serde_json::json!({ "topic": topic, "table": table })).collect();
+    TopologyText { text, mermaid, json: serde_json::json!({ "routes": routes }).to_string() }
+}

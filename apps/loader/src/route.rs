@@ -186,6 +186,23 @@ impl Routes {
         Ok(Self(routes))
     }
 
+    /// The same routes from other topics, one for each in their order.
+    ///
+    /// # Errors
+    /// [`RouteError::TopicCount`], [`RouteError::TopicTwice`].
+    pub fn reading(mut self, topics: &[&str]) -> Result<Self, RouteError> {
+        if topics.len() != self.0.len() {
+            return Err(RouteError::TopicCount { topics: topics.len(), routes: self.0.len() });
+        }
+        for (route, &topic) in self.0.iter_mut().zip(topics) {
+            route.topic = topic.into();
+        }
+        match topics.iter().find(|topic| topics.iter().filter(|other| other == topic).count() > 1) {
+            Some(&topic) => Err(RouteError::TopicTwice { topic: topic.into() }),
+            None => Ok(self),
+        }
+    }
+
     /// The routes in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Route> {
         self.0.iter()

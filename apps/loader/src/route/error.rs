@@ -36,6 +36,14 @@ pub enum RouteError {
         /// The topic.
         topic: TopicName,
     },
+    /// Other topics for the routes, but not one for each.
+    #[error("{topics} topics are given for {routes} routes; give one for each, in their order, separated by commas")]
+    TopicCount {
+        /// How many topics were given.
+        topics: usize,
+        /// How many routes there are.
+        routes: usize,
+    },
     /// A column that is there twice, or is one of [`SOURCE_COLUMNS`].
     #[error("column {column} of table {table} is set twice, or is one that the loader fills; rename or remove it")]
     ColumnTwice {

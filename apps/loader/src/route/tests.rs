@@ -63,3 +63,11 @@ fn an_unknown_key_is_shown_with_its_line() {
     let topic = "a b".to_owned();
     assert_eq!(refusal(&one(&topic, "t", "kind = \"append\"", ID)), RouteError::BadTopic { topic });
 }
+
+#[test]
+fn routes_read_other_topics_in_their_order() {
+    let topics = |input: &[&str]| Routes::defaults().unwrap().reading(input).map(|routes| routes.topics());
+    assert_eq!(topics(&["a", "b"]), Ok(vec!["a".into(), "b".into()]));
+    assert_eq!(topics(&["a"]), Err(RouteError::TopicCount { topics: 1, routes: 2 }));
+    assert_eq!(topics(&["a", "a"]), Err(RouteError::TopicTwice { topic: "a".into() }));
+}
