@@ -87,7 +87,7 @@ pub struct StreamsConfig {
     pub max_poll_interval: Duration,
     /// `session.timeout.ms`.
     pub session_timeout: Duration,
-    /// `heartbeat.interval.ms`.
+    /// `heartbeat.interval.ms`: members learn of a rebalance by their next one, so a hand-over takes this long.
     pub heartbeat_interval: Duration,
     /// `transaction.timeout.ms`: after this the broker aborts an open transaction. Deliveries are given up at 4/5 of it.
     pub transaction_timeout: Duration,
@@ -156,7 +156,7 @@ impl StreamsConfig {
             poll_timeout: Duration::from_millis(100),
             max_poll_interval: Duration::from_mins(5),
             session_timeout: Duration::from_secs(10),
-            heartbeat_interval: Duration::from_secs(3),
+            heartbeat_interval: Duration::from_millis(500),
             transaction_timeout: Duration::from_secs(10),
             records_per_round: 1000,
             buffered_records_per_partition: 10_000,

@@ -21,6 +21,9 @@ pub struct KafkaConfig {
     pub security: Security,
     /// `session.timeout.ms`: how long a dead host's partitions wait. The broker's floor is 6 s. Default 10 s.
     pub session_timeout: Duration,
+    /// `heartbeat.interval.ms`: members learn of a rebalance by their next heartbeat, so a hand-over takes this long.
+    /// Default 500 ms.
+    pub heartbeat_interval: Duration,
     /// `max.poll.interval.ms`: how long a stream thread may be away from polling. Default 5 min.
     pub max_poll_interval: Duration,
     /// `transaction.timeout.ms`: how long a transaction may stay open before the broker aborts it. Default 10 s.
@@ -42,6 +45,7 @@ impl KafkaConfig {
             client_id: "millpond".into(),
             security: Security::Plaintext,
             session_timeout: Duration::from_secs(10),
+            heartbeat_interval: Duration::from_millis(500),
             max_poll_interval: Duration::from_mins(5),
             transaction_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
@@ -69,6 +73,7 @@ impl fmt::Debug for KafkaConfig {
             .field("client_id", &self.client_id)
             .field("security", &self.security)
             .field("session_timeout", &self.session_timeout)
+            .field("heartbeat_interval", &self.heartbeat_interval)
             .field("max_poll_interval", &self.max_poll_interval)
             .field("transaction_timeout", &self.transaction_timeout)
             .field("request_timeout", &self.request_timeout)

@@ -220,8 +220,10 @@ fn position(next: Offset, end_seen: Option<i64>, application: Option<i64>) -> Of
 
 /// Copies of keys, values and headers, many to an allocation.
 ///
-/// Copying costs less than keeping librdkafka's messages: the payloads of a kept message pin its whole fetch buffer
-/// (1 MiB and more) and its client, and need three allocations. A kept record pins one chunk of 64 KiB.
+/// Keeping librdkafka's messages instead would pin what they point into, the whole answer to a fetch (1 MiB and more), and
+/// the client itself, whose closing would then wait for the last record. It is also slower for small records: 270 ns against
+/// 170 ns at 100 bytes, two owners and a count against one copy. From about 500 bytes on it would be faster (250 ns against
+/// 700 ns at 1000 bytes, measured on a busy machine). A kept copy pins one chunk of 64 KiB.
 #[derive(Default)]
 struct Arena {
     chunk: BytesMut,

@@ -16,6 +16,7 @@ impl KafkaConfig {
             client_id: config.application_id.clone(),
             security: security(&config.security)?,
             session_timeout: config.session_timeout,
+            heartbeat_interval: config.heartbeat_interval,
             max_poll_interval: config.max_poll_interval,
             transaction_timeout: config.transaction_timeout,
             properties: config.kafka.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
@@ -63,7 +64,16 @@ fn sasl(config: &SecurityConfig) -> Result<Sasl, BrokerError> {
     }
 }
 
-fn msk_iam(_config: &SecurityConfig) -> Result<Sasl, BrokerError> {
+#[cfg(feature = "msk-iam")]
+fn msk_iam(config: &SecurityConfig) -> Result<Sasl, BrokerError> {
+    let Some(region) = &config.aws_region else {
+        return Err(BrokerError::new("connect", BrokerErrorKind::Configuration, "aws.region is missing"));
+    };
+    Ok(Sasl::OAuthBearer(std::sync::Arc::new(super::msk_iam::MskIam::new(region.as_str()))))
+}
+
+#[cfg(not(feature = "msk-iam"))]
+fn msk_iam(_: &SecurityConfig) -> Result<Sasl, BrokerError> {
     let reason = "this program was built without the feature msk-iam";
     Err(BrokerError::new("connect", BrokerErrorKind::Configuration, reason))
 }

@@ -6,49 +6,7 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
 use super::config::{KafkaConfig, Sasl, Security};
-
-/// Properties that may not be passed through, each with the reason. Names ending in `.` are prefixes.
-const REFUSED: &[(&str, &str)] = &[
-    ("isolation.level", "reading uncommitted records would process input that may be aborted"),
-    ("enable.auto.commit", "offsets are committed inside the transaction only"),
-    ("auto.commit.", "offsets are committed inside the transaction only"),
-    ("enable.auto.offset.store", "offsets are committed inside the transaction only"),
-    ("offset.store.", "offsets are committed inside the transaction only"),
-    (
-        "auto.offset.reset",
-        "no offset is ever chosen by a reset policy; the start of a new application is set explicitly",
-    ),
-    ("enable.partition.eof", "positions behind transaction markers are learnt from it"),
-    ("partition.assignment.strategy", "only range keeps co-partitioned topics together"),
-    ("group.protocol", "librdkafka's consumer protocol loses assignments without telling (librdkafka#5541)"),
-    ("group.remote.assignor", "only range keeps co-partitioned topics together"),
-    ("group.protocol.type", "other members of the group could not read our subscription"),
-    ("group.id", "it is the application id"),
-    ("group.instance.id", "it is made from the application id, the instance and the thread: it fences a predecessor"),
-    ("transactional.id", "it is made from the application id, the instance and the thread: it fences a predecessor"),
-    ("enable.idempotence", "transactions need it"),
-    ("enable.gapless.guarantee", "a failed delivery fails the transaction instead"),
-    ("acks", "a commit must survive the loss of a broker"),
-    ("request.required.acks", "a commit must survive the loss of a broker"),
-    ("max.in.flight", "more than five unanswered requests lose the order of records"),
-    ("max.in.flight.requests.per.connection", "more than five unanswered requests lose the order of records"),
-    ("queuing.strategy", "records must keep their order"),
-    ("delivery.report.only.error", "the offsets of delivered records become the stores' checkpoints"),
-    ("log.connection.close", "a connection that closes during a commit must be seen"),
-    ("allow.auto.create.topics", "a changelog that is recreated silently is lost state"),
-    ("session.timeout.ms", "set session_timeout"),
-    ("max.poll.interval.ms", "set max_poll_interval"),
-    ("transaction.timeout.ms", "set transaction_timeout"),
-    ("bootstrap.servers", "set bootstrap_servers"),
-    ("metadata.broker.list", "set bootstrap_servers"),
-    ("client.id", "set client_id"),
-    ("security.protocol", "set security"),
-    ("sasl.mechanism", "set security"),
-    ("sasl.mechanisms", "set security"),
-    ("sasl.username", "set security"),
-    ("sasl.password", "set security: a password among properties would show in listings of them"),
-    ("plugin.library.paths", "foreign code could change any of the above"),
-];
+use crate::runtime::config::refusal;
 
 /// A property that may not be passed through.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,17 +18,14 @@ pub struct PropertyRefused {
     pub reason: &'static str,
 }
 
-/// Whether a librdkafka property may be passed through in [`KafkaConfig::properties`].
+/// Whether a librdkafka property may be passed through in [`KafkaConfig::properties`]: the same table as for an
+/// application's configuration, [`REFUSED`](crate::runtime::config::REFUSED).
 ///
 /// # Errors
 /// [`PropertyRefused`] with the reason, for those that exactly-once depends on and those that have a field of their own:
 /// remove it.
 pub fn check_property(name: &str) -> Result<(), PropertyRefused> {
-    let matches = |refused: &str| name == refused || (refused.ends_with('.') && name.starts_with(refused));
-    match REFUSED.iter().find(|(refused, _)| matches(refused)) {
-        Some(&(_, reason)) => Err(PropertyRefused { name: name.to_owned(), reason }),
-        None => Ok(()),
-    }
+    refusal(name).map_or(Ok(()), |reason| Err(PropertyRefused { name: name.to_owned(), reason }))
 }
 
 /// Whether a property's value must not be shown.
@@ -113,6 +68,7 @@ pub(super) fn client_config(config: &KafkaConfig, role: Role<'_>) -> ClientConfi
                 .set("group.protocol", "classic")
                 .set("partition.assignment.strategy", "range")
                 .set("session.timeout.ms", millis(config.session_timeout))
+                .set("heartbeat.interval.ms", millis(config.heartbeat_interval))
                 .set("max.poll.interval.ms", millis(config.max_poll_interval));
         }
         Role::Reader => reading(&mut client),
@@ -150,9 +106,6 @@ fn tuning(client: &mut ClientConfig, role: Role<'_>, config: &KafkaConfig) {
                 client.set("fetch.wait.max.ms", "10").set("check.crcs", "true");
             } else {
                 client.set("fetch.wait.max.ms", "100");
-                // Members learn of a rebalance by their next heartbeat: a hand-over takes this long.
-                let heartbeat = (config.session_timeout / 5).min(Duration::from_millis(500));
-                client.set("heartbeat.interval.ms", millis(heartbeat));
             }
         }
         Role::Producer { .. } => {
@@ -258,6 +211,8 @@ mod tests {
             "group.instance.id",
             "group.id",
             "max.in.flight",
+            "log.connection.close",
+            "client.id",
         ] {
             let refused = check_property(name).unwrap_err();
             assert!(refused.to_string().contains(name) && refused.reason.len() > 10, "{refused}");

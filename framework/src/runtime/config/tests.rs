@@ -136,7 +136,7 @@ fn impossible_values_are_refused_with_their_key() {
     for (text, key) in [
         ("num.stream.threads = 0", "num.stream.threads"),
         ("replication.factor = 0", "replication.factor"),
-        ("session.timeout.ms = 3000", "heartbeat.interval.ms"),
+        ("heartbeat.interval.ms = 10000", "heartbeat.interval.ms"),
         ("max.poll.interval.ms = 9999", "max.poll.interval.ms"),
         ("uncommitted.max.bytes = \"1 KiB\"", "uncommitted.max.bytes"),
         ("uncommitted.max.bytes = \"1 parsec\"", "uncommitted.max.bytes"),
