@@ -588,7 +588,7 @@ fn a_second_process_of_an_instance_fences_the_first() {
             Err(error) => break error,
         }
     };
-    assert_eq!(fenced.kind, BrokerErrorKind::MemberFenced, "{fenced}");
+    assert_eq!(fenced.kind, BrokerErrorKind::InstanceFenced, "{fenced}");
     assert!(second.membership().is_fencing());
 }
 

@@ -199,7 +199,7 @@ pub trait Consumer {
     /// [`BrokerError`]; nothing has happened then.
     fn log_range(&mut self, partition: &TopicPartition, timeout: Duration) -> Result<LogRange, BrokerError>;
 
-    /// Reads an assigned partition from `offset` on; drops anything fetched before.
+    /// Reads an assigned partition from `offset` on, paused or not before; drops anything fetched before.
     ///
     /// # Errors
     /// [`BrokerError`] when the partition is not assigned.
@@ -344,8 +344,10 @@ pub enum BrokerErrorKind {
     OutcomeUnknown,
     /// Another producer has taken this transactional id.
     ProducerFenced,
-    /// Another member has taken this instance id, or the client is broken.
+    /// The membership is gone, or the client is broken: join again.
     MemberFenced,
+    /// Another process has taken this instance id: joining again would only throw that one out.
+    InstanceFenced,
     /// A position is outside the log: records were deleted, or the log was truncated.
     OffsetOutOfRange,
     /// A record can never be sent: too large, or to a partition that does not exist.
@@ -372,7 +374,9 @@ impl BrokerError {
             | BrokerErrorKind::OffsetOutOfRange
             | BrokerErrorKind::RecordRejected => Recovery::AbortTransaction,
             BrokerErrorKind::MemberFenced => Recovery::RejoinGroup,
-            BrokerErrorKind::Unauthorized | BrokerErrorKind::Configuration => Recovery::Shutdown,
+            BrokerErrorKind::InstanceFenced | BrokerErrorKind::Unauthorized | BrokerErrorKind::Configuration => {
+                Recovery::Shutdown
+            }
         }
     }
 }
@@ -384,7 +388,8 @@ impl BrokerErrorKind {
             Self::Abortable => "the transaction is dropped and its input processed again",
             Self::OutcomeUnknown => "the committed offsets are read again to learn the outcome",
             Self::ProducerFenced => "another process uses the same instance name; give each its own",
-            Self::MemberFenced => "another process uses the same instance name, or this one was away too long",
+            Self::MemberFenced => "it was away too long, or its client is broken; it joins again",
+            Self::InstanceFenced => "another process has started under the same instance name; give each its own",
             Self::OffsetOutOfRange => "records were deleted before they were read, or the topic was recreated",
             Self::RecordRejected => "raise max.message.bytes of the topic, or make the record smaller",
             Self::Unauthorized => "check the credentials and the ACLs of this principal",

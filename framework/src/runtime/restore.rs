@@ -22,6 +22,8 @@ use crate::time::Timestamp;
 
 /// How long missing group offsets are asked for again before the commit record's are taken.
 const OFFSETS_MISSING_MAX: Duration = Duration::from_mins(1);
+/// How long until they are asked for again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Rows are written in batches of about this size.
 const BATCH_BYTES: usize = 4 << 20;
 
@@ -66,6 +68,11 @@ impl<B: Broker> StreamThread<B> {
             return Ok(false);
         }
         if self.restoration.is_none() {
+            // A clock that was set back must not stop the restore.
+            let wait = self.restore_not_before;
+            if now < wait && wait.since(now) <= RETRY_INTERVAL {
+                return Ok(false);
+            }
             let Some(started) = self.begin_restoration(now)? else { return Ok(false) };
             self.restoration = Some(started);
         }
@@ -118,7 +125,8 @@ impl<B: Broker> StreamThread<B> {
         ranges: &BTreeMap<TopicPartition, LogRange>,
         now: Timestamp,
     ) -> Result<Replay, Error> {
-        loop {
+        // A state that was removed or set aside plans like a new one: the second plan is a replay.
+        for _ in 0..3 {
             let task = self.tasks.get(&id).ok_or(Error::bug("a restoring task has vanished"))?;
             let checkpoint = task.stores().map_or_else(|| Ok(Checkpoint::default()), |stores| stores.checkpoint())?;
             let of_task = |p: &TopicPartition| (p.clone(), committed.get(p).cloned().flatten());
@@ -150,6 +158,7 @@ impl<B: Broker> StreamThread<B> {
                 }
             }
         }
+        Err(Error::bug("a new state was removed again"))
     }
 
     fn replay(&mut self) -> Result<(), Error> {
@@ -194,6 +203,7 @@ impl<B: Broker> StreamThread<B> {
                     if now.since(since) < OFFSETS_MISSING_MAX {
                         tracing::warn!(task = %id, "the group has no offsets although a commit is recorded; asking again");
                         self.restoration = None;
+                        self.restore_not_before = now.plus(RETRY_INTERVAL);
                         return Ok(changed);
                     }
                     tracing::error!(task = %id, "the group's offsets are gone; going on from the last commit record");

@@ -164,6 +164,7 @@ pub struct StreamThread<B: Broker> {
     pub(super) ownership: Option<Ownership>,
     pub(super) restoration: Option<Restoration>,
     pub(super) offsets_missing_since: Option<Timestamp>,
+    pub(super) restore_not_before: Timestamp,
     pub(super) last_commit: Timestamp,
     pub(super) fenced_at: Vec<Timestamp>,
     pub(super) failures_in_a_row: u32,
@@ -202,6 +203,7 @@ impl<B: Broker> StreamThread<B> {
             ownership: None,
             restoration: None,
             offsets_missing_since: None,
+            restore_not_before: now,
             last_commit: now,
             fenced_at: Vec::new(),
             failures_in_a_row: 0,
@@ -255,7 +257,16 @@ impl<B: Broker> StreamThread<B> {
         let busy = self.restoration.is_some() || self.tasks.values().any(|task| task.buffered() > 0);
         let timeout = if busy { Duration::ZERO } else { self.config.poll_timeout };
         let started = self.observer.start();
-        match self.consumer()?.poll(timeout)? {
+        let polled = match self.consumer()?.poll(timeout) {
+            // Nothing was handed out, so nothing can be lost by going on. Everywhere else a failure may have come
+            // between two halves of one step: then only the error path is safe.
+            Err(error) if error.recovery() == Recovery::Retry => {
+                tracing::debug!(%error, "the poll is tried again");
+                Polled::Idle
+            }
+            polled => polled?,
+        };
+        match polled {
             Polled::Records(batch) => {
                 progress.polled = batch.len();
                 self.counters.count_polled(&batch);
@@ -342,11 +353,7 @@ impl<B: Broker> StreamThread<B> {
     fn recover(&mut self, error: Error, now: Timestamp) -> Result<(), Error> {
         let recovery = error.recovery();
         match recovery {
-            Recovery::Retry => {
-                tracing::debug!(%error, "a request failed, it is tried again");
-                Ok(())
-            }
-            Recovery::AbortTransaction | Recovery::SkipRecord => self.revive(error, now),
+            Recovery::Retry | Recovery::AbortTransaction | Recovery::SkipRecord => self.revive(error, now),
             Recovery::ReviveTask(task) => {
                 tracing::error!(%error, %task, "the state of a task is damaged, it is set aside and restored");
                 self.quarantine(task)?;

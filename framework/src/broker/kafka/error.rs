@@ -30,11 +30,8 @@ fn unauthorized(code: Code) -> Option<Kind> {
 /// What trying the same call again cannot mend.
 fn lasting(code: Code) -> Option<Kind> {
     match code {
-        Code::FencedInstanceId
-        | Code::UnreleasedInstanceId
-        | Code::FencedMemberEpoch
-        | Code::AssignmentLost
-        | Code::PollExceeded => Some(Kind::MemberFenced),
+        Code::FencedInstanceId | Code::UnreleasedInstanceId => Some(Kind::InstanceFenced),
+        Code::FencedMemberEpoch | Code::AssignmentLost | Code::PollExceeded => Some(Kind::MemberFenced),
         Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::TransactionCoordinatorFenced => {
             Some(Kind::ProducerFenced)
         }
@@ -108,7 +105,11 @@ fn passing(code: Code) -> Option<Kind> {
 
 /// A failure outside a transaction: what is not known is the client's end.
 pub(super) fn of_client(operation: &'static str, failure: &Failure) -> BrokerError {
-    let kind = if failure.fatal { Some(Kind::MemberFenced) } else { class(failure.code) };
+    let kind = match class(failure.code) {
+        Some(Kind::InstanceFenced) => Some(Kind::InstanceFenced),
+        _ if failure.fatal => Some(Kind::MemberFenced),
+        class => class,
+    };
     BrokerError::new(operation, kind.unwrap_or(Kind::MemberFenced), reason(failure))
 }
 

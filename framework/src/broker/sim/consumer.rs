@@ -330,7 +330,8 @@ impl Consumer for SimConsumer {
             Rebalance::Revoke(_) => {
                 self.join().or_else(|error| {
                     // Fenced in the meantime: the revocation is confirmed all the same, the next poll tells.
-                    if error.kind == BrokerErrorKind::MemberFenced { Ok(()) } else { Err(error) }
+                    let gone = matches!(error.kind, BrokerErrorKind::MemberFenced | BrokerErrorKind::InstanceFenced);
+                    if gone { Ok(()) } else { Err(error) }
                 })
             }
         }
@@ -382,7 +383,10 @@ impl Consumer for SimConsumer {
     }
 
     fn start_at(&mut self, partition: &TopicPartition, offset: Offset) -> Result<(), BrokerError> {
-        self.each_assigned("start_at", std::slice::from_ref(partition), |assigned| assigned.position = Some(offset))
+        self.each_assigned("start_at", std::slice::from_ref(partition), |assigned| {
+            assigned.position = Some(offset);
+            assigned.paused = false;
+        })
     }
 
     fn position(&self, partition: &TopicPartition) -> Option<Offset> {
@@ -446,7 +450,11 @@ const fn nobody() -> Membership {
 }
 
 fn fenced(operation: &'static str, code: ErrorCode) -> BrokerError {
-    BrokerError::new(operation, BrokerErrorKind::MemberFenced, code.to_string())
+    let kind = match code {
+        ErrorCode::FencedInstanceId => BrokerErrorKind::InstanceFenced,
+        _ => BrokerErrorKind::MemberFenced,
+    };
+    BrokerError::new(operation, kind, code.to_string())
 }
 
 fn not_assigned(operation: &'static str, partition: &TopicPartition) -> BrokerError {

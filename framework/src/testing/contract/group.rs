@@ -137,7 +137,7 @@ pub fn a_second_client_of_an_instance_fences_the_first<F: Fixture>(fixture: &mut
         fenced = first.consumer.poll(POLL).err().map(|error| error.kind);
         fenced.is_some_and(|kind| kind != BrokerErrorKind::Retriable)
     });
-    assert_eq!(fenced, Some(BrokerErrorKind::MemberFenced));
+    assert_eq!(fenced, Some(BrokerErrorKind::InstanceFenced));
     settle(fixture, &mut [&mut second], &[1]);
     // The generation has not changed; it is the member id that fences.
     assert_eq!(second.consumer.membership().generation, zombie.generation);
