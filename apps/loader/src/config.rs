@@ -63,6 +63,8 @@ pub struct LoaderConfig {
     pub kafka_timeout: Duration,
     /// How often the group's offsets are brought up to those in the database, for lag displays.
     pub display_interval: Duration,
+    /// How long to wait after a failure before claims are renewed; doubles up to 3 s.
+    pub retry_backoff: Duration,
     /// How long PostgreSQL (or Kafka) may be away, or a claim be held by another, before the loader ends with an error.
     pub give_up_after: Duration,
 }
@@ -83,6 +85,7 @@ impl LoaderConfig {
             poll_timeout: Duration::from_millis(100),
             kafka_timeout: Duration::from_secs(20),
             display_interval: Duration::from_secs(1),
+            retry_backoff: Duration::from_millis(50),
             give_up_after: Duration::from_mins(5),
         }
     }

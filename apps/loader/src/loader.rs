@@ -76,7 +76,7 @@ impl<B: Broker> Loader<B> {
             batch: Batch::new(&config.routes),
             ends: BTreeMap::new(),
             batch_since: None,
-            backoff: Backoff::new(config.give_up_after),
+            backoff: Backoff::new(config.retry_backoff, config.give_up_after),
             displayed_at: None,
             missing_offsets: 0,
             config,

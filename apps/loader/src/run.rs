@@ -23,7 +23,7 @@ use crate::status::SharedStatus;
 /// lost or doubled by that.
 pub fn run<B: Broker>(config: &LoaderConfig, broker: B, status: &SharedStatus, stop: &AtomicBool) -> Result<(), Error> {
     let mut loader = Loader::new(config.clone(), broker, status.clone())?;
-    let mut backoff = Backoff::new(config.give_up_after);
+    let mut backoff = Backoff::new(config.retry_backoff, config.give_up_after);
     while !stop.load(Ordering::Relaxed) {
         match loader.join() {
             Ok(()) => break,

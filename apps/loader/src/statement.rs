@@ -41,8 +41,11 @@ fn parameter(number: usize, array: &str) -> String {
 
 fn expression(kind: ColumnType, alias: &str) -> String {
     match kind {
-        // Exact for the years 1 to 9999: the product is a whole number of microseconds below 2^53.
-        ColumnType::Timestamp => format!("timestamptz 'epoch' + r.{alias} * interval '1 millisecond'"),
+        // An interval is multiplied as a double of microseconds, which is exact up to 2^53 and for whole seconds: in one
+        // product, the year 9999 would be off by some microseconds.
+        ColumnType::Timestamp => format!(
+            "timestamptz 'epoch' + r.{alias} / 1000 * interval '1 second' + r.{alias} % 1000 * interval '1 millisecond'"
+        ),
         ColumnType::Jsonb => format!("r.{alias}::jsonb"),
         ColumnType::Text | ColumnType::Bigint | ColumnType::Double | ColumnType::Boolean => format!("r.{alias}"),
     }
@@ -78,7 +81,8 @@ mod tests {
             insert(route),
             "INSERT INTO \"purchase_marketing_attributions\" AS t (\"user_id\", \"order_id\", \"marketing_channel\", \
              event_time, source_topic, source_partition, source_offset) \
-             SELECT r.c1, r.c2, r.c3, timestamptz 'epoch' + r.c4 * interval '1 millisecond', r.c5, r.c6, r.c7 \
+             SELECT r.c1, r.c2, r.c3, timestamptz 'epoch' + r.c4 / 1000 * interval '1 second' \
+             + r.c4 % 1000 * interval '1 millisecond', r.c5, r.c6, r.c7 \
              FROM UNNEST($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::integer[], $7::bigint[]) \
              AS r(c1, c2, c3, c4, c5, c6, c7) \
              ON CONFLICT (\"order_id\") DO UPDATE SET \"user_id\" = excluded.\"user_id\", \

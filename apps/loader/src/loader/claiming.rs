@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::partitions::{Running, State, UnknownCommit};
 use crate::postgres::{self, Claim};
 
-/// How often an answer that nothing is committed is doubted. The waits between double from 50 ms.
+/// How often an answer that nothing is committed is doubted.
 const MISSING_OFFSETS_MAX: u32 = 5;
 
 impl<B: Broker> Loader<B> {
@@ -25,7 +25,7 @@ impl<B: Broker> Loader<B> {
         }
         match self.claim_all(waiting) {
             Ok(()) => {
-                self.backoff.succeeded();
+                self.backoff.recovered(Instant::now());
                 self.missing_offsets = 0;
                 self.tell_partitions();
                 Ok(())

@@ -33,6 +33,7 @@ impl<B: Broker> Loader<B> {
         self.drop_batch();
         match self.write(&batch, &steps) {
             Ok(Written::Committed(loaded, refused)) => {
+                self.backoff.succeeded();
                 self.committed(&batch, &steps, &loaded, &refused);
                 Ok(())
             }

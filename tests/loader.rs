@@ -1,0 +1,22 @@
+//! The loader against a real PostgreSQL, reading from the simulated broker.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test panics where it fails"
+)]
+
+#[path = "loader/database.rs"]
+mod database;
+#[path = "loader/dead_letters.rs"]
+mod dead_letters;
+#[path = "loader/faults.rs"]
+mod faults;
+#[path = "loader/fixture.rs"]
+mod fixture;
+#[path = "loader/proxy.rs"]
+mod proxy;
+#[path = "loader/stream.rs"]
+mod stream;
