@@ -12,6 +12,27 @@ use super::{KStream, KTable, KeyValueStoreRef, Materialized, Topic};
 use crate::topology::{Node, NodeId, NodeKind, SourceFactoryBox, StoreEntry, TopicRef, Topology, TopologyError};
 
 /// Describes a topology. Cheap to clone: clones build the same topology.
+///
+/// Mistakes are collected and told all at once:
+///
+/// ```
+/// use millpond::dsl::{StreamsBuilder, Stores, Topic};
+/// use millpond::serde::{Int64, Utf8};
+///
+/// const IN: Topic<String, i64> = Topic::new("in", &Utf8, &Int64);
+/// const OUT: Topic<String, i64> = Topic::new("out", &Utf8, &Int64);
+///
+/// let builder = StreamsBuilder::new();
+/// builder.stream(&IN).to(&OUT);
+/// println!("{}", builder.build()?.describe()); // as Kafka Streams prints it
+///
+/// let builder = StreamsBuilder::new();
+/// builder.stream(&IN).to(&OUT);
+/// builder.key_value_store(Stores::persistent::<String, i64>("lonely", &Utf8, &Int64));
+/// let error = builder.build().unwrap_err();
+/// assert_eq!(error.to_string(), "store=lonely is connected to no node; pass it to process(..), or remove it");
+/// # Ok::<(), millpond::topology::TopologyError>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct StreamsBuilder {
     inner: Rc<RefCell<Inner>>,

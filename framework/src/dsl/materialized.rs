@@ -27,6 +27,17 @@ impl Stores {
 }
 
 /// A named store with its serdes. The name is part of the changelog's: keep it, and the state is kept.
+///
+/// ```
+/// use millpond::dsl::Materialized;
+/// use millpond::serde::{Bincode, Utf8};
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # struct Cart;
+///
+/// let on_disk = Materialized::<String, Cart>::persistent("carts", &Utf8, &Bincode);
+/// let in_memory = Materialized::<String, Cart>::in_memory("carts", &Utf8, &Bincode);
+/// let only_here = Materialized::<String, Cart>::in_memory("carts", &Utf8, &Bincode).without_changelog();
+/// ```
 pub struct Materialized<K: 'static, V: 'static> {
     pub(crate) entry: StoreEntry,
     pub(crate) key: &'static dyn Serde<K>,

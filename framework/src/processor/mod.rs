@@ -17,6 +17,76 @@ use crate::time::Timestamp;
 ///
 /// One instance per task; it is made again whenever the task is restored, so fields are a cache at most: what must
 /// survive belongs into a store. It runs on one thread, hence needs neither `Send` nor locks.
+///
+/// A processor with a store and a punctuator: it counts, and reports all counts every minute of stream time.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use millpond::dsl::{Stores, StreamsBuilder, Topic};
+/// use millpond::processor::{Context, Processor, ProcessorError, Punctuation, ScheduleId};
+/// use millpond::record::Record;
+/// use millpond::serde::{Int64, Utf8};
+/// use millpond::state::KeyValueStore;
+/// use millpond::time::Timestamp;
+///
+/// const VISITS: Topic<String, String> = Topic::new("visits", &Utf8, &Utf8);
+/// const REPORT: Topic<String, i64> = Topic::new("report", &Utf8, &Int64);
+///
+/// struct Counter {
+///     counts: KeyValueStore<String, i64>,
+/// }
+///
+/// impl Processor for Counter {
+///     type KIn = String;
+///     type VIn = String;
+///     type KOut = String;
+///     type VOut = i64;
+///
+///     fn init(&mut self, context: &mut Context<'_, String, i64>) -> Result<(), ProcessorError> {
+///         context.schedule(Duration::from_secs(60), Punctuation::StreamTime);
+///         Ok(())
+///     }
+///
+///     fn process(
+///         &mut self,
+///         record: Record<String, String>,
+///         _context: &mut Context<'_, String, i64>,
+///     ) -> Result<(), ProcessorError> {
+///         let count = self.counts.get(&record.key)?.unwrap_or(0);
+///         self.counts.put(&record.key, &(count + 1))?;
+///         Ok(())
+///     }
+///
+///     fn punctuate(
+///         &mut self,
+///         _schedule: ScheduleId,
+///         at: Timestamp,
+///         context: &mut Context<'_, String, i64>,
+///     ) -> Result<(), ProcessorError> {
+///         for row in self.counts.all()? {
+///             let (user, count) = row?;
+///             context.forward(Record::new(user, count, at))?;
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let builder = StreamsBuilder::new();
+/// let counts = builder.key_value_store(Stores::persistent("counts", &Utf8, &Int64));
+/// builder.stream(&VISITS).process("counter", &counts, |counts| Counter { counts }).to(&REPORT);
+/// let topology = builder.build()?;
+/// # #[cfg(feature = "testing")] {
+/// # let mut driver = millpond::testing::TopologyTestDriver::builder(topology).build();
+/// for at_ms in [0, 10_000, 61_000] {
+///     driver.pipe(&VISITS, "u1".to_owned(), "/".to_owned(), at_ms);
+/// }
+/// driver.commit();
+/// assert_eq!(driver.read_committed(&REPORT), [("u1".to_owned(), 3)]);
+/// assert_eq!(driver.get(&counts, &"u1".to_owned()), Some(3));
+/// # }
+/// # Ok::<(), millpond::topology::TopologyError>(())
+/// ```
 pub trait Processor: 'static {
     /// Key type it receives.
     type KIn: 'static;

@@ -21,6 +21,29 @@ use crate::topology::Topology;
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Stream threads that run. Dropping it stops them without waiting.
+///
+/// ```no_run
+/// # #[cfg(all(feature = "kafka", feature = "rocksdb"))]
+/// # fn run(topology: millpond::topology::Topology) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+///
+/// use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
+/// use millpond::runtime::config::StreamsConfig;
+/// use millpond::runtime::{Instance, Streams};
+/// use millpond::state::rocksdb::{Options, RocksDirectory};
+///
+/// let config = StreamsConfig::new("orders", "localhost:9092", "/var/lib/orders");
+/// let instance = Instance::acquire(&config.state_dir, Some("0"), String::new)?;
+/// let broker = KafkaBroker::connect(KafkaConfig::of(&config)?)?;
+/// let state = RocksDirectory::new(&config.state_dir, &config.application_id, instance.name(), Options::default());
+/// let streams = Streams::start(&broker, &config, instance.name(), &Arc::new(topology), &state)?;
+/// while streams.is_healthy() {
+///     std::thread::sleep(std::time::Duration::from_millis(100));
+/// }
+/// streams.close(false)?; // the error of the thread that failed
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Streams {
     threads: Vec<JoinHandle<Result<(), Error>>>,

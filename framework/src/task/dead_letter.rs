@@ -9,7 +9,23 @@ use crate::processor::ProcessorError;
 use crate::record::{ConsumedRecord, Headers, Partition, ProducerRecord, TopicName, TopicPartition};
 use crate::time::Timestamp;
 
-/// What to do with bad records.
+/// What to do with bad records. The default stops the application at the first.
+///
+/// ```
+/// use millpond::runtime::ErrorPolicy;
+///
+/// let point_only = ErrorPolicy {
+///     topic: Some(("orders-dead-letters".into(), 1)),
+///     on_deserialization: true, // bytes that are not what the topic's types say
+///     on_processing: false,     // what a node refuses still stops the application
+///     payload: false,           // no key, value or headers: a pointer to the source
+/// };
+/// assert!(ErrorPolicy::default().topic.is_none());
+/// # let _ = point_only;
+/// ```
+///
+/// An application sets it by `errors.deserialization`, `errors.processing`, `errors.dead.letter.queue.topic.name` and
+/// `errors.dead.letter.queue.payload`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ErrorPolicy {
     /// The dead-letter topic with its partitions; `None`: every bad record stops the application.

@@ -25,6 +25,38 @@ const ROUNDS_MAX: usize = 100_000;
 ///
 /// Records are processed as they are piped in; nothing is committed until [`commit`](Self::commit). What a processor sends
 /// through a repartition topic is seen downstream only after a commit, as in production.
+///
+/// ```
+/// use millpond::dsl::{Grouped, Materialized, StreamsBuilder, Topic};
+/// use millpond::serde::{Int64, Utf8};
+/// use millpond::testing::TopologyTestDriver;
+///
+/// const CLICKS: Topic<String, i64> = Topic::new("clicks", &Utf8, &Int64);
+/// const COUNTS: Topic<String, i64> = Topic::new("counts", &Utf8, &Int64);
+///
+/// let builder = StreamsBuilder::new();
+/// let clicks = builder.stream(&CLICKS).group_by_key(Grouped::named("clicks", &Utf8, &Int64));
+/// clicks.count(Materialized::persistent("counts", &Utf8, &Int64)).updates().to(&COUNTS);
+///
+/// let mut driver = TopologyTestDriver::builder(builder.build()?).partitions(2).dead_letters(true).build();
+/// driver.pipe(&CLICKS, "u1".to_owned(), 1, 1_000);
+/// assert_eq!(driver.read_uncommitted(&COUNTS).len(), 1);
+/// assert_eq!(driver.read_committed(&COUNTS), []);
+/// driver.commit();
+/// assert_eq!(driver.read_committed(&COUNTS), [("u1".to_owned(), 1)]);
+///
+/// driver.pipe(&CLICKS, "u1".to_owned(), 1, 2_000);
+/// driver.crash_and_lose_disk(); // the second click is read again, the first count comes from the changelog
+/// driver.commit();
+/// assert_eq!(driver.read_committed(&COUNTS), [("u1".to_owned(), 1), ("u1".to_owned(), 2)]);
+///
+/// let at = millpond::time::Timestamp::from_millis(3_000);
+/// driver.pipe_raw("clicks", Some("u1".into()), Some("no number".into()), at, Default::default());
+/// driver.commit();
+/// assert_eq!(driver.records("dead-letters").len(), 1);
+/// assert_eq!(driver.lag(), 0);
+/// # Ok::<(), millpond::topology::TopologyError>(())
+/// ```
 pub struct TopologyTestDriver {
     broker: SimBroker,
     directory: MemoryDirectory,
