@@ -1,5 +1,10 @@
 //! The table in Prometheus's text format, through the `prometheus` crate: a registry of our own, never the global one.
 
+#![allow(
+    clippy::disallowed_types,
+    reason = "an edge: the prometheus crate wants hash maps for labels; it sorts them itself"
+)]
+
 use std::collections::HashMap;
 
 use prometheus::core::{Collector, Desc};

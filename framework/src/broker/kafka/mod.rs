@@ -16,6 +16,8 @@
 //! | `error` | librdkafka's codes as the core's classes |
 //! | `ffi` | all `unsafe` |
 
+#![allow(clippy::disallowed_methods, reason = "an edge: librdkafka's calls are given deadlines by the real clock")]
+
 mod admin;
 mod auth;
 mod config;
