@@ -137,6 +137,19 @@ impl Streams {
     pub fn close(mut self, leave_group: bool) -> Result<(), Error> {
         self.leave.store(leave_group, Ordering::Release);
         self.stop.store(true, Ordering::Release);
+        self.wait()
+    }
+
+    /// Waits until the threads end by themselves, which only a failure makes them do: for a program that runs until it is
+    /// killed.
+    ///
+    /// # Errors
+    /// The first error of a thread.
+    pub fn join(mut self) -> Result<(), Error> {
+        self.wait()
+    }
+
+    fn wait(&mut self) -> Result<(), Error> {
         let mut result = Ok(());
         for (number, thread) in std::mem::take(&mut self.threads).into_iter().enumerate() {
             let ended = thread.join().unwrap_or(Err(Error::Panicked { thread: number }));
