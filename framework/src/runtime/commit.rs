@@ -32,6 +32,10 @@ impl<B: Broker> StreamThread<B> {
     /// True at the interval, when a store holds too much, when somebody asked, and well before the transaction's time-out.
     pub(super) fn commit_due(&mut self, now: Timestamp) -> bool {
         // All of them are asked: each answers once.
+        if now < self.last_commit {
+            // The clock was set back: the interval begins anew instead of lasting as long as the step.
+            self.last_commit = now;
+        }
         let asked = self.tasks.values_mut().filter_map(|task| task.take_commit_request().then_some(())).count() > 0;
         let bytes: usize = self.tasks.values().map(crate::task::Task::uncommitted_bytes).sum();
         let open = self.transaction.as_ref().and_then(Transaction::open_since);
@@ -53,10 +57,10 @@ impl<B: Broker> StreamThread<B> {
         else {
             return Ok(false);
         };
+        for task in self.tasks.values_mut().filter(|task| !dirty.contains(&task.id())) {
+            task.touch(now, TOUCH_INTERVAL)?;
+        }
         if dirty.is_empty() {
-            for task in self.tasks.values_mut() {
-                task.touch(now, TOUCH_INTERVAL)?;
-            }
             return Ok(false);
         }
         let started = self.observer.start();
@@ -119,12 +123,18 @@ impl<B: Broker> StreamThread<B> {
             }
         }
         self.observer.committed(CommitPhase::Store, started);
-        if let Some(reason) = self.transaction.as_ref().and_then(Transaction::taint) {
+        self.drop_tainted();
+        Ok(true)
+    }
+
+    /// Gives up a producer between two transactions when a delayed request of the last one could end the next.
+    pub(super) fn drop_tainted(&mut self) {
+        let idle = self.transaction.as_ref().filter(|transaction| transaction.open_since().is_none());
+        if let Some(reason) = idle.and_then(Transaction::taint) {
             tracing::info!(reason, "the producer is replaced: a delayed request of it could end the next transaction");
             self.transaction = None;
             *self.counters.aborts.entry("taint").or_default() += 1;
         }
-        Ok(true)
     }
 
     /// Makes a producer; this fences every predecessor and waits until its transaction is resolved. False when the broker

@@ -43,6 +43,14 @@ pub enum Error {
         /// The last failure.
         source: BrokerError,
     },
+    /// Committed offsets point outside the log.
+    #[error(
+        "input is gone: {source}; records were deleted before they were processed, or the topic was recreated: reset the application to go on with what is there"
+    )]
+    InputGone {
+        /// What the broker said.
+        source: BrokerError,
+    },
     /// A thread ended without an error of its own.
     #[error("stream thread {thread} panicked; please report it with the log")]
     Panicked {

@@ -1,14 +1,20 @@
 //! Rebalances. A revocation commits, then suspends, then acknowledges; an assignment acknowledges, then restores.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::Error;
 use super::thread::StreamThread;
-use crate::broker::{Broker, Consumer, Membership, Rebalance};
+use crate::broker::{Broker, BrokerError, BrokerErrorKind, Consumer, Membership, Rebalance};
+use crate::error::Recovery;
 use crate::record::{TaskId, TopicPartition};
 use crate::state::{StateDirectory, StoreError, TaskStores};
 use crate::task::{Task, TaskState};
 use crate::time::Timestamp;
+use crate::topology::TopologyError;
+
+/// How long the state of a task may be locked by another thread after an assignment.
+const LOCKED_MAX: Duration = Duration::from_mins(1);
 
 /// The right to commit for the assigned partitions. It is given up, by value, before a revocation is acknowledged: there
 /// is then nothing left to commit with (I4).
@@ -34,8 +40,7 @@ impl<B: Broker> StreamThread<B> {
             Rebalance::Lost(partitions) => {
                 tracing::warn!(partitions = partitions.len(), "lost: another member owns them");
                 self.lose_all();
-                self.consumer()?.acknowledge()?;
-                Ok(())
+                self.acknowledge()
             }
             Rebalance::Assign(partitions) => {
                 tracing::info!(partitions = partitions.len(), "assigned");
@@ -49,19 +54,31 @@ impl<B: Broker> StreamThread<B> {
         // committed offsets, whatever they are.
         let committed = self.commit(now);
         self.restoration = None;
+        self.waiting.clear();
         for task in self.tasks.values_mut() {
             task.suspend();
         }
         // Before the acknowledgement: afterwards nothing may be committed for these partitions.
         drop(self.ownership.take());
-        self.consumer()?.acknowledge()?;
-        committed.map(|_| ())
+        let acknowledged = self.acknowledge();
+        committed?;
+        acknowledged
+    }
+
+    /// An acknowledgement that fails cannot be repeated, whatever the client says: the assignment it belonged to is gone.
+    fn acknowledge(&mut self) -> Result<(), Error> {
+        let rejoin =
+            |error: BrokerError| BrokerError::new(error.operation, BrokerErrorKind::MemberFenced, error.reason);
+        let keep = |error: &BrokerError| error.recovery() == Recovery::Shutdown;
+        let acknowledged = self.consumer()?.acknowledge();
+        acknowledged.map_err(|error| if keep(&error) { error } else { rejoin(error) }.into())
     }
 
     /// Forgets all tasks without a commit. Their stores hold the last commit, which is right.
     pub(super) fn lose_all(&mut self) {
         self.ownership = None;
         self.restoration = None;
+        self.waiting.clear();
         // An open transaction may hold records of lost tasks: it must never be committed.
         self.transaction = None;
         self.routes.clear();
@@ -76,7 +93,7 @@ impl<B: Broker> StreamThread<B> {
 
     fn assign(&mut self, partitions: &[TopicPartition], now: Timestamp) -> Result<(), Error> {
         // All partitions stand still after this until each task says where to start.
-        self.consumer()?.acknowledge()?;
+        self.acknowledge()?;
         let membership = self.consumer()?.membership();
         self.ownership = Some(Ownership { membership });
         let wanted = self.tasks_of(partitions)?;
@@ -84,29 +101,65 @@ impl<B: Broker> StreamThread<B> {
         for id in gone {
             if let Some(task) = self.tasks.remove(&id) {
                 self.counters.retired.absorb(task.counters());
-                task.close()?;
+                // Its rows are safe whatever the close says; the tasks that stay must not wait for it.
+                if let Err(error) = task.close() {
+                    tracing::warn!(task = %id, %error, "a task that moved away did not close cleanly");
+                }
             }
         }
         self.routes.clear();
+        self.restoration = None;
+        self.last_commit = now;
+        self.waiting.clear();
+        self.waiting_since = now;
         for (id, inputs) in wanted {
             self.routes.extend(inputs.iter().map(|input| (input.clone(), id)));
             if let Some(task) = self.tasks.get_mut(&id) {
                 task.begin_restore();
             } else {
-                let task = self.open_task(id, inputs)?;
-                self.tasks.insert(id, task);
+                self.waiting.insert(id, inputs);
             }
         }
-        self.restoration = None;
-        self.last_commit = now;
+        self.open_waiting(now)?;
         Ok(())
+    }
+
+    /// Opens the tasks that are assigned and not open yet. A state that is locked belongs to another thread of this process
+    /// that has not yet heard of its own new assignment: it is tried again in the next round.
+    pub(super) fn open_waiting(&mut self, now: Timestamp) -> Result<bool, Error> {
+        let mut opened = false;
+        for (id, inputs) in std::mem::take(&mut self.waiting) {
+            match self.open_task(id, inputs.clone()) {
+                Ok(task) => {
+                    self.tasks.insert(id, task);
+                    opened = true;
+                }
+                Err(Error::Store(StoreError::Locked { .. })) if now.since(self.waiting_since) < LOCKED_MAX => {
+                    self.waiting.insert(id, inputs);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if opened {
+            // A restore under way does not know the new tasks: it begins again, with all of them.
+            self.restoration = None;
+        }
+        Ok(opened)
     }
 
     /// The tasks all of whose partitions are in the assignment, with those partitions.
     fn tasks_of(&self, partitions: &[TopicPartition]) -> Result<BTreeMap<TaskId, Vec<TopicPartition>>, Error> {
         let owned: BTreeSet<&TopicPartition> = partitions.iter().collect();
         let mut tasks = BTreeMap::new();
-        for (id, inputs) in self.topics.tasks(&self.topology)? {
+        let all = self.topics.tasks(&self.topology)?;
+        let known: BTreeSet<&TopicPartition> = all.values().flatten().collect();
+        if let Some(added) = partitions.iter().find(|partition| !known.contains(partition)) {
+            // Keys have moved to it, and no task would read it.
+            let expected = self.topics.partitions(&added.topic).unwrap_or(0);
+            let actual = added.partition.0 + 1;
+            return Err(TopologyError::PartitionsAdded { topic: added.topic.to_string(), expected, actual }.into());
+        }
+        for (id, inputs) in all {
             if inputs.iter().all(|input| owned.contains(input)) {
                 tasks.insert(id, inputs);
             }

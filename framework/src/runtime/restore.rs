@@ -64,6 +64,7 @@ impl<B: Broker> StreamThread<B> {
     /// One step; true when something moved.
     pub(super) fn restore(&mut self, now: Timestamp) -> Result<bool, Error> {
         let waiting = self.tasks.values().any(|task| task.state() == TaskState::Restoring);
+        self.replay_moved = false;
         if !waiting || self.transaction.is_none() || self.ownership.is_none() {
             return Ok(false);
         }
@@ -77,7 +78,26 @@ impl<B: Broker> StreamThread<B> {
             self.restoration = Some(started);
         }
         self.replay()?;
+        self.tell_when_stuck(now);
         self.finish_restored(now)
+    }
+
+    /// A replay stands still while another producer's transaction is open on its changelog. It ends with that producer's
+    /// time-out; one that does not is hanging, and a person must end it.
+    fn tell_when_stuck(&mut self, now: Timestamp) {
+        let waiting = self.restoration.iter().flat_map(|restoration| restoration.tasks.values());
+        let behind = waiting.flat_map(Replay::behind).next();
+        let Some((partition, position, target)) = behind.filter(|_| !self.replay_moved) else {
+            self.replay_stuck_since = None;
+            return;
+        };
+        let since = *self.replay_stuck_since.get_or_insert(now);
+        if now.since(since) > self.config.transaction_timeout.saturating_mul(2) {
+            self.replay_stuck_since = Some(now);
+            tracing::warn!(%partition, %position, %target,
+                "the restore waits for an open transaction of another producer; if it lasts, find and abort it with \
+                 kafka-transactions.sh find-hanging");
+        }
     }
 
     /// Reads offsets, then ends, and decides from where each task replays. `None`: the broker asks to wait.
@@ -141,6 +161,8 @@ impl<B: Broker> StreamThread<B> {
                 partitions: task.log().partitions,
                 topology_hash: task.log().topology_hash,
                 stateful: task.stores().is_some(),
+                // What this process has owned without a break has no age, whatever the clock did.
+                check_age: !task.was_started(),
                 now,
             };
             match plan(id, &facts)? {
@@ -162,11 +184,13 @@ impl<B: Broker> StreamThread<B> {
     }
 
     fn replay(&mut self) -> Result<(), Error> {
-        let Some(restoration) = &mut self.restoration else { return Ok(()) };
+        let Some(restoration) = &self.restoration else { return Ok(()) };
         if restoration.tasks.values().all(Replay::is_done) {
             return Ok(());
         }
+        let before: u64 = restoration.tasks.values().map(Replay::remaining).sum();
         let records = self.reader.poll(Duration::ZERO)?;
+        let restoration = self.restoration.as_mut().ok_or(Error::bug("a restoration has vanished"))?;
         for record in &records {
             for (id, replay) in &mut restoration.tasks {
                 let Some(task) = self.tasks.get(id) else { continue };
@@ -184,6 +208,8 @@ impl<B: Broker> StreamThread<B> {
                 replay.flush(task)?;
             }
         }
+        let after: u64 = restoration.tasks.values().map(Replay::remaining).sum();
+        self.replay_moved = !records.is_empty() || after < before;
         Ok(())
     }
 
@@ -192,31 +218,40 @@ impl<B: Broker> StreamThread<B> {
         let Some(restoration) = &mut self.restoration else { return Ok(false) };
         let done: Vec<TaskId> =
             restoration.tasks.iter().filter(|(_, replay)| replay.is_done()).map(|(id, _)| *id).collect();
-        let mut changed = false;
+        let (mut changed, mut chosen) = (false, false);
         for id in done {
             let Some(replay) = self.restoration.as_mut().and_then(|r| r.tasks.remove(&id)) else { continue };
-            let stateful = self.tasks.get(&id).is_some_and(|task| task.stores().is_some());
-            let resume = match reconcile(id, &replay.checkpoint, &replay.committed, &replay.tail, stateful)? {
+            let Some(task) = self.tasks.get(&id) else { continue };
+            let (stateful, ids) = (task.stores().is_some(), &task.log().topic_ids);
+            let resume = match reconcile(id, &replay.checkpoint, &replay.committed, &replay.tail, stateful, ids)? {
                 Verdict::Resume(resume) => resume,
                 Verdict::OffsetsMissing(resume) => {
                     let since = *self.offsets_missing_since.get_or_insert(now);
                     if now.since(since) < OFFSETS_MISSING_MAX {
                         tracing::warn!(task = %id, "the group has no offsets although a commit is recorded; asking again");
-                        self.restoration = None;
+                        // It stays restoring, and is planned again when the others are through.
                         self.restore_not_before = now.plus(RETRY_INTERVAL);
-                        return Ok(changed);
+                        continue;
                     }
                     tracing::error!(task = %id, "the group's offsets are gone; going on from the last commit record");
                     resume
                 }
             };
+            chosen |= resume.input.values().any(Option::is_none);
             self.start_task(id, &replay, &resume, now)?;
             changed = true;
         }
         if self.restoration.as_ref().is_some_and(|restoration| restoration.tasks.is_empty()) {
             self.restoration = None;
-            self.offsets_missing_since = None;
+            if !self.tasks.values().any(|task| task.state() == TaskState::Restoring) {
+                self.offsets_missing_since = None;
+            }
             self.reader.assign(&BTreeMap::new())?;
+        }
+        if chosen {
+            // Before a record is processed: a first transaction that fails must not choose "latest" again, past records
+            // that were read already.
+            self.commit(now)?;
         }
         Ok(changed)
     }
@@ -290,6 +325,14 @@ impl Replay {
             checkpoint,
             restored: 0,
         }
+    }
+
+    /// Partitions that are not there yet, with position and target.
+    fn behind(&self) -> impl Iterator<Item = (&TopicPartition, Offset, Offset)> {
+        let positions = self.targets.iter().map(|(partition, &target)| {
+            (partition, self.positions.get(partition).copied().unwrap_or_default(), target)
+        });
+        positions.filter(|(_, position, target)| position < target)
     }
 
     fn is_done(&self) -> bool {

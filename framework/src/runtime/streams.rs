@@ -233,6 +233,7 @@ fn thread_config(
         poll_timeout: config.poll_timeout,
         commit_interval: config.commit_interval,
         transaction_timeout: config.transaction_timeout,
+        request_timeout: config.transaction_timeout,
         records_per_round: config.records_per_round,
         buffered_records_per_partition: config.buffered_records_per_partition,
         buffered_bytes_per_partition: per_partition(config.input_buffer_bytes_max / 8),

@@ -13,7 +13,7 @@ use super::rebalance::Ownership;
 use super::restore::Restoration;
 use super::topics::Topics;
 use super::transaction::Transaction;
-use crate::broker::{Broker, Consumer, MemberConfig, Polled};
+use crate::broker::{Broker, BrokerErrorKind, Consumer, MemberConfig, Polled};
 use crate::error::Recovery;
 use crate::record::{ConsumedRecord, ProducerRecord, TaskId, TopicName, TopicPartition};
 use crate::runtime::config::StartFrom;
@@ -165,6 +165,12 @@ pub struct StreamThread<B: Broker> {
     pub(super) restoration: Option<Restoration>,
     pub(super) offsets_missing_since: Option<Timestamp>,
     pub(super) restore_not_before: Timestamp,
+    /// The last step of the restore has brought something.
+    pub(super) replay_moved: bool,
+    pub(super) replay_stuck_since: Option<Timestamp>,
+    /// Assigned tasks whose state another thread of this process still holds.
+    pub(super) waiting: BTreeMap<TaskId, Vec<TopicPartition>>,
+    pub(super) waiting_since: Timestamp,
     pub(super) last_commit: Timestamp,
     pub(super) fenced_at: Vec<Timestamp>,
     pub(super) failures_in_a_row: u32,
@@ -204,6 +210,10 @@ impl<B: Broker> StreamThread<B> {
             restoration: None,
             offsets_missing_since: None,
             restore_not_before: now,
+            replay_moved: false,
+            replay_stuck_since: None,
+            waiting: BTreeMap::new(),
+            waiting_since: now,
             last_commit: now,
             fenced_at: Vec::new(),
             failures_in_a_row: 0,
@@ -251,10 +261,12 @@ impl<B: Broker> StreamThread<B> {
 
     fn round(&mut self, now: Timestamp) -> Result<Progress, Error> {
         let mut progress = Progress::default();
+        self.drop_tainted();
         if self.transaction.is_none() {
             progress.changed |= self.renew_producer()?;
         }
-        let busy = self.restoration.is_some() || self.tasks.values().any(|task| task.buffered() > 0);
+        progress.changed |= self.open_waiting(now)?;
+        let busy = self.replay_moved || self.tasks.values().any(|task| task.buffered() > 0);
         let timeout = if busy { Duration::ZERO } else { self.config.poll_timeout };
         let started = self.observer.start();
         let polled = match self.consumer()?.poll(timeout) {
@@ -264,6 +276,8 @@ impl<B: Broker> StreamThread<B> {
                 tracing::debug!(%error, "the poll is tried again");
                 Polled::Idle
             }
+            // The committed offset is not in the log any more. No reset policy chooses another one (I8).
+            Err(source) if source.kind == BrokerErrorKind::OffsetOutOfRange => return Err(Error::InputGone { source }),
             polled => polled?,
         };
         match polled {

@@ -93,6 +93,7 @@ pub(crate) struct Task {
     in_flight: Option<TaskCommit>,
     counters: TaskCounters,
     times: TimeSample,
+    started: bool,
 }
 
 /// How many event times are kept between two commits.
@@ -202,6 +203,7 @@ impl Task {
             in_flight: None,
             counters: TaskCounters::default(),
             times: TimeSample::default(),
+            started: false,
         }
     }
 
@@ -231,6 +233,11 @@ impl Task {
 
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &TopicPartition> {
         self.inputs.partitions()
+    }
+
+    /// True when this value has run before: its state has been in our hands since.
+    pub(crate) const fn was_started(&self) -> bool {
+        self.started
     }
 
     pub(crate) fn buffered_bytes(&self) -> usize {
@@ -316,6 +323,7 @@ impl Task {
         let mut context = TaskContext::new(self.id, checkpoint.stream_time, now);
         graph.init(&mut context).map_err(|source| self.processor_error(None, source))?;
         self.checkpoint = checkpoint;
+        self.started = true;
         self.phase = Phase::Running { graph, context };
         Ok(())
     }

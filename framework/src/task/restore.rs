@@ -14,6 +14,9 @@ use crate::time::Timestamp;
 /// Kafka's default of `delete.retention.ms`: how long a compacted topic keeps tombstones.
 const DELETE_RETENTION: Duration = Duration::from_hours(24);
 
+/// How far the clocks of two machines may differ.
+const CLOCK_SLACK: Duration = Duration::from_hours(1);
+
 /// The group's committed offsets of a task's inputs; `None` where there is none.
 pub(crate) type Committed = BTreeMap<TopicPartition, Option<CommittedOffset>>;
 
@@ -29,6 +32,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) topology_hash: u64,
     /// The task has stores: then everything that is not on disk must be replayed.
     pub(crate) stateful: bool,
+    /// The directory may have been away: not so for a task that this process has started before.
+    pub(crate) check_age: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -60,9 +65,8 @@ pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
         }
         return Ok(Plan::Quarantine("the changelog was deleted and created again"));
     }
-    let away = facts.now.since(checkpoint.owned_until);
-    if facts.stateful && checkpoint.owned_until.is_some() && away > DELETE_RETENTION / 2 {
-        return Ok(Plan::Wipe("it is older than the changelog keeps deletions: deleted keys would come back"));
+    if let Some(reason) = outdated(facts) {
+        return Ok(Plan::Wipe(reason));
     }
     let mut from = BTreeMap::new();
     for (partition, range) in facts.ranges {
@@ -80,6 +84,19 @@ pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
         from.insert(partition.clone(), start);
     }
     Ok(Plan::Replay(from))
+}
+
+/// Why the rows are too old, or of unknown age.
+fn outdated(facts: &Facts<'_>) -> Option<&'static str> {
+    let owned_until = facts.checkpoint.owned_until;
+    if !facts.stateful || !facts.check_age || !owned_until.is_some() {
+        return None;
+    }
+    if facts.now.since(owned_until) > DELETE_RETENTION / 2 {
+        return Some("it is older than the changelog keeps deletions: deleted keys would come back");
+    }
+    let ahead = owned_until.since(facts.now) > CLOCK_SLACK;
+    ahead.then_some("its time lies in the future: the clock was wrong, so its age is unknown")
 }
 
 /// Where the commit log of a task without stores may be read from.
@@ -123,7 +140,14 @@ pub(crate) fn reconcile(
     committed: &Committed,
     tail: &LogTail,
     stateful: bool,
+    topic_ids: &BTreeMap<TopicName, TopicId>,
 ) -> Result<Verdict, Refusal> {
+    // Written by whoever owned the task while the topic was recreated under it: the rows before are gone.
+    let mut recorded = tail.commit.iter().flat_map(|commit| &commit.topic_ids);
+    let recreated = recorded.find(|(topic, id)| topic_ids.get(*topic).is_some_and(|now| now != *id));
+    if let Some((topic, _)) = recreated {
+        return Err(Refusal::ChangelogRecreated { task, topic: topic.clone() });
+    }
     let last = last_commit(checkpoint, tail);
     let sequence = last.as_ref().map_or(0, |commit| commit.sequence);
     if let Some(begin) = tail.begin.filter(|begin| begin.sequence > sequence) {

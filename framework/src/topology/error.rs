@@ -91,6 +91,18 @@ pub enum TopologyError {
         /// Partitions there should be.
         expected: i32,
     },
+    /// Partitions were added to an input while the application was running.
+    #[error(
+        "topic={topic} had partitions={expected} when the application started and now has {actual} or more; equal keys have moved: stop all instances, then reset the application or go back to a topic with {expected} partitions"
+    )]
+    PartitionsAdded {
+        /// The topic.
+        topic: String,
+        /// Partitions at the start.
+        expected: i32,
+        /// Partitions there are at least.
+        actual: i32,
+    },
     /// A sub-topology that reads only what nobody writes.
     #[error(
         "the number of partitions of internal topic={topic} cannot be derived: its writers form a circle; give Repartitioned a number of partitions"

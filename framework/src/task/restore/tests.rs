@@ -52,6 +52,7 @@ fn decide(
         partitions: 1,
         topology_hash: 0,
         stateful: true,
+        check_age: true,
         now: now(),
     };
     change(&mut facts);
@@ -84,6 +85,23 @@ fn a_store_that_was_away_for_half_the_tombstones_life_is_wiped() {
 }
 
 #[test]
+fn a_store_from_the_future_is_wiped_unless_this_process_has_owned_it_all_along() {
+    let future = Checkpoint { owned_until: now().plus(Duration::from_hours(2)), ..stored(30) };
+    assert!(matches!(decide(&future, &group(None), |_| {}), Ok(Plan::Wipe(_))));
+    assert_eq!(decide(&future, &group(None), |facts| facts.check_age = false), replay_from(30));
+}
+
+#[test]
+fn a_commit_record_of_a_recreated_changelog_is_refused() {
+    let ids = |byte| BTreeMap::from([(TopicName::from("log"), TopicId([byte; 16]))]);
+    let record = commit(4, 9).map(|record| CommitRecord { topic_ids: ids(1), ..record });
+    let tail = LogTail { begin: None, commit: record };
+    let told = |now: &_| reconcile(TASK, &Checkpoint::default(), &group(ours(9, 4)), &tail, true, now);
+    assert!(told(&ids(1)).is_ok());
+    assert_eq!(told(&ids(2)), Err(Refusal::ChangelogRecreated { task: TASK, topic: "log".into() }));
+}
+
+#[test]
 fn a_store_that_was_never_owned_is_not_wiped_for_its_age() {
     let fresh = Checkpoint { owned_until: Timestamp::default(), ..stored(30) };
     assert_eq!(decide(&fresh, &group(None), |_| {}), replay_from(30));
@@ -103,6 +121,7 @@ fn a_recreated_changelog_stops_when_input_is_committed_and_is_set_aside_otherwis
         partitions: 1,
         topology_hash: 0,
         stateful: true,
+        check_age: true,
         now: now(),
     };
     assert!(matches!(plan(TASK, &facts(&committed)), Err(Refusal::ChangelogRecreated { .. })));
@@ -130,7 +149,7 @@ fn commit(sequence: u64, next: i64) -> Option<CommitRecord> {
 }
 
 fn verdict(offset: Option<CommittedOffset>, tail: &LogTail, stateful: bool) -> Result<Verdict, Refusal> {
-    reconcile(TASK, &Checkpoint::default(), &group(offset), tail, stateful)
+    reconcile(TASK, &Checkpoint::default(), &group(offset), tail, stateful, &BTreeMap::new())
 }
 
 #[test]
@@ -191,6 +210,6 @@ fn a_checkpoint_past_the_replayed_record_counts() {
     let checkpoint =
         Checkpoint { sequence: 7, input: BTreeMap::from([(tp("in"), Offset(20))]), ..Checkpoint::default() };
     let tail = LogTail { begin: None, commit: commit(6, 15) };
-    let verdict = reconcile(TASK, &checkpoint, &group(ours(20, 7)), &tail, true);
+    let verdict = reconcile(TASK, &checkpoint, &group(ours(20, 7)), &tail, true, &BTreeMap::new());
     assert!(matches!(verdict, Ok(Verdict::Resume(Resume { sequence: 7, verified: true, .. }))));
 }
