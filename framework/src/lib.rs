@@ -116,9 +116,9 @@
 //! | a key of a store | must not begin with the 12 bytes of `state::changelog::RESERVED_PREFIX` | |
 //! | a name of a store or repartition | 200 letters, digits, `.`, `_` and `-` | |
 
-// README.md cannot rot: its examples are compiled, and the second one runs.
+// README.md cannot rot: its application is compiled here, and its test runs in tests/readme.rs.
 #![cfg_attr(
-    all(doctest, feature = "kafka", feature = "rocksdb", feature = "testing"),
+    all(doctest, feature = "kafka", feature = "rocksdb"),
     doc = include_str!("../../README.md")
 )]
 
