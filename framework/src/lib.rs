@@ -88,6 +88,7 @@
 //! |---|---|---|
 //! | `kafka` | `broker::kafka`, by librdkafka (C) | yes |
 //! | `rocksdb` | `state::rocksdb` (C++) | yes |
+//! | `msk-iam` | tokens for Amazon MSK with IAM | no |
 //! | `http` | `http`: metrics, health, topology and a status page | no |
 //! | `metrics` | the rendering of metrics alone | no |
 //! | `testing` | `testing`; no C, no C++ | no |
