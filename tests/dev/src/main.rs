@@ -1,6 +1,9 @@
 //! The program behind `./dev`; run it through that script, which sets up what it needs.
 
+mod demo;
 mod services;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -17,11 +20,14 @@ enum Command {
     Up,
     /// Stop what `up` has started; the data stays.
     Down,
+    /// Run the four applications on a real Kafka and PostgreSQL, with a shop that produces events.
+    Demo(demo::Options),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
-        Command::Up => services::up(),
-        Command::Down => services::down(),
+        Command::Up => services::up().map(|()| ExitCode::SUCCESS),
+        Command::Down => services::down().map(|()| ExitCode::SUCCESS),
+        Command::Demo(options) => demo::run(&options),
     }
 }
