@@ -64,11 +64,12 @@ fn run(env: &Env) -> Result<(), Box<dyn Error>> {
                 std::thread::park_timeout(Duration::from_millis(20));
             }
         }
-        let results = threads.into_iter().map(|thread| thread.join().map_err(|_| "a loader thread panicked"));
-        for result in results.collect::<Vec<_>>() {
-            result??;
+        let mut ended = Ok(());
+        for thread in threads {
+            let joined = thread.join().map_err(|_| Box::<dyn Error>::from("a loader thread panicked; see the log"));
+            ended = ended.and(joined.and_then(|joined| Ok(joined?)));
         }
-        Ok(())
+        ended
     });
     drop(page);
     ended
@@ -82,10 +83,11 @@ fn topology(configs: &[loader::LoaderConfig]) -> TopologyText {
         .flat_map(loader::Routes::iter)
         .map(|route| (route.topic().to_string(), route.table().to_string()))
         .collect();
-    let text = lines.iter().map(|(topic, table)| format!("{topic} --> {table}\n")).collect();
-    let edges = lines.iter().enumerate();
-    let edges = edges.map(|(n, (topic, table))| format!("  t{n}([\"{topic}\"]) --> d{n}[(\"{table}\")]\n"));
-    let mermaid = format!("flowchart TD\n{}", edges.collect::<String>());
+    let (mut text, mut mermaid) = (String::new(), "flowchart TD\n".to_owned());
+    for (n, (topic, table)) in lines.iter().enumerate() {
+        text.push_str(&format!("{topic} --> {table}\n"));
+        mermaid.push_str(&format!("  t{n}([\"{topic}\"]) --> d{n}[(\"{table}\")]\n"));
+    }
     let routes: Vec<_> =
         lines.iter().map(|(topic, table)| serde_json::json!({ "topic": topic, "table": table })).collect();
     TopologyText { text, mermaid, json: serde_json::json!({ "routes": routes }).to_string() }

@@ -16,7 +16,7 @@ use crate::error::Recovery;
 use crate::record::{ConsumedRecord, Offset, TaskId, TopicPartition};
 use crate::state::changelog::{BeginRecord, ChangelogKey, CommitRecord, classify};
 use crate::state::{Checkpoint, CommitBatch, StoreIndex};
-use crate::task::restore::{Committed, Facts, LogTail, Plan, Resume, Verdict, plan, reconcile};
+use crate::task::restore::{Committed, Evidence, Facts, LogTail, Plan, Resume, Verdict, plan, reconcile};
 use crate::task::{Task, TaskError, TaskState};
 use crate::time::Timestamp;
 
@@ -223,7 +223,14 @@ impl<B: Broker> StreamThread<B> {
             let Some(replay) = self.restoration.as_mut().and_then(|r| r.tasks.remove(&id)) else { continue };
             let Some(task) = self.tasks.get(&id) else { continue };
             let (stateful, ids) = (task.stores().is_some(), &task.log().topic_ids);
-            let resume = match reconcile(id, &replay.checkpoint, &replay.committed, &replay.tail, stateful, ids)? {
+            let evidence = Evidence {
+                checkpoint: &replay.checkpoint,
+                committed: &replay.committed,
+                tail: &replay.tail,
+                stateful,
+                topic_ids: ids,
+            };
+            let resume = match reconcile(id, evidence)? {
                 Verdict::Resume(resume) => resume,
                 Verdict::OffsetsMissing(resume) => {
                     let since = *self.offsets_missing_since.get_or_insert(now);

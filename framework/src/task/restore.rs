@@ -133,15 +133,20 @@ pub(crate) enum Verdict {
     OffsetsMissing(Resume),
 }
 
+/// What is known after the replay.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Evidence<'a> {
+    pub(crate) checkpoint: &'a Checkpoint,
+    pub(crate) committed: &'a Committed,
+    pub(crate) tail: &'a LogTail,
+    pub(crate) stateful: bool,
+    /// Ids of the changelog topics now.
+    pub(crate) topic_ids: &'a BTreeMap<TopicName, TopicId>,
+}
+
 /// Compares the last commit record with the group's offsets (invariant I9).
-pub(crate) fn reconcile(
-    task: TaskId,
-    checkpoint: &Checkpoint,
-    committed: &Committed,
-    tail: &LogTail,
-    stateful: bool,
-    topic_ids: &BTreeMap<TopicName, TopicId>,
-) -> Result<Verdict, Refusal> {
+pub(crate) fn reconcile(task: TaskId, evidence: Evidence<'_>) -> Result<Verdict, Refusal> {
+    let Evidence { checkpoint, committed, tail, stateful, topic_ids } = evidence;
     // Written by whoever owned the task while the topic was recreated under it: the rows before are gone.
     let mut recorded = tail.commit.iter().flat_map(|commit| &commit.topic_ids);
     let recreated = recorded.find(|(topic, id)| topic_ids.get(*topic).is_some_and(|now| now != *id));

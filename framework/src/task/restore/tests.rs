@@ -96,7 +96,7 @@ fn a_commit_record_of_a_recreated_changelog_is_refused() {
     let ids = |byte| BTreeMap::from([(TopicName::from("log"), TopicId([byte; 16]))]);
     let record = commit(4, 9).map(|record| CommitRecord { topic_ids: ids(1), ..record });
     let tail = LogTail { begin: None, commit: record };
-    let told = |now: &_| reconcile(TASK, &Checkpoint::default(), &group(ours(9, 4)), &tail, true, now);
+    let told = |now: &_| judge(&Checkpoint::default(), &group(ours(9, 4)), &tail, true, now);
     assert!(told(&ids(1)).is_ok());
     assert_eq!(told(&ids(2)), Err(Refusal::ChangelogRecreated { task: TASK, topic: "log".into() }));
 }
@@ -148,8 +148,18 @@ fn commit(sequence: u64, next: i64) -> Option<CommitRecord> {
     Some(CommitRecord { sequence, input: BTreeMap::from([(tp("in"), Offset(next))]), ..CommitRecord::default() })
 }
 
+fn judge(
+    checkpoint: &Checkpoint,
+    committed: &Committed,
+    tail: &LogTail,
+    stateful: bool,
+    topic_ids: &BTreeMap<TopicName, TopicId>,
+) -> Result<Verdict, Refusal> {
+    reconcile(TASK, Evidence { checkpoint, committed, tail, stateful, topic_ids })
+}
+
 fn verdict(offset: Option<CommittedOffset>, tail: &LogTail, stateful: bool) -> Result<Verdict, Refusal> {
-    reconcile(TASK, &Checkpoint::default(), &group(offset), tail, stateful, &BTreeMap::new())
+    judge(&Checkpoint::default(), &group(offset), tail, stateful, &BTreeMap::new())
 }
 
 #[test]
@@ -210,6 +220,6 @@ fn a_checkpoint_past_the_replayed_record_counts() {
     let checkpoint =
         Checkpoint { sequence: 7, input: BTreeMap::from([(tp("in"), Offset(20))]), ..Checkpoint::default() };
     let tail = LogTail { begin: None, commit: commit(6, 15) };
-    let verdict = reconcile(TASK, &checkpoint, &group(ours(20, 7)), &tail, true, &BTreeMap::new());
+    let verdict = judge(&checkpoint, &group(ours(20, 7)), &tail, true, &BTreeMap::new());
     assert!(matches!(verdict, Ok(Verdict::Resume(Resume { sequence: 7, verified: true, .. }))));
 }
