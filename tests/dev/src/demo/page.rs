@@ -64,7 +64,7 @@ pub(crate) struct Numbers {
     pub(crate) rows: f64,
     pub(crate) resident_bytes: f64,
     /// Latencies counted so far by upper bound, in microseconds; each bound's count holds those of the smaller ones.
-    latencies: BTreeMap<u64, f64>,
+    pub(crate) latencies: BTreeMap<u64, f64>,
 }
 
 impl Numbers {
@@ -135,8 +135,10 @@ process_resident_memory_bytes 1048576
     #[test]
     fn numbers_are_summed_over_labels() {
         let numbers = Numbers::read(METRICS);
-        assert_eq!((numbers.records_in, numbers.commits, numbers.lag), (120.0, 7.0, 7.0));
-        assert_eq!(numbers.resident_bytes, 1_048_576.0);
+        assert_eq!(
+            (numbers.records_in, numbers.commits, numbers.lag, numbers.resident_bytes),
+            (120.0, 7.0, 7.0, 1_048_576.0)
+        );
     }
 
     #[test]

@@ -47,6 +47,7 @@ impl Place {
 
 /// Where the services are. What the demo has started ends with this value.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "it is Kafka's name for it")]
 pub(crate) struct Servers {
     pub(crate) bootstrap_servers: String,
     pub(crate) database_url: String,

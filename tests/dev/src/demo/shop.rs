@@ -97,7 +97,7 @@ impl Shop {
         let is_due = self.pending.peek().is_some_and(|Reverse(pending)| pending.number <= number);
         let due = if is_due { self.pending.pop() } else { None };
         if let Some(Reverse(pending)) = due {
-            let at_ms = self.pending(pending, at_ms, out);
+            let at_ms = self.pending(&pending, at_ms, out);
             return Emission { at_ms, partition, is_null: false };
         }
         if self.random.one_in(MALFORMED_ONE_IN) {
@@ -139,7 +139,7 @@ impl Shop {
         }
     }
 
-    fn pending(&mut self, pending: Pending, at_ms: i64, out: &mut Vec<u8>) -> i64 {
+    fn pending(&mut self, pending: &Pending, at_ms: i64, out: &mut Vec<u8>) -> i64 {
         match pending.deed {
             PendingDeed::AddToCart => {
                 self.add_to_cart(pending.user, out);

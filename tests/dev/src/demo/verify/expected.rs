@@ -9,14 +9,15 @@ use crate::demo::database::EventRow;
 const ID_BYTES_MAX: usize = 512;
 const URL_BYTES_MAX: usize = 4096;
 
-/// The redacted value, or none when redaction must refuse the record. Null stays null.
-pub(super) fn redacted(value: Option<&[u8]>) -> Option<Option<Vec<u8>>> {
-    match value {
-        None => Some(None),
-        Some(value) => {
-            redaction::reference::redact(std::str::from_utf8(value).ok()?).map(|text| Some(text.into_bytes()))
-        }
-    }
+/// Redaction must refuse the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refused;
+
+/// The redacted value; null stays null.
+pub(super) fn redacted(value: Option<&[u8]>) -> Result<Option<Vec<u8>>, Refused> {
+    let Some(value) = value else { return Ok(None) };
+    let text = std::str::from_utf8(value).map_err(|_| Refused)?;
+    redaction::reference::redact(text).map(|text| Some(text.into_bytes())).ok_or(Refused)
 }
 
 /// Whether fraud detection takes the record, whatever it makes of it.

@@ -27,7 +27,7 @@ impl Redactions {
         event: &Received,
         next: impl FnOnce() -> Result<Option<Received>, E>,
     ) -> Result<Option<Received>, E> {
-        let Some(expected) = expected::redacted(event.value.as_deref()) else {
+        let Ok(expected) = expected::redacted(event.value.as_deref()) else {
             self.refused.push((topic.to_owned(), event.partition, event.offset));
             return Ok(None);
         };

@@ -51,8 +51,8 @@ fn a_leak_a_loss_a_double_and_another_order_are_each_found() {
     let late = Received { timestamp_ms: 7, ..second.clone() };
     let cases: [&[Received]; 6] = [
         &[first.clone(), leak],
-        &[first.clone()],
-        &[second.clone()],
+        std::slice::from_ref(&first),
+        std::slice::from_ref(&second),
         &[first.clone(), second.clone(), second.clone()],
         &[second.clone(), first.clone()],
         &[first.clone(), late],
