@@ -329,7 +329,9 @@ fn a_paused_partition_is_read_on_after_a_failed_transaction() {
     let mut thread = start(&broker, copy(), &directory, config, T);
     rounds(&mut thread, 20, T).unwrap();
     let keys: Vec<String> = (0..10).map(|i| format!("k{i}")).collect();
-    keys.iter().for_each(|key| append(&broker, key));
+    for key in &keys {
+        append(&broker, key);
+    }
     rounds(&mut thread, 2, T).unwrap();
     broker.fail_next(Fault::BeforeEndTxn);
     for ms in 2..10 {

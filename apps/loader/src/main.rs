@@ -58,7 +58,9 @@ fn run(env: &Env) -> Result<(), Box<dyn Error>> {
             }));
         }
         while running.load(Ordering::Acquire) > 0 {
-            publishers.iter_mut().for_each(|publisher| publisher.publish(true));
+            for publisher in &mut publishers {
+                publisher.publish(true);
+            }
             if env.stop.wait(PUBLISH_INTERVAL) && running.load(Ordering::Acquire) > 0 {
                 // Asked to stop: the threads are writing what they have read.
                 std::thread::park_timeout(Duration::from_millis(20));
@@ -83,12 +85,11 @@ fn topology(configs: &[loader::LoaderConfig]) -> TopologyText {
         .flat_map(loader::Routes::iter)
         .map(|route| (route.topic().to_string(), route.table().to_string()))
         .collect();
-    let (mut text, mut mermaid) = (String::new(), "flowchart TD\n".to_owned());
-    for (n, (topic, table)) in lines.iter().enumerate() {
-        text.push_str(&format!("{topic} --> {table}\n"));
-        mermaid.push_str(&format!("  t{n}([\"{topic}\"]) --> d{n}[(\"{table}\")]\n"));
-    }
+    let text: Vec<String> = lines.iter().map(|(topic, table)| format!("{topic} --> {table}\n")).collect();
+    let edges = lines.iter().enumerate();
+    let edges = edges.map(|(n, (topic, table))| format!("  t{n}([\"{topic}\"]) --> d{n}[(\"{table}\")]\n"));
+    let mermaid = format!("flowchart TD\n{}", edges.collect::<Vec<_>>().concat());
     let routes: Vec<_> =
         lines.iter().map(|(topic, table)| serde_json::json!({ "topic": topic, "table": table })).collect();
-    TopologyText { text, mermaid, json: serde_json::json!({ "routes": routes }).to_string() }
+    TopologyText { text: text.concat(), mermaid, json: serde_json::json!({ "routes": routes }).to_string() }
 }
