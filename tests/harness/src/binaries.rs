@@ -13,13 +13,23 @@ use crate::Error;
 /// [`Error::NoBinary`] when the build fails or has no such binary; the compiler's messages are on standard error.
 pub fn built(name: &str) -> Result<PathBuf, Error> {
     static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
-    let binaries = BUILT.get_or_init(build);
+    let binaries = BUILT.get_or_init(|| build("--bins"));
     binaries.get(name).cloned().ok_or_else(|| Error::NoBinary { name: name.to_owned() })
 }
 
-fn build() -> BTreeMap<String, PathBuf> {
+/// The path of an example of this workspace, built if it is not up to date, as [`built`] does it.
+///
+/// # Errors
+/// As [`built`].
+pub fn built_example(name: &str) -> Result<PathBuf, Error> {
+    static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
+    let examples = BUILT.get_or_init(|| build("--examples"));
+    examples.get(name).cloned().ok_or_else(|| Error::NoBinary { name: name.to_owned() })
+}
+
+fn build(targets: &str) -> BTreeMap<String, PathBuf> {
     let output = Command::new(option_env!("CARGO").unwrap_or("cargo"))
-        .args(["build", "--quiet", "--workspace", "--bins", "--message-format=json-render-diagnostics"])
+        .args(["build", "--quiet", "--workspace", targets, "--message-format=json-render-diagnostics"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
         .stderr(Stdio::inherit())
         .output();

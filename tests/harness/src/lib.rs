@@ -30,7 +30,7 @@ mod record;
 mod scratch;
 mod wait;
 
-pub use binaries::{beside_this_program, built};
+pub use binaries::{beside_this_program, built, built_example};
 pub use client::Client;
 pub use error::Error;
 pub use kafka::{Kafka, KafkaOptions, Secured, Security};
