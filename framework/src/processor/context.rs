@@ -100,7 +100,11 @@ impl<K, V> Context<'_, K, V> {
     pub fn schedule(&mut self, interval: Duration, kind: Punctuation) -> ScheduleId {
         let id = ScheduleId(self.task.next_schedule);
         self.task.next_schedule = self.task.next_schedule.wrapping_add(1);
-        self.task.schedules.push(Schedule::new(id, self.node, kind, interval, self.task.now));
+        let now = match kind {
+            Punctuation::StreamTime => self.task.stream_time,
+            Punctuation::WallClock => self.task.now,
+        };
+        self.task.schedules.push(Schedule::new(id, self.node, kind, interval, now));
         id
     }
 

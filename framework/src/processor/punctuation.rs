@@ -31,13 +31,13 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
+    /// `now` is the time of the clock that drives it. Stream time may be unset yet.
     pub(crate) fn new(id: ScheduleId, node: usize, kind: Punctuation, interval: Duration, now: Timestamp) -> Self {
         let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1);
-        let next = match kind {
-            Punctuation::StreamTime => None,
-            Punctuation::WallClock => Some(now.plus(Duration::from_millis(interval_ms.unsigned_abs()))),
-        };
-        Self { id, node, kind, interval_ms, next }
+        let mut schedule = Self { id, node, kind, interval_ms, next: None };
+        // After a restart stream time is known: a boundary that the next record crosses is not missed.
+        schedule.next = now.is_some().then(|| schedule.after(now));
+        schedule
     }
 
     /// True when it fires now; moves on to its next time.
@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn stream_time_fires_once_per_crossing_and_stays_aligned() {
-        let mut schedule = Schedule::new(ScheduleId(0), 0, Punctuation::StreamTime, Duration::from_millis(10), at(0));
+        let mut schedule =
+            Schedule::new(ScheduleId(0), 0, Punctuation::StreamTime, Duration::from_millis(10), Timestamp::NONE);
         let fired: Vec<i64> =
             [3, 9, 12, 19, 20, 47, 49, 50].into_iter().filter(|&ms| schedule.due(at(ms), at(0)).is_some()).collect();
         assert_eq!(fired, [12, 20, 47, 50]);

@@ -344,6 +344,8 @@ impl Task {
         while processed < limit {
             let Some(record) = self.inputs.pop() else { break };
             self.process_one(record, now, policy)?;
+            // After each record, or what a stream-time punctuator sees would depend on how the records were batched.
+            self.punctuate(now)?;
             processed += 1;
         }
         self.punctuate(now)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use millpond::dsl::{KeyValueStoreRef, Stores, StreamsBuilder};
 use millpond::processor::{Context, Processor, ProcessorError, Punctuation, ScheduleId};
-use millpond::record::{Headers, Record};
+use millpond::record::{Headers, Partition, ProducerRecord, Record, TopicPartition};
 use millpond::serde::{Int64, Utf8};
 use millpond::state::KeyValueStore;
 use millpond::testing::TopologyTestDriver;
@@ -135,10 +135,10 @@ fn forwarding_to_a_child_that_is_not_there_stops_the_task() {
     let builder = StreamsBuilder::new();
     routed(&builder);
     let mut driver = TopologyTestDriver::builder(builder.build().unwrap()).build();
-    let at = millpond::record::TopicPartition::new("words", millpond::record::Partition(0));
+    let at = TopicPartition::new("words", Partition(0));
     let (key, value) = (Some(Bytes::from_static(b"a")), Some(Bytes::from_static(&[0; 8])));
     let headers = Headers::new();
-    let record = millpond::record::ProducerRecord { target: at, timestamp: Timestamp::EPOCH, key, value, headers };
+    let record = ProducerRecord { target: at, timestamp: Timestamp::EPOCH, key, value, headers };
     driver.broker().append(record).unwrap();
     let error = driver.try_run().unwrap_err();
     assert_eq!(error.recovery(), millpond::error::Recovery::Shutdown);
@@ -335,6 +335,32 @@ fn a_stream_time_punctuator_follows_the_records_and_not_the_wall_clock() {
         driver.advance(Duration::from_secs(1));
     }
     assert_eq!(ticks(&mut driver), [12, 20, 47]);
+}
+
+#[test]
+fn a_stream_time_punctuator_fires_alike_however_the_records_are_batched() {
+    let mut driver = clock(Punctuation::StreamTime, 99);
+    for at in [3, 9, 12, 11, 20, 47] {
+        let target = TopicPartition::new("words", Partition(0));
+        let (key, value) = (Some(Bytes::from_static(b"a")), Some(Bytes::from_static(&[0; 8])));
+        let (timestamp, headers) = (Timestamp::from_millis(at), Headers::new());
+        driver.broker().append(ProducerRecord { target, timestamp, key, value, headers }).unwrap();
+    }
+    driver.run();
+    assert_eq!(ticks(&mut driver), [12, 20, 47]);
+}
+
+#[test]
+fn a_stream_time_punctuator_fires_alike_after_a_crash() {
+    for lose_disk in [false, true] {
+        let mut driver = clock(Punctuation::StreamTime, 99);
+        for at in [3, 9, 12, 11, 20, 47] {
+            driver.pipe(&WORDS, text("a"), 0, at);
+            driver.commit();
+            if lose_disk { driver.crash_and_lose_disk() } else { driver.crash() }
+        }
+        assert_eq!(ticks(&mut driver), [12, 20, 47]);
+    }
 }
 
 #[test]
