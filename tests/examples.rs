@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use millpond_harness::{Kafka, Launch, Outgoing, Process, Received, Scratch, built_example, wait_for};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Starts an example with its state in `scratch`.
 fn start(example: &str, scratch: &Scratch) -> Process {
