@@ -28,12 +28,17 @@ pub fn built_example(name: &str) -> Result<PathBuf, Error> {
 }
 
 fn build(targets: &str) -> BTreeMap<String, PathBuf> {
-    let output = Command::new(option_env!("CARGO").unwrap_or("cargo"))
-        .args(["build", "--quiet", "--workspace", targets, "--message-format=json-render-diagnostics"])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-        .stderr(Stdio::inherit())
-        .output();
-    let Ok(output) = output else { return BTreeMap::new() };
+    let mut command = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+    command.args(["build", "--quiet", "--workspace", targets, "--message-format=json-render-diagnostics"]);
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).stderr(Stdio::inherit());
+    // `cargo test` names the test's package here. The build script of `ring` watches these variables: with ours, cargo
+    // would build it and all that needs it anew, and once more without them.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
+    let Ok(output) = command.output() else { return BTreeMap::new() };
     if !output.status.success() {
         return BTreeMap::new();
     }
