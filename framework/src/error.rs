@@ -34,3 +34,14 @@ impl fmt::Display for Recovery {
         }
     }
 }
+
+/// The framework's own reasons for dead letters, in the words of metrics and headers. Applications add theirs.
+pub(crate) const DEAD_LETTER_REASONS: [&str; 7] = [
+    "computed_topic_not_declared",
+    "malformed_key",
+    "malformed_value",
+    "no_timestamp",
+    "null_key",
+    "null_value",
+    "processing",
+];

@@ -1,6 +1,7 @@
 //! The table. A metric that is not here does not exist; names of dashboards and alerts are tested against it.
 
 use super::{Kind, Level, Metric, Samples, Unit, View, float};
+use crate::error::DEAD_LETTER_REASONS;
 use crate::record::Offset;
 use crate::runtime::health;
 use crate::runtime::stats::{InputSnapshot, RestoreSnapshot, TaskSnapshot, TaskState, ThreadSnapshot, ThreadState};
@@ -126,7 +127,12 @@ pub static TABLE: &[Metric] = &[
         unit: Unit::Count,
         level: Level::Thread,
         read: |view, out| {
-            each_thread(view, |thread| by_label(thread, &thread.dead_letters, out));
+            each_thread(view, |thread| {
+                // A rate does not see the first value of a series: it must be zero.
+                let absent = DEAD_LETTER_REASONS.iter().filter(|reason| !thread.dead_letters.contains_key(**reason));
+                absent.for_each(|reason| out.count(&[&thread.thread, reason], 0));
+                by_label(thread, &thread.dead_letters, out);
+            });
         },
     },
     Metric {

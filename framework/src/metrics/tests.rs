@@ -94,6 +94,19 @@ fn every_number_that_threads_count_is_in_the_table() {
 }
 
 #[test]
+fn the_first_dead_letter_is_seen_as_a_rise_from_zero() {
+    let metric = TABLE.iter().find(|metric| metric.name == "millpond_dead_letters_total").unwrap();
+    let count = |dead_letters| {
+        let thread = ThreadSnapshot { dead_letters, ..ThreadSnapshot::default() };
+        let rows = metric.read(&view(&[thread])).rows;
+        let rows: Vec<_> = rows.into_iter().filter(|row| row.labels[1] == "malformed_value").collect();
+        rows.into_iter().map(|row| row.value).collect::<Vec<_>>()
+    };
+    assert_eq!(count(BTreeMap::new()), [Value::Number(0.0)]);
+    assert_eq!(count(BTreeMap::from([("malformed_value", 1)])), [Value::Number(1.0)]);
+}
+
+#[test]
 fn states_are_counted_by_name() {
     let (thread, _) = distinct();
     let threads = [thread];

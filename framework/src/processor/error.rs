@@ -141,3 +141,19 @@ impl From<SerdeError> for ProcessorError {
         Self::serde("value", error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::DEAD_LETTER_REASONS;
+
+    #[test]
+    fn the_frameworks_own_reasons_are_counted_from_the_start() {
+        for part in ["key", "value"] {
+            for source in [SerdeError::Null, SerdeError::Utf8 { position: 0 }] {
+                assert!(DEAD_LETTER_REASONS.contains(&ProcessorError::serde(part, source).reason()));
+            }
+        }
+        assert!(DEAD_LETTER_REASONS.contains(&ProcessorError::other("no").reason()));
+    }
+}
