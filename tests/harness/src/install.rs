@@ -37,6 +37,13 @@ pub(crate) fn postgres(program: &str) -> Result<PathBuf, Error> {
         .ok_or(missing)
 }
 
+/// The `prometheus` program.
+pub(crate) fn prometheus() -> Result<PathBuf, Error> {
+    let missing =
+        Error::NotInstalled { what: "Prometheus (Debian's package prometheus)", variable: "MILLPOND_PROMETHEUS" };
+    from_variable("MILLPOND_PROMETHEUS").or_else(|| on_path("prometheus")).filter(|path| path.is_file()).ok_or(missing)
+}
+
 /// The path of a program that the shell would find.
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())
