@@ -1,6 +1,6 @@
 //! The Grafana board against what it is made for: the four applications at work, scraped by a real Prometheus. Every
 //! expression of every panel returns data.
-
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
 use std::fs;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
 use millpond::http::{HttpServer, StatusSource, TopologyText};
-use millpond::runtime::config::StreamsConfig;
+use millpond::runtime::config::{OnShutdown, StreamsConfig};
 use millpond::runtime::stats::StatusBoard;
 use millpond::runtime::{Instance, Streams};
 use millpond::state::rocksdb::{Options, RocksDirectory};
@@ -39,7 +39,7 @@ fn run(env: &Env, topology: &Arc<Topology>) -> Result<(), Box<dyn Error>> {
     while !env.stop.wait(WATCH_INTERVAL) && streams.is_healthy() {}
     tracing::info!("stopping");
     // The page goes last: it tells what the threads do while they stop.
-    let ended = streams.close(false);
+    let ended = streams.close(config.on_shutdown == OnShutdown::Leave);
     drop(page);
     Ok(ended?)
 }

@@ -65,6 +65,16 @@ pub enum OnError {
     DeadLetter,
 }
 
+/// What stopping means for the group: `on.shutdown`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnShutdown {
+    /// The partitions wait for this instance until its session ends, as for a restart or an upgrade.
+    #[default]
+    Stay,
+    /// The others take over at once, as for a scale-in.
+    Leave,
+}
+
 /// Everything an application can be told. Made by [`load`](Self::load), or by [`new`](Self::new) in a program.
 #[derive(Debug, Clone)]
 pub struct StreamsConfig {
@@ -103,6 +113,8 @@ pub struct StreamsConfig {
     pub statestore_cache_bytes_max: u64,
     /// `statestore.write.buffer.max.bytes`: RocksDB's memtables, one budget for the process.
     pub statestore_write_buffer_bytes_max: u64,
+    /// `on.shutdown`: whether a process that is asked to stop leaves its group.
+    pub on_shutdown: OnShutdown,
     /// `replication.factor` of internal topics; -1 is the broker's default.
     pub replication_factor: i32,
     /// `start.from`.
@@ -164,6 +176,7 @@ impl StreamsConfig {
             uncommitted_bytes_max: 64 * MIB,
             statestore_cache_bytes_max: 64 * MIB,
             statestore_write_buffer_bytes_max: 64 * MIB,
+            on_shutdown: OnShutdown::default(),
             replication_factor: -1,
             start_from: StartFrom::default(),
             on_deserialization_error: OnError::default(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::error::{Problem, nearest};
 use super::security::{MASK, SecurityProtocol};
 use super::sources::{Entry, Raw};
-use super::{Auth, OnError, Secret, StartFrom, StreamsConfig, refusal};
+use super::{Auth, OnError, OnShutdown, Secret, StartFrom, StreamsConfig, refusal};
 
 /// One key of the configuration.
 pub(super) struct Key {
@@ -144,6 +144,17 @@ pub(super) static KEYS: &[Key] = &[
         meaning: "RocksDB's memtables, one budget for the process",
         kind: Kind::Bytes(64 * KIB..=TIB, |config, value| config.statestore_write_buffer_bytes_max = value),
         show: |config| config.statestore_write_buffer_bytes_max.to_string(),
+    },
+    Key {
+        name: "on.shutdown",
+        meaning: "stay: the partitions wait for this instance until its session ends; leave: the others take over at once",
+        kind: Kind::Choice(&["stay", "leave"], |config, word| {
+            config.on_shutdown = if word == "leave" { OnShutdown::Leave } else { OnShutdown::Stay };
+        }),
+        show: |config| match config.on_shutdown {
+            OnShutdown::Stay => "stay".to_owned(),
+            OnShutdown::Leave => "leave".to_owned(),
+        },
     },
     Key {
         name: "replication.factor",
