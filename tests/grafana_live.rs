@@ -1,6 +1,6 @@
 //! The Grafana board against what it is made for: the four applications at work, scraped by a real Prometheus. Every
 //! expression of every panel returns data.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
 use std::fs;
@@ -79,8 +79,8 @@ fn page(process: &mut Process) -> Result<String, Error> {
             return Err(Error::Ended { name: process.name().to_owned(), log: process.log_tail() });
         }
         let log = process.log();
-        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let url = lines.filter_map(|line| line.get("url")?.as_str().map(str::to_owned)).next();
+        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let url = lines.find_map(|line| line.get("url")?.as_str().map(str::to_owned));
         Ok(url.map(|url| url.trim_start_matches("http://").trim_end_matches('/').to_owned()))
     })
 }
