@@ -104,8 +104,9 @@ impl Scene {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let mut events = Shop::new(seed);
+                let (writer, topic) = (self.client.writer().unwrap(), self.topic("events"));
                 while !stop.load(Ordering::Acquire) {
-                    self.feed(events.by_ref().take(200)).unwrap();
+                    writer.write(&topic, events.by_ref().take(200)).unwrap();
                     // The pace of the load; nothing waits for it.
                     std::thread::park_timeout(Duration::from_millis(80));
                 }

@@ -32,7 +32,7 @@ mod scratch;
 mod wait;
 
 pub use binaries::{beside_this_program, built, built_example};
-pub use client::Client;
+pub use client::{Client, Writer};
 pub use error::Error;
 pub use kafka::{Kafka, KafkaOptions, Secured, Security};
 pub use lag::{Group, PartitionLag};
