@@ -23,7 +23,7 @@ use crate::partitions::Partitions;
 use crate::postgres::{Advance, Claimant, Database};
 use crate::status::SharedStatus;
 
-/// A loader on one thread. [`run`](crate::run) drives it; a test may do so itself, step by step.
+/// A loader on one thread. [`run`](crate::run()) drives it; a test may do so itself, step by step.
 ///
 /// Dropped without [`close`](Self::close) it is as if killed: PostgreSQL knows where to go on.
 pub struct Loader<B: Broker> {

@@ -22,7 +22,7 @@ type Format = Configuration<LittleEndian, Varint, Limit<BINCODE_BYTES_MAX>>;
 
 const FORMAT: Format = ::bincode::config::standard().with_limit::<BINCODE_BYTES_MAX>();
 
-/// bincode 2 in the [envelope](super::envelope), schema version 1, for every type with serde's derives.
+/// bincode 2 in the [envelope], schema version 1, for every type with serde's derives.
 ///
 /// For a type that has changed since its first values were written, use [`BincodeVersioned`], which still reads what
 /// this serde wrote.
@@ -136,7 +136,7 @@ impl Versioned for NoPrevious {
     }
 }
 
-/// bincode 2 in the [envelope](super::envelope) with the type's own schema version; reads older versions too.
+/// bincode 2 in the [envelope] with the type's own schema version; reads older versions too.
 ///
 /// Writes [`Versioned::VERSION`]. A version above it is [`SerdeError::Version`]: a newer program wrote the value, and
 /// this one must not guess.

@@ -44,7 +44,7 @@ pub enum RouteError {
         /// How many routes there are.
         routes: usize,
     },
-    /// A column that is there twice, or is one of [`SOURCE_COLUMNS`].
+    /// A column that is there twice, or is one of `SOURCE_COLUMNS`.
     #[error("column {column} of table {table} is set twice, or is one that the loader fills; rename or remove it")]
     ColumnTwice {
         /// The table.

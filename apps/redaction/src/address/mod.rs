@@ -1,6 +1,6 @@
 //! Finds e-mail addresses in text, in linear time, and says where they stand in the original bytes.
 //!
-//! The text is first turned into [`units`]: characters after undoing percent-, HTML- and backslash-encoding, compatibility
+//! The text is first turned into units: characters after undoing percent-, HTML- and backslash-encoding, compatibility
 //! forms (fullwidth) and invisible characters, each knowing the original bytes it came from. Around every `@` the local
 //! part and the domain are then expanded greedily by RFC 5321, 5322 and 6531: dot-atoms, quoted local parts, comments,
 //! address literals, international local parts and domains.
