@@ -4,6 +4,31 @@ use crate::scene::{BINARIES, Scene};
 use crate::shop::Shop;
 
 #[test]
+fn two_threads_in_each_process_give_exactly_the_reference() {
+    let scene = Scene::new("threads").unwrap();
+    let mut applications =
+        BINARIES.map(|binary| scene.application(binary, binary).arg("--threads=2").started().unwrap());
+    let tormented = &mut applications;
+    scene.under_load(7, || {
+        for application in tormented.iter_mut() {
+            application.kill().unwrap();
+            application.start().unwrap();
+        }
+        for (application, binary) in tormented.iter_mut().zip(BINARIES) {
+            application.wait_for_tasks(if binary == "redaction" { 4 } else { 8 }).unwrap();
+            let goal = scene.committed(binary).unwrap() + 5_000;
+            scene.wait_until_committed(binary, goal).unwrap();
+        }
+    });
+    scene.close_bursts().unwrap();
+    for (binary, application) in BINARIES.iter().zip(&mut applications) {
+        scene.verify(binary).unwrap();
+        application.assert_sound().unwrap();
+        application.stop().unwrap();
+    }
+}
+
+#[test]
 fn all_four_applications_give_exactly_the_reference() {
     let scene = Scene::new("exact").unwrap();
     let mut applications = BINARIES.map(|binary| scene.application(binary, binary).started().unwrap());
