@@ -10,8 +10,7 @@ const CLUSTER_ID: &str = "bWlsbHBvbmQtaGFybmVzcw";
 /// The text of `server.properties` for a broker with its data below `dir`.
 pub(super) fn properties(
     dir: &Path,
-    broker: &Port,
-    controller: &Port,
+    [broker, controller, proxied]: [&Port; 3],
     secured: Option<&Secured>,
     options: &KafkaOptions,
 ) -> String {
@@ -20,14 +19,22 @@ pub(super) fn properties(
     if let Some(secured) = secured {
         listeners = format!("{listeners},SSL://{},SASL_SSL://{}", secured.ssl, secured.sasl_ssl);
     }
+    let mut advertised = listeners.clone();
+    if let Some(proxy) = &options.proxied {
+        listeners = format!("{listeners},PROXIED://{}", proxied.address());
+        advertised = format!("{advertised},PROXIED://{proxy}");
+    }
     let data = dir.join("data").display().to_string();
     let own = [
         ("process.roles", "broker,controller"),
         ("node.id", "1"),
         ("controller.quorum.bootstrap.servers", &controller),
         ("listeners", &listeners),
-        ("advertised.listeners", &listeners),
-        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL"),
+        ("advertised.listeners", &advertised),
+        (
+            "listener.security.protocol.map",
+            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,PROXIED:PLAINTEXT",
+        ),
         ("inter.broker.listener.name", "PLAINTEXT"),
         ("controller.listener.names", "CONTROLLER"),
         ("log.dirs", &data),

@@ -25,11 +25,14 @@ pub struct KafkaOptions {
     pub properties: Vec<(String, String)>,
     /// Listeners with encryption and authentication beside the plain one; none unless told otherwise.
     pub security: Option<Security>,
+    /// The address of a [`Proxy`](crate::Proxy), which is told to the clients of a further plaintext listener as its own;
+    /// none unless told otherwise.
+    pub proxied: Option<String>,
 }
 
 impl Default for KafkaOptions {
     fn default() -> Self {
-        Self { heap_mib: 512, long_running: false, properties: Vec::new(), security: None }
+        Self { heap_mib: 512, long_running: false, properties: Vec::new(), security: None, proxied: None }
     }
 }
 
@@ -39,9 +42,10 @@ pub struct Kafka {
     dir: PathBuf,
     options: KafkaOptions,
     bootstrap_servers: String,
+    behind_proxy: String,
     secured: Option<Secured>,
     process: Option<Process>,
-    _ports: [Port; 4],
+    _ports: [Port; 5],
 }
 
 impl Kafka {
@@ -75,18 +79,18 @@ impl Kafka {
         fs::create_dir_all(&dir).map_err(Error::io("make the directory", &dir))?;
         let dir = dir.canonicalize().map_err(Error::io("find the directory", dir))?;
         let ports = Port::kept(&dir.join("ports"))?;
-        let [broker, controller, ssl, sasl_ssl] = &ports;
+        let [broker, controller, ssl, sasl_ssl, proxied] = &ports;
         let secured = options.security.as_ref();
         let secured = secured.map(|_| Secured::listen(&dir.join("tls"), ssl.address(), sasl_ssl.address()));
         let secured = secured.transpose()?;
-        let text = config::properties(&dir, broker, controller, secured.as_ref(), &options);
+        let text = config::properties(&dir, [broker, controller, proxied], secured.as_ref(), &options);
         let file = dir.join("server.properties");
         fs::write(&file, text).map_err(Error::io("write the configuration", &file))?;
         if !dir.join("data/meta.properties").is_file() {
             config::format_storage(&dir, &options)?;
         }
-        let bootstrap_servers = broker.address();
-        let mut kafka = Self { dir, options, bootstrap_servers, secured, process: None, _ports: ports };
+        let (bootstrap_servers, behind_proxy) = (broker.address(), proxied.address());
+        let mut kafka = Self { dir, options, bootstrap_servers, behind_proxy, secured, process: None, _ports: ports };
         kafka.restart()?;
         Ok(kafka)
     }
@@ -117,6 +121,11 @@ impl Kafka {
     /// `host:port` of the plaintext listener.
     pub fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
+    }
+
+    /// `host:port` that a proxy forwards to, if the options named one.
+    pub fn behind_proxy(&self) -> &str {
+        &self.behind_proxy
     }
 
     /// A client of the plaintext listener.

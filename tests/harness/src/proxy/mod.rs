@@ -1,0 +1,132 @@
+//! A proxy between Kafka's clients and a broker that understands the frames: it delays, drops, duplicates and cuts single
+//! requests and responses by rules.
+//!
+//! Clients must reach the broker through it alone, so its address is what the broker tells them:
+//! [`KafkaOptions::proxied`](crate::KafkaOptions::proxied).
+
+mod connection;
+mod frame;
+mod rule;
+
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::Error;
+use frame::{Request, Response};
+
+pub use frame::Api;
+pub use rule::{Action, Rule};
+
+/// How long a broker may take to answer a request that was held.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// What all connections of a proxy share.
+#[derive(Debug, Default)]
+struct Shared {
+    upstream: Option<String>,
+    rules: Vec<Rule>,
+    held: Vec<Request>,
+    stopped: bool,
+}
+
+/// A running proxy; its connections end with it.
+#[derive(Debug)]
+pub struct Proxy {
+    address: String,
+    shared: Arc<Mutex<Shared>>,
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Proxy {
+    /// Listens on a free port of 127.0.0.1. Connections are refused until [`Proxy::forward_to`] names the broker.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when no port can be opened.
+    pub fn start() -> Result<Self, Error> {
+        let failed = |source| Error::io("listen as a proxy", "127.0.0.1")(source);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?.to_string();
+        let shared = Arc::<Mutex<Shared>>::default();
+        let this = Self { address, shared: Arc::clone(&shared) };
+        thread::spawn(move || {
+            for client in listener.incoming().filter_map(Result::ok) {
+                let upstream = {
+                    let shared = lock(&shared);
+                    if shared.stopped {
+                        return;
+                    }
+                    shared.upstream.clone()
+                };
+                // A client whose broker is away sees a closed connection, as from a broker that dies.
+                if let Some(broker) = upstream.and_then(|upstream| TcpStream::connect(upstream).ok()) {
+                    connection::serve(client, broker, &shared);
+                }
+            }
+        });
+        Ok(this)
+    }
+
+    /// `host:port` for clients.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Names the broker, as `host:port`.
+    pub fn forward_to(&self, broker: impl Into<String>) {
+        lock(&self.shared).upstream = Some(broker.into());
+    }
+
+    /// Replaces the rules. The first that strikes a request decides.
+    pub fn set_rules(&self, rules: impl IntoIterator<Item = Rule>) {
+        lock(&self.shared).rules = rules.into_iter().collect();
+    }
+
+    /// How often each rule has struck, in their order.
+    pub fn hits(&self) -> Vec<u64> {
+        lock(&self.shared).rules.iter().map(Rule::hits).collect()
+    }
+
+    /// How many requests are kept for [`Proxy::release`].
+    pub fn held(&self) -> usize {
+        lock(&self.shared).held.len()
+    }
+
+    /// Delivers the kept requests in order, each on a connection of its own, and waits for the answers: for `EndTxn` the
+    /// broker's error codes, 0 for none.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the broker cannot be reached or does not answer within 30 seconds.
+    pub fn release(&self) -> Result<Vec<i16>, Error> {
+        let (held, upstream) = {
+            let mut shared = lock(&self.shared);
+            (std::mem::take(&mut shared.held), shared.upstream.clone().unwrap_or_default())
+        };
+        held.into_iter().map(|request| deliver(&request, &upstream)).collect()
+    }
+}
+
+fn deliver(request: &Request, upstream: &str) -> Result<i16, Error> {
+    let deliver = || {
+        let mut broker = TcpStream::connect(upstream)?;
+        broker.set_read_timeout(Some(ANSWER))?;
+        broker.write_all(&request.bytes)?;
+        let answer = Response::read(&mut broker)?;
+        let error = answer.as_ref().and_then(Response::end_txn_error);
+        error.ok_or_else(|| std::io::Error::other("the broker closed the connection without an answer"))
+    };
+    deliver().map_err(Error::io("deliver a held request", upstream))
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        lock(&self.shared).stopped = true;
+        // Wakes the listening thread, which then sees that it is over.
+        drop(TcpStream::connect(&self.address));
+    }
+}
