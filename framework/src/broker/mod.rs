@@ -182,16 +182,6 @@ pub trait Consumer {
         timeout: Duration,
     ) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, BrokerError>;
 
-    /// Commits next offsets of the group outside any transaction, for lag displays only. Never a source of truth, and
-    /// not for tasks, whose offsets go into their transaction: an application may use it whose truth is elsewhere, such
-    /// as the loader's in PostgreSQL. Sent as a plain `OffsetCommit` without waiting for the answer; a hint that is
-    /// lost is made good by the next one. To be called between an acknowledged assignment and the acknowledgement of
-    /// its revocation, with owned partitions.
-    ///
-    /// # Errors
-    /// [`BrokerError`] when it could not even be sent; harmless, try again with the next hint.
-    fn commit_hint(&mut self, offsets: &BTreeMap<TopicPartition, CommittedOffset>) -> Result<(), BrokerError>;
-
     /// First and next-to-be-written *committed* offsets (the last stable offset) of a partition: for lag, and for the
     /// explicit choice of a start where nothing is committed yet.
     ///

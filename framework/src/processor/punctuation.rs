@@ -55,6 +55,10 @@ impl Schedule {
             return None;
         };
         if time < next {
+            if self.kind == Punctuation::WallClock && self.after(time) < next {
+                // The clock was set back: the interval begins anew instead of lasting as long as the step.
+                self.next = Some(self.after(time));
+            }
             return None;
         }
         self.next = Some(self.after(time));
@@ -85,6 +89,15 @@ mod tests {
         let fired: Vec<i64> =
             [3, 9, 12, 19, 20, 47, 49, 50].into_iter().filter(|&ms| schedule.due(at(ms), at(0)).is_some()).collect();
         assert_eq!(fired, [12, 20, 47, 50]);
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_does_not_stop_it() {
+        let start = at(10_000_000);
+        let mut schedule = Schedule::new(ScheduleId(0), 0, Punctuation::WallClock, Duration::from_millis(10), start);
+        let fired: Vec<i64> =
+            [5, 14, 15, 16].into_iter().filter(|&ms| schedule.due(Timestamp::NONE, at(ms)).is_some()).collect();
+        assert_eq!(fired, [15]);
     }
 
     #[test]

@@ -25,8 +25,10 @@ const PURGE_INTERVAL: Duration = Duration::from_secs(30);
 /// So many fencings within [`FENCED_WINDOW`] mean that two processes share a name.
 const FENCED_MAX: usize = 3;
 const FENCED_WINDOW: Duration = Duration::from_mins(1);
-/// So many failed transactions without one that succeeds mean that it is the input.
-const FAILURES_MAX: u32 = 5;
+/// So many transactions that fail on a refused record within [`REJECTED_WINDOW`] mean that it is the input. Commits in
+/// between mean nothing: they are of other partitions.
+const REJECTED_MAX: usize = 5;
+const REJECTED_WINDOW: Duration = Duration::from_mins(10);
 
 impl<B: Broker> StreamThread<B> {
     /// True at the interval, when a store holds too much, when somebody asked, and well before the transaction's time-out.
@@ -86,6 +88,8 @@ impl<B: Broker> StreamThread<B> {
 
     /// Deletes what is committed from repartition topics, now and then. A failure only leaves the records a while longer.
     fn purge(&mut self, now: Timestamp) {
+        // A clock that was set back must not stop the purge.
+        self.last_purge = self.last_purge.min(now);
         if now.since(self.last_purge) < PURGE_INTERVAL {
             return;
         }
@@ -115,7 +119,6 @@ impl<B: Broker> StreamThread<B> {
     fn apply(&mut self, dirty: &[TaskId], receipt: &CommitReceipt, now: Timestamp) -> Result<bool, Error> {
         let started = self.observer.start();
         self.counters.commits += 1;
-        self.failures_in_a_row = 0;
         for id in dirty {
             if let Some(task) = self.tasks.get_mut(id) {
                 task.apply_commit(receipt, now)?;
@@ -166,11 +169,14 @@ impl<B: Broker> StreamThread<B> {
         if kind == BrokerErrorKind::ProducerFenced {
             self.note_fencing(now)?;
         }
-        self.failures_in_a_row += 1;
-        if let (Error::Broker(source), FAILURES_MAX..) = (&error, self.failures_in_a_row)
+        if let Error::Broker(source) = &error
             && kind == BrokerErrorKind::RecordRejected
         {
-            return Err(Error::NoProgress { times: self.failures_in_a_row, source: source.clone() });
+            self.rejected_at.retain(|&at| now.since(at) < REJECTED_WINDOW);
+            self.rejected_at.push(now);
+            if self.rejected_at.len() >= REJECTED_MAX {
+                return Err(Error::NoProgress { times: self.rejected_at.len(), source: source.clone() });
+            }
         }
         tracing::warn!(%error, "the transaction is dropped, all tasks are restored");
         self.last_error = Some((now, error));

@@ -35,11 +35,11 @@ pub enum Error {
         /// How often.
         times: usize,
     },
-    /// Every transaction fails in the same way.
-    #[error("{times} transactions in a row failed: {source}; nothing is lost, the same input would fail again")]
+    /// Transactions fail on a record that the broker refuses, again and again.
+    #[error("{times} transactions failed within minutes: {source}; nothing is lost, the same input would fail again")]
     NoProgress {
         /// How many.
-        times: u32,
+        times: usize,
         /// The last failure.
         source: BrokerError,
     },

@@ -61,8 +61,11 @@ impl<B: Broker> StreamThread<B> {
         // Before the acknowledgement: afterwards nothing may be committed for these partitions.
         drop(self.ownership.take());
         let acknowledged = self.acknowledge();
-        committed?;
-        acknowledged
+        match committed {
+            Err(error) if error.recovery() == Recovery::Shutdown => Err(error),
+            // Without a confirmation no assignment comes any more, whatever became of the commit: its failure goes first.
+            committed => acknowledged.and(committed.map(drop)),
+        }
     }
 
     /// An acknowledgement that fails cannot be repeated, whatever the client says: the assignment it belonged to is gone.
@@ -110,6 +113,8 @@ impl<B: Broker> StreamThread<B> {
         self.routes.clear();
         self.restoration = None;
         self.last_commit = now;
+        // A topic that is deleted, or made again, begins a rebalance.
+        self.topics_doubted_since = Some(now);
         self.waiting.clear();
         self.waiting_since = now;
         for (id, inputs) in wanted {

@@ -19,13 +19,21 @@ use crate::state::{Checkpoint, CommitBatch, StoreIndex};
 use crate::task::restore::{Committed, Evidence, Facts, LogTail, Plan, Resume, Verdict, plan, reconcile};
 use crate::task::{Task, TaskError, TaskState};
 use crate::time::Timestamp;
+use crate::topology::TopologyError;
 
 /// How long missing group offsets are asked for again before the commit record's are taken.
 const OFFSETS_MISSING_MAX: Duration = Duration::from_mins(1);
 /// How long until they are asked for again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a topic may be missing: a broker may hear of a new one a moment late.
+const TOPIC_MISSING_MAX: Duration = Duration::from_secs(30);
+/// How long one request of a restore may keep the tasks that run.
+const REQUEST_MAX: Duration = Duration::from_secs(1);
 /// Rows are written in batches of about this size.
 const BATCH_BYTES: usize = 4 << 20;
+
+/// Inputs with the offset where each begins.
+type Starts = Vec<(TopicPartition, Offset)>;
 
 /// A restore under way: the tasks that are replaying.
 #[derive(Debug, Default)]
@@ -47,6 +55,8 @@ struct Replay {
     bytes: usize,
     checkpoint: Checkpoint,
     restored: u64,
+    /// How many of them the task's counters have.
+    counted: u64,
 }
 
 /// How far the restore of one task is.
@@ -63,23 +73,58 @@ pub struct RestoreProgress {
 impl<B: Broker> StreamThread<B> {
     /// One step; true when something moved.
     pub(super) fn restore(&mut self, now: Timestamp) -> Result<bool, Error> {
-        let waiting = self.tasks.values().any(|task| task.state() == TaskState::Restoring);
         self.replay_moved = false;
-        if !waiting || self.transaction.is_none() || self.ownership.is_none() {
+        if self.ownership.is_none() || !self.topics_hold(now)? {
+            return Ok(false);
+        }
+        let waiting = self.tasks.values().any(|task| task.state() == TaskState::Restoring);
+        if !waiting || self.transaction.is_none() {
             return Ok(false);
         }
         if self.restoration.is_none() {
-            // A clock that was set back must not stop the restore.
-            let wait = self.restore_not_before;
-            if now < wait && wait.since(now) <= RETRY_INTERVAL {
+            if self.restore_waits(now) {
                 return Ok(false);
             }
             let Some(started) = self.begin_restoration(now)? else { return Ok(false) };
             self.restoration = Some(started);
         }
-        self.replay()?;
+        self.replay(now)?;
         self.tell_when_stuck(now);
         self.finish_restored(now)
+    }
+
+    /// A clock that was set back must not stop the restore.
+    fn restore_waits(&self, now: Timestamp) -> bool {
+        let wait = self.restore_not_before;
+        now < wait && wait.since(now) <= RETRY_INTERVAL
+    }
+
+    /// True when the topics are known to be those that the process began with. A topic of the same name is not the same:
+    /// offsets and rows are about the old one. One that is gone for good must be told: its tasks would just not be there.
+    fn topics_hold(&mut self, now: Timestamp) -> Result<bool, Error> {
+        let Some(since) = self.topics_doubted_since else { return Ok(true) };
+        if self.restore_waits(now) {
+            return Ok(false);
+        }
+        let topics = self.topics.read(&self.topology)?;
+        let found = match self.broker.describe_topics(&topics) {
+            Ok(found) => found,
+            Err(error) if error.recovery() == Recovery::Retry => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        match topics.iter().find_map(|topic| self.topics.fault(topic, found.get(topic))) {
+            None => {
+                self.topics_doubted_since = None;
+                Ok(true)
+            }
+            Some(fault @ TopologyError::Recreated { .. }) => Err(fault.into()),
+            Some(fault) if now.since(since) >= TOPIC_MISSING_MAX => Err(fault.into()),
+            Some(fault) => {
+                tracing::warn!(%fault, "asking again");
+                self.restore_not_before = now.plus(RETRY_INTERVAL);
+                Ok(false)
+            }
+        }
     }
 
     /// A replay stands still while another producer's transaction is open on its changelog. It ends with that producer's
@@ -106,7 +151,7 @@ impl<B: Broker> StreamThread<B> {
         let ids: Vec<TaskId> = restoring.map(Task::id).collect();
         let inputs: Vec<TopicPartition> =
             ids.iter().filter_map(|id| self.tasks.get(id)).flat_map(|task| task.inputs().cloned()).collect();
-        let timeout = self.config.request_timeout.min(Duration::from_secs(1));
+        let timeout = self.config.request_timeout.min(REQUEST_MAX);
         // First the offsets: this waits for pending transactions. Then the ends; see the head of this file.
         let committed = match self.consumer()?.committed(&inputs, timeout) {
             Ok(committed) => committed,
@@ -118,7 +163,11 @@ impl<B: Broker> StreamThread<B> {
         let logs: Vec<TopicPartition> = logs.into_iter().collect();
         let ranges = match self.reader.log_ranges(&logs, timeout) {
             Ok(ranges) => ranges,
-            Err(error) if error.recovery() == Recovery::Retry => return Ok(None),
+            Err(error) if error.recovery() == Recovery::Retry => {
+                // A deleted topic answers like one whose leader is away.
+                self.topics_doubted_since.get_or_insert(now);
+                return Ok(None);
+            }
             Err(error) => return Err(error.into()),
         };
         let mut restoration = Restoration::default();
@@ -161,8 +210,10 @@ impl<B: Broker> StreamThread<B> {
                 partitions: task.log().partitions,
                 topology_hash: task.log().topology_hash,
                 stateful: task.stores().is_some(),
-                // What this process has owned without a break has no age, whatever the clock did.
-                check_age: !task.was_started(),
+                // What this process has owned without a break has no age, whatever the clock did; nor has what comes from
+                // no changelog.
+                check_age: task.may_have_been_away() && task.log().changelogs.iter().any(Option::is_some),
+                check_clock: !task.was_started(),
                 now,
             };
             match plan(id, &facts)? {
@@ -183,7 +234,7 @@ impl<B: Broker> StreamThread<B> {
         Err(Error::bug("a new state was removed again"))
     }
 
-    fn replay(&mut self) -> Result<(), Error> {
+    fn replay(&mut self, now: Timestamp) -> Result<(), Error> {
         let Some(restoration) = &self.restoration else { return Ok(()) };
         if restoration.tasks.values().all(Replay::is_done) {
             return Ok(());
@@ -205,7 +256,7 @@ impl<B: Broker> StreamThread<B> {
             }
             let Some(task) = self.tasks.get_mut(id) else { continue };
             if replay.bytes > BATCH_BYTES || (replay.is_done() && !replay.rows.is_empty()) {
-                replay.flush(task)?;
+                replay.flush(task, now)?;
             }
         }
         let after: u64 = restoration.tasks.values().map(Replay::remaining).sum();
@@ -244,8 +295,13 @@ impl<B: Broker> StreamThread<B> {
                     resume
                 }
             };
+            let Some(starts) = self.starts(&resume)? else {
+                // A leader is away. The task is planned again later; the others go on.
+                self.restore_not_before = now.plus(RETRY_INTERVAL);
+                continue;
+            };
             chosen |= resume.input.values().any(Option::is_none);
-            self.start_task(id, &replay, &resume, now)?;
+            self.start_task(id, (&replay, &resume), starts, now)?;
             changed = true;
         }
         if self.restoration.as_ref().is_some_and(|restoration| restoration.tasks.is_empty()) {
@@ -263,15 +319,30 @@ impl<B: Broker> StreamThread<B> {
         Ok(changed)
     }
 
-    fn start_task(&mut self, id: TaskId, replay: &Replay, resume: &Resume, now: Timestamp) -> Result<(), Error> {
-        let mut starts = Vec::new();
+    /// Where each input begins; `None`: the broker asks to wait.
+    fn starts(&mut self, resume: &Resume) -> Result<Option<Starts>, Error> {
+        let mut starts = Starts::new();
         for (partition, offset) in &resume.input {
             let offset = match offset {
-                Some(offset) => *offset,
-                None => self.first_offset(partition)?,
+                Some(offset) => Ok(*offset),
+                None => self.first_offset(partition),
             };
-            starts.push((partition.clone(), offset));
+            match offset {
+                Ok(offset) => starts.push((partition.clone(), offset)),
+                Err(error) if error.recovery() == Recovery::Retry => return Ok(None),
+                Err(error) => return Err(error),
+            }
         }
+        Ok(Some(starts))
+    }
+
+    fn start_task(
+        &mut self,
+        id: TaskId,
+        (replay, resume): (&Replay, &Resume),
+        starts: Starts,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let (topology, topics) = (self.topology.clone(), self.topics.clone());
         let task = self.tasks.get_mut(&id).ok_or(Error::bug("a restored task has vanished"))?;
         let checkpoint = replay.finish(task, resume, now)?;
@@ -287,7 +358,7 @@ impl<B: Broker> StreamThread<B> {
 
     /// The configured start of an input that was never committed: a choice of the user's, not of a reset policy.
     fn first_offset(&mut self, partition: &TopicPartition) -> Result<Offset, Error> {
-        let timeout = self.config.request_timeout;
+        let timeout = self.config.request_timeout.min(REQUEST_MAX);
         let from = self.config.start_from;
         let range = self.consumer()?.log_range(partition, timeout)?;
         Ok(match from {
@@ -331,6 +402,7 @@ impl Replay {
             bytes: 0,
             checkpoint,
             restored: 0,
+            counted: 0,
         }
     }
 
@@ -386,8 +458,8 @@ impl Replay {
     }
 
     /// Writes the rows so far together with the positions reached.
-    fn flush(&mut self, task: &mut Task) -> Result<(), Error> {
-        task.counters_mut().restored = self.restored;
+    fn flush(&mut self, task: &mut Task, now: Timestamp) -> Result<(), Error> {
+        task.counters_mut().restored += self.restored - std::mem::replace(&mut self.counted, self.restored);
         let Some(stores) = task.stores() else { return Ok(()) };
         self.bytes = 0;
         let rows = std::mem::take(&mut self.rows).into_iter().map(|(store, rows)| (store, rows.into_iter().collect()));
@@ -405,6 +477,10 @@ impl Replay {
             checkpoint.input.clone_from(&commit.input);
             checkpoint.stream_time = commit.stream_time;
         }
+        // Half a restore belongs to a topic, too, and has an age. What lay here before it is as old as it was: the tombstones
+        // that it needs may still be ahead.
+        let owned_until = checkpoint.owned_until;
+        task.stamp(&mut checkpoint, if owned_until.is_some() { owned_until } else { now });
         stores.apply_restored(&CommitBatch { rows: rows.collect(), checkpoint: checkpoint.clone() })?;
         self.checkpoint = checkpoint;
         Ok(())

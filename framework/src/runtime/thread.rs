@@ -171,9 +171,11 @@ pub struct StreamThread<B: Broker> {
     /// Assigned tasks whose state another thread of this process still holds.
     pub(super) waiting: BTreeMap<TaskId, Vec<TopicPartition>>,
     pub(super) waiting_since: Timestamp,
+    /// Since when the topics may not be those that were prepared: nothing is restored before they were asked for.
+    pub(super) topics_doubted_since: Option<Timestamp>,
     pub(super) last_commit: Timestamp,
     pub(super) fenced_at: Vec<Timestamp>,
-    pub(super) failures_in_a_row: u32,
+    pub(super) rejected_at: Vec<Timestamp>,
     pub(super) last_purge: Timestamp,
     /// The last error that was mended, for reports.
     pub(super) last_error: Option<(Timestamp, Error)>,
@@ -214,9 +216,10 @@ impl<B: Broker> StreamThread<B> {
             replay_stuck_since: None,
             waiting: BTreeMap::new(),
             waiting_since: now,
+            topics_doubted_since: None,
             last_commit: now,
             fenced_at: Vec::new(),
-            failures_in_a_row: 0,
+            rejected_at: Vec::new(),
             last_purge: now,
             last_error: None,
             counters: ThreadCounters::default(),
@@ -262,9 +265,6 @@ impl<B: Broker> StreamThread<B> {
     fn round(&mut self, now: Timestamp) -> Result<Progress, Error> {
         let mut progress = Progress::default();
         self.drop_tainted();
-        if self.transaction.is_none() {
-            progress.changed |= self.renew_producer()?;
-        }
         progress.changed |= self.open_waiting(now)?;
         let busy = self.replay_moved || self.tasks.values().any(|task| task.buffered() > 0);
         let timeout = if busy { Duration::ZERO } else { self.config.poll_timeout };
@@ -297,6 +297,11 @@ impl<B: Broker> StreamThread<B> {
             Polled::Idle => {}
         }
         self.observer.polled(started, progress.polled);
+        // After the poll: a thread that gets no producer polls on, and a process that was replaced hears of it before it
+        // would fence its successor.
+        if self.transaction.is_none() {
+            progress.changed |= self.renew_producer()?;
+        }
         progress.changed |= self.restore(now)?;
         progress.processed = self.process(now)?;
         self.apply_backpressure()?;
@@ -381,7 +386,12 @@ impl<B: Broker> StreamThread<B> {
                 self.consumer = None;
                 self.transaction = None;
                 *self.counters.aborts.entry("rejoin").or_default() += 1;
-                self.renew_producer()?;
+                match self.renew_producer() {
+                    Err(error) if error.recovery() == Recovery::Shutdown => return Err(error),
+                    // It is made in a later round; nothing is restored before.
+                    Err(error) => tracing::warn!(%error, "no producer yet"),
+                    Ok(_) => {}
+                }
                 self.join()
             }
             Recovery::Shutdown => Err(error),

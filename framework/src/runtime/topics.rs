@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Error;
-use crate::broker::Broker;
+use crate::broker::{Broker, TopicDescription};
 use crate::record::{Partition, TaskId, TopicName, TopicPartition};
 use crate::state::StoreSpec;
 use crate::task::CommitLog;
@@ -14,6 +14,8 @@ use crate::topology::{InternalTopicKind, ResolvedTopics, Topology, TopologyError
 pub struct Topics {
     resolved: ResolvedTopics,
     repartitions: BTreeSet<TopicName>,
+    /// Repartition topics, changelogs and the topic of commit records.
+    internal: BTreeSet<TopicName>,
 }
 
 impl Topics {
@@ -66,8 +68,28 @@ impl Topics {
             broker.create_topic(&dead_letter_topic(topic, replication_factor))?;
         }
         resolved.extend(broker.describe_topics(&names)?);
-        let repartitions = internal.into_iter().filter(|topic| topic.kind == InternalTopicKind::Repartition);
-        Ok(Self { resolved, repartitions: repartitions.map(|topic| topic.name).collect() })
+        let repartitions = internal.iter().filter(|topic| topic.kind == InternalTopicKind::Repartition);
+        let repartitions = repartitions.map(|topic| topic.name.clone()).collect();
+        Ok(Self { resolved, repartitions, internal: internal.into_iter().map(|topic| topic.name).collect() })
+    }
+
+    /// Everything that tasks read, back or forward.
+    pub(crate) fn read(&self, topology: &Topology) -> Result<Vec<TopicName>, TopologyError> {
+        let all: BTreeSet<TopicName> = self.sources(topology)?.into_iter().chain(self.internal.clone()).collect();
+        Ok(all.into_iter().collect())
+    }
+
+    /// What is wrong with a topic that was described again: it is gone, or another one.
+    pub(crate) fn fault(&self, topic: &TopicName, found: Option<&TopicDescription>) -> Option<TopologyError> {
+        let name = topic.to_string();
+        match found {
+            None if self.internal.contains(topic) => Some(TopologyError::InternalTopicGone { topic: name }),
+            None => Some(TopologyError::MissingTopic { topic: name }),
+            Some(found) => {
+                let another = self.resolved.id(topic).is_some_and(|id| id != found.id);
+                another.then_some(TopologyError::Recreated { topic: name })
+            }
+        }
     }
 
     pub(crate) const fn resolved(&self) -> &ResolvedTopics {
@@ -121,17 +143,17 @@ impl Topics {
             specs.iter().map(|spec| spec.changelog.as_ref().map(at)).collect();
         let first = changelogs.iter().flatten().next().cloned();
         let partition = first.unwrap_or_else(|| at(&commits_topic(self.resolved.application_id())));
-        let topic_ids = changelogs
-            .iter()
-            .flatten()
-            .filter_map(|log| self.resolved.id(&log.topic).map(|id| (log.topic.clone(), id)));
-        let topic_ids = topic_ids.collect();
+        let mut topics: Vec<TopicName> = changelogs.iter().flatten().map(|log| log.topic.clone()).collect();
         let mut partitions = 0;
         if let Some(part) = topology.subtopologies().get(task.subtopology as usize) {
             for source in &part.sources {
-                partitions = partitions.max(self.resolved.partitions(&self.resolved.name(source)?)?);
+                let name = self.resolved.name(source)?;
+                partitions = partitions.max(self.resolved.partitions(&name)?);
+                topics.push(name);
             }
         }
+        let topic_ids = topics.into_iter().filter_map(|topic| Some((topic.clone(), self.resolved.id(&topic)?)));
+        let topic_ids = topic_ids.collect();
         let topology_hash = topology.stores_hash(task.subtopology);
         Ok(CommitLog { partition, changelogs, topic_ids, partitions, topology_hash })
     }

@@ -111,7 +111,7 @@ pub struct CommitRecord {
     pub stream_time: Timestamp,
     /// How many rows the transaction has in the task's changelogs.
     pub records: u64,
-    /// Ids of the changelog topics.
+    /// Ids of the changelog and input topics.
     pub topic_ids: BTreeMap<TopicName, TopicId>,
 }
 

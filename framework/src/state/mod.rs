@@ -162,7 +162,7 @@ pub struct Checkpoint {
     pub sequence: u64,
     /// Stream time at that commit.
     pub stream_time: Timestamp,
-    /// Ids of the changelog topics.
+    /// Ids of the changelog and input topics.
     pub topic_ids: BTreeMap<TopicName, TopicId>,
     /// Partitions of the sub-topology's input topics; zero before the first write.
     pub partitions: i32,

@@ -23,7 +23,7 @@ pub(crate) struct CommitLog {
     pub(crate) partition: TopicPartition,
     /// The changelog of each store, by index; `None` for a store without one.
     pub(crate) changelogs: Vec<Option<TopicPartition>>,
-    /// Ids of the changelog topics.
+    /// Ids of the changelog and input topics.
     pub(crate) topic_ids: BTreeMap<TopicName, TopicId>,
     /// Partitions of the sub-topology's sources.
     pub(crate) partitions: i32,
@@ -173,7 +173,9 @@ impl Task {
     pub(crate) fn touch(&mut self, now: Timestamp, every: std::time::Duration) -> Result<(), TaskError> {
         let running = matches!(self.phase, Phase::Running { .. });
         let (Some(stores), true) = (&self.stores, running && self.in_flight.is_none()) else { return Ok(()) };
-        if now.since(self.checkpoint.owned_until) < every || stores.uncommitted_bytes() > 0 {
+        // A time in the future is of a clock that was set back since.
+        let owned_until = self.checkpoint.owned_until;
+        if (owned_until <= now && now.since(owned_until) < every) || stores.uncommitted_bytes() > 0 {
             return Ok(());
         }
         let mut checkpoint = self.checkpoint.clone();

@@ -1,13 +1,20 @@
 //! What happens to a bad record: the task stops, or the record goes to the dead-letter topic in the same transaction.
 //!
 //! Headers carry the names of Kafka Streams' (KIP-1034): `__streams.errors.exception`, `.message`, `.topic`,
-//! `.partition`, `.offset`; besides them `.reason`, `.node` and `.timestamp`.
+//! `.partition`, `.offset`; besides them `.reason`, `.node` and `.timestamp`. A record that is too large for a letter leaves
+//! its size instead of its payload, `.omitted.bytes`.
 
 use bytes::Bytes;
 
 use crate::processor::ProcessorError;
 use crate::record::{ConsumedRecord, Headers, Partition, ProducerRecord, TopicName, TopicPartition};
 use crate::time::Timestamp;
+
+/// A larger payload is left out: headers come on top of it, and the limit of producers is 1,000,000.
+const PAYLOAD_BYTES_MAX: usize = 950_000;
+
+/// So much of an error's text goes along: it may be a user's.
+const MESSAGE_CHARS_MAX: usize = 4_000;
 
 /// What to do with bad records. The default stops the application at the first.
 ///
@@ -34,7 +41,8 @@ pub struct ErrorPolicy {
     pub on_deserialization: bool,
     /// Records that a node refuses go there; otherwise they stop the application.
     pub on_processing: bool,
-    /// Whether key, value and headers go along. Without them a dead letter is only a pointer to its source.
+    /// Whether key, value and headers go along, up to 950,000 bytes of them. Without them a dead letter is only a pointer to
+    /// its source.
     pub payload: bool,
 }
 
@@ -58,24 +66,29 @@ impl ErrorPolicy {
     ) -> Option<ProducerRecord> {
         let (topic, partitions) = self.topic.as_ref()?;
         let partition = Partition(record.source.partition.0.rem_euclid((*partitions).max(1)));
-        let mut headers = if self.payload { record.headers } else { Headers::new() };
+        let size = record.size();
+        let payload = self.payload && size <= PAYLOAD_BYTES_MAX;
+        let mut headers = if payload { record.headers } else { Headers::new() };
         let mut header =
             |name: &str, value: String| headers.push(format!("__streams.errors.{name}"), Some(value.into()));
         header("exception", error.kind().to_owned());
-        header("message", error.to_string());
+        header("message", error.to_string().chars().take(MESSAGE_CHARS_MAX).collect());
         header("reason", error.reason().to_owned());
         header("node", error.node().to_owned());
         header("topic", record.source.topic.to_string());
         header("partition", record.source.partition.to_string());
         header("offset", record.offset.to_string());
         header("timestamp", record.timestamp.to_string());
+        if self.payload && !payload {
+            header("omitted.bytes", size.to_string());
+        }
         let pointer = || Bytes::from(format!("{}@{}", record.source, record.offset));
         Some(ProducerRecord {
             target: TopicPartition { topic: topic.clone(), partition },
             // The source's time may be missing, and old times invite retention: the header has it.
             timestamp: now,
-            key: if self.payload { record.key } else { Some(pointer()) },
-            value: record.value.filter(|_| self.payload),
+            key: if payload { record.key } else { Some(pointer()) },
+            value: record.value.filter(|_| payload),
             headers,
         })
     }

@@ -94,6 +94,8 @@ pub(crate) struct Task {
     counters: TaskCounters,
     times: TimeSample,
     started: bool,
+    /// Suspended since it last ran: another member may have had it.
+    released: bool,
 }
 
 /// How many event times are kept between two commits.
@@ -204,6 +206,7 @@ impl Task {
             counters: TaskCounters::default(),
             times: TimeSample::default(),
             started: false,
+            released: false,
         }
     }
 
@@ -238,6 +241,11 @@ impl Task {
     /// True when this value has run before: its state has been in our hands since.
     pub(crate) const fn was_started(&self) -> bool {
         self.started
+    }
+
+    /// True unless this value has run and was not given up since.
+    pub(crate) const fn may_have_been_away(&self) -> bool {
+        !self.started || self.released
     }
 
     pub(crate) fn buffered_bytes(&self) -> usize {
@@ -290,6 +298,7 @@ impl Task {
             graph.close();
         }
         self.drop_uncommitted();
+        self.released = true;
         self.phase = Phase::Suspended;
     }
 
@@ -324,6 +333,7 @@ impl Task {
         graph.init(&mut context).map_err(|source| self.processor_error(None, source))?;
         self.checkpoint = checkpoint;
         self.started = true;
+        self.released = false;
         self.phase = Phase::Running { graph, context };
         Ok(())
     }

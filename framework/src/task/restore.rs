@@ -32,8 +32,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) topology_hash: u64,
     /// The task has stores: then everything that is not on disk must be replayed.
     pub(crate) stateful: bool,
-    /// The directory may have been away: not so for a task that this process has started before.
+    /// The directory may have been away, or others may have had the task.
     pub(crate) check_age: bool,
+    /// The clock that wrote the directory's time may be another: not so for a task that this process has started before.
+    pub(crate) check_clock: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -58,13 +60,15 @@ pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
     if checkpoint.partitions != 0 && checkpoint.topology_hash != facts.topology_hash {
         return Err(Refusal::TopologyChanged { task });
     }
-    let recreated = checkpoint.topic_ids.iter().find(|(topic, id)| facts.topic_ids.get(*topic) != Some(*id));
-    if let Some((topic, _)) = recreated {
+    let is_input = |topic: &TopicName| facts.committed.keys().any(|input| input.topic == *topic);
+    if let Some(topic) = recreated(&checkpoint.topic_ids, facts.topic_ids).find(|topic| !is_input(topic)) {
         if facts.committed.values().any(Option::is_some) {
             return Err(Refusal::ChangelogRecreated { task, topic: topic.clone() });
         }
         return Ok(Plan::Quarantine("the changelog was deleted and created again"));
     }
+    // After the changelogs: with those gone, and nothing committed, the application was reset.
+    recreated_input(task, (&checkpoint.topic_ids, &checkpoint.input), facts.topic_ids, facts.committed)?;
     if let Some(reason) = outdated(facts) {
         return Ok(Plan::Wipe(reason));
     }
@@ -86,6 +90,33 @@ pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
     Ok(Plan::Replay(from))
 }
 
+/// Topics that are others now than when they were recorded.
+fn recreated<'a>(
+    recorded: &'a BTreeMap<TopicName, TopicId>,
+    now: &'a BTreeMap<TopicName, TopicId>,
+) -> impl Iterator<Item = &'a TopicName> {
+    recorded.iter().filter(|(topic, id)| now.get(*topic).is_some_and(|now| now != *id)).map(|(topic, _)| topic)
+}
+
+/// Refuses an input that is another topic than the one of which `recorded` holds the offsets: they would be taken for
+/// places in the new one, also when Kafka has deleted the group's with the old. Offsets set by hand are about the new one.
+fn recreated_input(
+    task: TaskId,
+    (recorded, input): (&BTreeMap<TopicName, TopicId>, &BTreeMap<TopicPartition, Offset>),
+    now: &BTreeMap<TopicName, TopicId>,
+    committed: &Committed,
+) -> Result<(), Refusal> {
+    let by_hand = |offset: &Option<CommittedOffset>| offset.as_ref().is_some_and(is_foreign);
+    let mut left = committed.iter().filter(|(partition, offset)| input.contains_key(*partition) && !by_hand(offset));
+    let gone = left.find(|(partition, _)| recreated(recorded, now).any(|topic| *topic == partition.topic));
+    gone.map_or(Ok(()), |(partition, _)| Err(Refusal::InputRecreated { task, topic: partition.topic.clone() }))
+}
+
+/// Not committed by a task.
+fn is_foreign(offset: &CommittedOffset) -> bool {
+    CommitMetadata::decode(offset).is_none()
+}
+
 /// Why the rows are too old, or of unknown age.
 fn outdated(facts: &Facts<'_>) -> Option<&'static str> {
     let owned_until = facts.checkpoint.owned_until;
@@ -95,7 +126,7 @@ fn outdated(facts: &Facts<'_>) -> Option<&'static str> {
     if facts.now.since(owned_until) > DELETE_RETENTION / 2 {
         return Some("it is older than the changelog keeps deletions: deleted keys would come back");
     }
-    let ahead = owned_until.since(facts.now) > CLOCK_SLACK;
+    let ahead = facts.check_clock && owned_until.since(facts.now) > CLOCK_SLACK;
     ahead.then_some("its time lies in the future: the clock was wrong, so its age is unknown")
 }
 
@@ -140,7 +171,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) committed: &'a Committed,
     pub(crate) tail: &'a LogTail,
     pub(crate) stateful: bool,
-    /// Ids of the changelog topics now.
+    /// Ids of the changelog and input topics now.
     pub(crate) topic_ids: &'a BTreeMap<TopicName, TopicId>,
 }
 
@@ -148,15 +179,22 @@ pub(crate) struct Evidence<'a> {
 pub(crate) fn reconcile(task: TaskId, evidence: Evidence<'_>) -> Result<Verdict, Refusal> {
     let Evidence { checkpoint, committed, tail, stateful, topic_ids } = evidence;
     // Written by whoever owned the task while the topic was recreated under it: the rows before are gone.
-    let mut recorded = tail.commit.iter().flat_map(|commit| &commit.topic_ids);
-    let recreated = recorded.find(|(topic, id)| topic_ids.get(*topic).is_some_and(|now| now != *id));
-    if let Some((topic, _)) = recreated {
-        return Err(Refusal::ChangelogRecreated { task, topic: topic.clone() });
+    if let Some(commit) = &tail.commit {
+        recreated_input(task, (&commit.topic_ids, &commit.input), topic_ids, committed)?;
+        let is_input = |topic: &TopicName| committed.keys().any(|input| input.topic == *topic);
+        if let Some(topic) = recreated(&commit.topic_ids, topic_ids).find(|topic| !is_input(topic)) {
+            return Err(Refusal::ChangelogRecreated { task, topic: topic.clone() });
+        }
     }
+    let foreign = committed.values().flatten().any(is_foreign);
     let last = last_commit(checkpoint, tail);
-    let sequence = last.as_ref().map_or(0, |commit| commit.sequence);
+    let mut sequence = last.as_ref().map_or(0, |commit| commit.sequence);
     if let Some(begin) = tail.begin.filter(|begin| begin.sequence > sequence) {
-        return Err(Refusal::TornTransaction { task, sequence: begin.sequence });
+        if stateful || !foreign {
+            return Err(Refusal::TornTransaction { task, sequence: begin.sequence });
+        }
+        // A person has looked at the outputs and said where to go on.
+        sequence = begin.sequence;
     }
     let known: BTreeMap<&TopicPartition, Offset> =
         committed.iter().filter_map(|(partition, offset)| Some((partition, offset.as_ref()?.next))).collect();
@@ -171,7 +209,6 @@ pub(crate) fn reconcile(task: TaskId, evidence: Evidence<'_>) -> Result<Verdict,
     let differs = last.input.iter().find(|(partition, offset)| known.get(partition) != Some(*offset));
     let Some((partition, &recorded)) = differs else { return Ok(Verdict::Resume(resume(input, true))) };
     let group = known.get(partition).copied();
-    let foreign = committed.values().flatten().any(|offset| CommitMetadata::decode(offset).is_none());
     if !stateful && foreign {
         // A person moved the offsets of a task without state, which is their right.
         return Ok(Verdict::Resume(resume(input, false)));
@@ -240,9 +277,19 @@ pub enum Refusal {
         /// The topic.
         topic: TopicName,
     },
+    /// An input is another topic than the one that the last commit was about.
+    #[error(
+        "task {task}: input topic {topic} was deleted and created again; the offsets are about the old one: reset the application, or, without stores, commit the group's offsets for it by hand"
+    )]
+    InputRecreated {
+        /// The task.
+        task: TaskId,
+        /// The topic.
+        topic: TopicName,
+    },
     /// A transaction's beginning is committed without its end.
     #[error(
-        "task {task}: transaction {sequence} was committed only in part (a delayed request ended it early); outputs of it may appear twice after a restart: check them, then reset or accept by committing the group's offsets by hand"
+        "task {task}: transaction {sequence} was committed only in part (a delayed request ended it early); outputs of it may appear twice: check them, then reset the application; a task without stores also goes on from offsets that are committed by hand"
     )]
     TornTransaction {
         /// The task.

@@ -101,7 +101,6 @@ pub fn all<F: Fixture>() -> Vec<Fact<F>> {
         ("a_start_rewinds_and_skips", a_start_rewinds_and_skips),
         ("a_paused_partition_keeps_its_position", a_paused_partition_keeps_its_position),
         ("nothing_is_committed_at_first", nothing_is_committed_at_first),
-        ("a_hint_is_seen_as_committed_offset", a_hint_is_seen_as_committed_offset),
         ("offsets_are_committed_with_their_transaction", offsets_are_committed_with_their_transaction),
         ("offsets_are_dropped_with_their_transaction", offsets_are_dropped_with_their_transaction),
         ("the_offset_fetch_waits_for_an_open_transaction", the_offset_fetch_waits_for_an_open_transaction),

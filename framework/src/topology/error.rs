@@ -61,11 +61,19 @@ pub enum TopologyError {
         /// The topic.
         topic: String,
     },
-    /// An internal topic was deleted under an application that has committed offsets.
+    /// An internal topic was deleted under a running application.
     #[error(
-        "internal topic={topic} is gone although the group has committed offsets; its content is lost: reset the application, or restore the topic"
+        "internal topic={topic} is gone while the application was running; its content is lost: reset the application, or restore the topic"
     )]
     InternalTopicGone {
+        /// The topic.
+        topic: String,
+    },
+    /// A topic that was deleted and created again while the application was running.
+    #[error(
+        "topic={topic} was deleted and created again while the application was running; offsets and state are about the old one: start again to be told what is lost"
+    )]
+    Recreated {
         /// The topic.
         topic: String,
     },

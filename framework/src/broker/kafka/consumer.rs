@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, TopicPartitionList};
@@ -295,12 +295,6 @@ impl Consumer for KafkaConsumer {
         Ok(found)
     }
 
-    fn commit_hint(&mut self, offsets: &BTreeMap<TopicPartition, CommittedOffset>) -> Result<(), BrokerError> {
-        const OPERATION: &str = "commit_hint";
-        let list = list_of_committed(OPERATION, offsets)?;
-        self.consumer.commit(&list, CommitMode::Async).map_err(|error| error::of_crate(OPERATION, &error))
-    }
-
     fn log_range(&mut self, partition: &TopicPartition, timeout: Duration) -> Result<LogRange, BrokerError> {
         let ranges = self.admin.log_ranges(std::slice::from_ref(partition), true, timeout)?;
         ranges.get(partition).copied().ok_or_else(|| {
@@ -443,12 +437,6 @@ impl ConsumerContext for Events {
             Rebalance::Revoke(partitions)
         };
         self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
-    }
-
-    fn commit_callback(&self, result: Result<(), KafkaError>, _: &TopicPartitionList) {
-        if let Err(error) = result {
-            tracing::debug!(%error, "a committed offset for display was lost");
-        }
     }
 }
 

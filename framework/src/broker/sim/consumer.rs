@@ -361,17 +361,6 @@ impl Consumer for SimConsumer {
         answer.map_err(|code| code.during(operation))
     }
 
-    /// A plain `OffsetCommit`: arrives at once, and is dropped silently when the coordinator refuses it.
-    fn commit_hint(&mut self, offsets: &BTreeMap<TopicPartition, CommittedOffset>) -> Result<(), BrokerError> {
-        let mut cluster = self.cluster.borrow_mut();
-        cluster.enter("commit_hint")?;
-        let group = cluster.group(&self.config.group_id);
-        if group.check_membership(&self.membership).is_ok() {
-            group.offsets_mut().extend(offsets.iter().map(|(at, offset)| (at.clone(), offset.clone())));
-        }
-        Ok(())
-    }
-
     fn log_range(&mut self, partition: &TopicPartition, _timeout: Duration) -> Result<LogRange, BrokerError> {
         let operation = "list_offsets";
         let who = self.who();

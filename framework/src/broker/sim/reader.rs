@@ -18,11 +18,13 @@ const WHO: &str = "reader";
 pub struct SimReader {
     cluster: SharedCluster,
     positions: BTreeMap<TopicPartition, Offset>,
+    /// Which partition the next fetch begins with, so that none starves.
+    turn: usize,
 }
 
 impl SimReader {
     pub(super) const fn new(cluster: SharedCluster) -> Self {
-        Self { cluster, positions: BTreeMap::new() }
+        Self { cluster, positions: BTreeMap::new(), turn: 0 }
     }
 }
 
@@ -59,7 +61,10 @@ impl ChangelogReader for SimReader {
             return Ok(Vec::new());
         }
         let mut records = Vec::new();
-        for (at, position) in &mut self.positions {
+        let assigned: Vec<TopicPartition> = self.positions.keys().cloned().collect();
+        self.turn = (self.turn + 1) % assigned.len().max(1);
+        for at in assigned.iter().cycle().skip(self.turn).take(assigned.len()) {
+            let Some(position) = self.positions.get_mut(at) else { continue };
             let room = cluster.config.max_poll_records.saturating_sub(records.len());
             let log = cluster.topics.log(at);
             match log.and_then(|log| log.read(at, *position, Isolation::ReadCommitted, room)) {

@@ -42,17 +42,26 @@ fn decide(
     committed: &Committed,
     change: impl FnOnce(&mut Facts<'_>),
 ) -> Result<Plan, Refusal> {
+    decide_with(checkpoint, committed, &BTreeMap::from([(TopicName::from("log"), TopicId([1; 16]))]), change)
+}
+
+fn decide_with(
+    checkpoint: &Checkpoint,
+    committed: &Committed,
+    topic_ids: &BTreeMap<TopicName, TopicId>,
+    change: impl FnOnce(&mut Facts<'_>),
+) -> Result<Plan, Refusal> {
     let ranges = BTreeMap::from([(tp("log"), LogRange { start: Offset(10), end: Offset(50) })]);
-    let topic_ids = BTreeMap::from([(TopicName::from("log"), TopicId([1; 16]))]);
     let mut facts = Facts {
         checkpoint,
         committed,
         ranges: &ranges,
-        topic_ids: &topic_ids,
+        topic_ids,
         partitions: 1,
         topology_hash: 0,
         stateful: true,
         check_age: true,
+        check_clock: true,
         now: now(),
     };
     change(&mut facts);
@@ -122,6 +131,7 @@ fn a_recreated_changelog_stops_when_input_is_committed_and_is_set_aside_otherwis
         topology_hash: 0,
         stateful: true,
         check_age: true,
+        check_clock: true,
         now: now(),
     };
     assert!(matches!(plan(TASK, &facts(&committed)), Err(Refusal::ChangelogRecreated { .. })));
@@ -178,6 +188,38 @@ fn a_begin_record_without_its_commit_record_is_a_torn_transaction() {
         let torn = Err(Refusal::TornTransaction { task: TASK, sequence: 5 });
         assert_eq!(verdict(ours(9, 4), &tail, stateful), torn);
     }
+}
+
+#[test]
+fn a_torn_transaction_without_state_is_accepted_by_hand() {
+    let tail = LogTail { begin: Some(BeginRecord { sequence: 5 }), commit: commit(4, 9) };
+    let Ok(Verdict::Resume(resume)) = verdict(by_hand(9), &tail, false) else { panic!("refused") };
+    assert_eq!((resume.sequence, resume.input), (5, BTreeMap::from([(tp("in"), Some(Offset(9)))])));
+    assert!(verdict(by_hand(9), &tail, true).is_err(), "its rows may be half written");
+    let first = LogTail { begin: Some(BeginRecord { sequence: 1 }), commit: None };
+    assert!(verdict(by_hand(0), &first, false).is_ok());
+}
+
+#[test]
+fn an_input_that_was_made_again_is_refused_unless_a_person_says_where_to_go_on() {
+    let ids = |byte| BTreeMap::from([(TopicName::from("in"), TopicId([byte; 16]))]);
+    let tail = LogTail { begin: None, commit: commit(4, 9).map(|r| CommitRecord { topic_ids: ids(1), ..r }) };
+    let told = |offset, stateful, now| judge(&Checkpoint::default(), &group(offset), &tail, stateful, &ids(now));
+    let refused = Err(Refusal::InputRecreated { task: TASK, topic: "in".into() });
+    assert!(told(ours(9, 4), false, 1).is_ok());
+    assert_eq!(told(ours(9, 4), false, 2), refused);
+    assert_eq!(told(None, false, 2), refused, "Kafka deletes the offsets of a deleted topic");
+    assert!(told(by_hand(0), false, 2).is_ok());
+    let stored = Checkpoint { input: BTreeMap::from([(tp("in"), Offset(9))]), topic_ids: ids(1), ..stored(30) };
+    let planned = |offset, now| decide_with(&stored, &group(offset), &ids(now), |_| {});
+    assert!(planned(ours(9, 4), 1).is_ok());
+    assert_eq!(planned(None, 2), Err(Refusal::InputRecreated { task: TASK, topic: "in".into() }));
+    let all: BTreeMap<_, _> = ["in", "log"].map(|topic| (topic.into(), TopicId([1; 16]))).into();
+    let reset = decide_with(&Checkpoint { topic_ids: all.clone(), ..stored.clone() }, &group(None), &all, |_| {});
+    assert_eq!(reset, replay_from(30));
+    let others: BTreeMap<_, _> = ["in", "log"].map(|topic| (topic.into(), TopicId([2; 16]))).into();
+    let reset = decide_with(&Checkpoint { topic_ids: all, ..stored }, &group(None), &others, |_| {});
+    assert!(matches!(reset, Ok(Plan::Quarantine(_))), "everything was made again: {reset:?}");
 }
 
 #[test]

@@ -20,22 +20,6 @@ pub fn nothing_is_committed_at_first<F: Fixture>(fixture: &mut F) {
     assert_eq!(committed, owned.into_iter().map(|at| (at, None)).collect());
 }
 
-/// A hint is a plain commit: seen by the group after a while.
-pub fn a_hint_is_seen_as_committed_offset<F: Fixture>(fixture: &mut F) {
-    let (broker, group_id) = application(fixture);
-    let name = topic(fixture, 1);
-    let at = partition(&name, 0);
-    fixture.append(vec![record(&at, "a")]);
-    let mut member = Member::alone(fixture, &broker, &group_id, &name);
-    member.start_at(&at, 0);
-    member.read(fixture, 1);
-    retry(fixture, "the hint is sent", || member.consumer.commit_hint(&[(at.clone(), next(1))].into()));
-    wait_until(fixture, "the hint is seen", |fixture| {
-        member.turn();
-        committed(fixture, &mut member, &at) == Some(1)
-    });
-}
-
 /// Offsets and metadata appear with the records of their transaction.
 pub fn offsets_are_committed_with_their_transaction<F: Fixture>(fixture: &mut F) {
     let (broker, group_id) = application(fixture);

@@ -1,0 +1,122 @@
+//! The simulated broker behind clients that fail on demand, where its own faults have no name for it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use millpond::broker::sim::{SimBroker, SimConsumer, SimProducer, SimReader};
+use millpond::broker::{
+    Broker, BrokerError, BrokerErrorKind, CommittedOffset, Consumer, LogRange, MemberConfig, Membership, NewTopic,
+    Polled, TopicDescription,
+};
+use millpond::record::{Offset, TopicName, TopicPartition};
+
+#[derive(Clone)]
+pub(crate) struct Edge {
+    pub(crate) sim: SimBroker,
+    failures: Rc<RefCell<BTreeMap<String, (BrokerErrorKind, u32)>>>,
+    calls: Rc<RefCell<BTreeMap<String, usize>>>,
+}
+
+impl Edge {
+    pub(crate) fn new(sim: SimBroker) -> Self {
+        Self { sim, failures: Rc::default(), calls: Rc::default() }
+    }
+
+    /// The next `times` calls of that name fail, and do nothing.
+    pub(crate) fn fail(&self, call: &str, kind: BrokerErrorKind, times: u32) {
+        self.failures.borrow_mut().insert(call.to_owned(), (kind, times));
+    }
+
+    /// How often a call was made, failures included.
+    pub(crate) fn calls(&self, call: &str) -> usize {
+        self.calls.borrow().get(call).copied().unwrap_or(0)
+    }
+
+    fn enter(&self, operation: &'static str, call: &str) -> Result<(), BrokerError> {
+        *self.calls.borrow_mut().entry(call.to_owned()).or_default() += 1;
+        match self.failures.borrow_mut().get_mut(call) {
+            Some((kind, times)) if *times > 0 => {
+                *times -= 1;
+                Err(BrokerError::new(operation, *kind, "fails on demand"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(crate) struct EdgeConsumer(SimConsumer, Edge);
+
+impl Broker for Edge {
+    type Consumer = EdgeConsumer;
+    type Producer = SimProducer;
+    type Reader = SimReader;
+
+    fn consumer(&self, member: &MemberConfig) -> Result<EdgeConsumer, BrokerError> {
+        Ok(EdgeConsumer(self.sim.consumer(member)?, self.clone()))
+    }
+    fn producer(&self, id: &str) -> Result<SimProducer, BrokerError> {
+        self.enter("init_transactions", "producer")?;
+        self.sim.producer(id)
+    }
+    fn reader(&self) -> Result<SimReader, BrokerError> {
+        self.sim.reader()
+    }
+    fn describe_topics(&self, topics: &[TopicName]) -> Result<BTreeMap<TopicName, TopicDescription>, BrokerError> {
+        self.enter("describe_topics", "describe_topics")?;
+        self.sim.describe_topics(topics)
+    }
+    fn create_topic(&self, topic: &NewTopic) -> Result<(), BrokerError> {
+        self.sim.create_topic(topic)
+    }
+    fn delete_records(&self, before: &BTreeMap<TopicPartition, Offset>) -> Result<(), BrokerError> {
+        self.sim.delete_records(before)
+    }
+}
+
+impl Consumer for EdgeConsumer {
+    fn subscribe(&mut self, topics: &[TopicName]) -> Result<(), BrokerError> {
+        self.0.subscribe(topics)
+    }
+    fn poll(&mut self, timeout: Duration) -> Result<Polled, BrokerError> {
+        self.1.enter("poll", "poll")?;
+        self.0.poll(timeout)
+    }
+    fn acknowledge(&mut self) -> Result<(), BrokerError> {
+        self.1.enter("acknowledge", "acknowledge")?;
+        self.0.acknowledge()
+    }
+    fn membership(&self) -> Membership {
+        self.0.membership()
+    }
+    fn committed(
+        &mut self,
+        partitions: &[TopicPartition],
+        timeout: Duration,
+    ) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, BrokerError> {
+        self.0.committed(partitions, timeout)
+    }
+    fn log_range(&mut self, partition: &TopicPartition, timeout: Duration) -> Result<LogRange, BrokerError> {
+        self.1.enter("log_range", &format!("log_range {partition}"))?;
+        self.0.log_range(partition, timeout)
+    }
+    fn start_at(&mut self, partition: &TopicPartition, offset: Offset) -> Result<(), BrokerError> {
+        self.0.start_at(partition, offset)
+    }
+    fn position(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.0.position(partition)
+    }
+    fn known_end(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.0.known_end(partition)
+    }
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), BrokerError> {
+        self.0.pause(partitions)
+    }
+    fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), BrokerError> {
+        self.0.resume(partitions)
+    }
+    fn close(self, leave_group: bool) -> Result<(), BrokerError> {
+        self.0.close(leave_group)
+    }
+}

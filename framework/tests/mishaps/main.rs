@@ -1,0 +1,129 @@
+//! More failures at awkward moments, from a second adversarial reading: what must hold when members, topics, states and
+//! records misbehave. `failures.rs` holds the first.
+#![cfg(feature = "testing")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test: helpers fail it where they stand"
+)]
+
+mod edge;
+mod members;
+mod records;
+mod state;
+mod topics;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use millpond::broker::Broker;
+use millpond::broker::sim::{Isolation, SimBroker, SimConfig};
+use millpond::dsl::{Materialized, StreamsBuilder, Topic};
+use millpond::record::{Headers, Partition, ProducerRecord, TaskId, TopicPartition};
+use millpond::runtime::{Application, Error, StreamThread, ThreadConfig, Topics};
+use millpond::serde::Utf8;
+use millpond::state::MemoryDirectory;
+use millpond::time::Timestamp;
+use millpond::topology::Topology;
+
+const IN: Topic<String, String> = Topic::new("in", &Utf8, &Utf8);
+const OUT: Topic<String, String> = Topic::new("out", &Utf8, &Utf8);
+const T: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+const TASK: TaskId = TaskId { subtopology: 0, partition: Partition(0) };
+
+fn copy() -> Topology {
+    let builder = StreamsBuilder::new();
+    builder.stream(&IN).to(&OUT);
+    builder.build().unwrap()
+}
+
+fn table() -> Topology {
+    let builder = StreamsBuilder::new();
+    let _table = builder.table(&IN, Materialized::persistent("table", &Utf8, &Utf8));
+    builder.build().unwrap()
+}
+
+fn broker(partitions: usize) -> SimBroker {
+    let broker = SimBroker::with_config(SimConfig::without_timeouts());
+    for topic in ["in", "out"] {
+        broker.add_topic(topic, partitions);
+    }
+    broker
+}
+
+fn eager(instance: &str) -> ThreadConfig {
+    ThreadConfig { commit_interval: Duration::ZERO, poll_timeout: Duration::ZERO, ..ThreadConfig::new("app", instance) }
+}
+
+/// Commits ten times a second, so that a transaction stays open for some rounds.
+fn patient(instance: &str) -> ThreadConfig {
+    ThreadConfig { commit_interval: Duration::from_millis(100), ..eager(instance) }
+}
+
+fn start<B: Broker + Clone>(
+    broker: &B,
+    topology: Topology,
+    directory: &MemoryDirectory,
+    config: ThreadConfig,
+    now: Timestamp,
+) -> StreamThread<B> {
+    let topology = Arc::new(topology);
+    let letters = config.errors.topic.as_ref().map(|(topic, _)| topic.clone());
+    let topics = Arc::new(Topics::prepare(broker, &topology, "app", 1, letters.as_ref()).unwrap());
+    let application = Application { topology, topics, directory: Rc::new(directory.clone()) };
+    StreamThread::start(broker.clone(), config, application, now).unwrap()
+}
+
+fn rounds<B: Broker>(thread: &mut StreamThread<B>, count: usize, now: Timestamp) -> Result<(), Error> {
+    for _ in 0..count {
+        thread.run_once(now)?;
+    }
+    Ok(())
+}
+
+/// Rounds while time passes, a second each.
+fn seconds<B: Broker>(thread: &mut StreamThread<B>, count: u64, from: Timestamp) -> Result<(), Error> {
+    (0..count).try_for_each(|second| rounds(thread, 3, from.plus(Duration::from_secs(second))))
+}
+
+fn append_to(broker: &SimBroker, partition: i32, key: &str, value: Option<Bytes>) {
+    let record = ProducerRecord {
+        target: at("in", partition),
+        timestamp: T,
+        key: Some(Bytes::copy_from_slice(key.as_bytes())),
+        value,
+        headers: Headers::new(),
+    };
+    broker.append(record).unwrap();
+}
+
+fn append(broker: &SimBroker, key: &str) {
+    append_to(broker, 0, key, Some(Bytes::from_static(b"v")));
+}
+
+fn append_all(broker: &SimBroker, keys: &[&str]) {
+    for key in keys {
+        append(broker, key);
+    }
+}
+
+fn committed_keys(broker: &SimBroker, topic: &str) -> Vec<String> {
+    let records = broker.records(topic, Isolation::ReadCommitted).into_iter();
+    records.map(|record| String::from_utf8_lossy(&record.key.unwrap()).into_owned()).collect()
+}
+
+fn rows(directory: &MemoryDirectory, store: &str) -> Vec<String> {
+    let rows = directory.contents(TASK, store);
+    rows.keys().map(|key| String::from_utf8_lossy(key).into_owned()).collect()
+}
+
+fn at(topic: &str, partition: i32) -> TopicPartition {
+    TopicPartition::new(topic, Partition(partition))
+}
+
+fn later(hours: u64) -> Timestamp {
+    T.plus(Duration::from_secs(3600 * hours))
+}

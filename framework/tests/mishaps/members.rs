@@ -1,0 +1,91 @@
+//! Members that are replaced, thrown out or half-way through a rebalance; producers that cannot be made.
+
+use std::time::Duration;
+
+use millpond::broker::BrokerErrorKind;
+use millpond::broker::sim::Fault;
+use millpond::runtime::{Error, TaskState};
+use millpond::state::MemoryDirectory;
+
+use super::edge::Edge;
+use super::{T, append, append_to, broker, committed_keys, copy, eager, patient, rounds, seconds, start};
+
+/// The commit at a revocation fails, and so does its confirmation: the assignment is gone, and only joining again brings
+/// another one.
+#[test]
+fn a_confirmation_that_fails_after_a_failed_commit_is_not_forgotten() {
+    let edge = Edge::new(broker(1));
+    let mut thread = start(&edge, copy(), &MemoryDirectory::new(), patient("app-0"), T);
+    seconds(&mut thread, 3, T).unwrap();
+    let now = T.plus(Duration::from_secs(2));
+    append(&edge.sim, "a");
+    rounds(&mut thread, 3, now).unwrap();
+    edge.sim.fail_next(Fault::BeforeEndTxn);
+    edge.fail("acknowledge", BrokerErrorKind::Retriable, 1);
+    edge.sim.fail_next(Fault::GroupRebalance);
+    seconds(&mut thread, 60, now).unwrap();
+    assert_eq!(committed_keys(&edge.sim, "out"), ["a"], "{:?}", thread.counters());
+}
+
+/// Not to be polled is to lose the partitions, after `max.poll.interval.ms`.
+#[test]
+fn a_thread_that_cannot_make_a_producer_goes_on_polling() {
+    let edge = Edge::new(broker(1));
+    let mut thread = start(&edge, copy(), &MemoryDirectory::new(), eager("app-0"), T);
+    rounds(&mut thread, 10, T).unwrap();
+    append(&edge.sim, "a");
+    edge.sim.fail_next(Fault::BeforeEndTxn);
+    edge.fail("producer", BrokerErrorKind::Abortable, 20);
+    let before = edge.calls("poll");
+    rounds(&mut thread, 20, T).unwrap();
+    assert!(edge.calls("poll") >= before + 19, "{} polls in 20 rounds", edge.calls("poll") - before);
+    rounds(&mut thread, 20, T).unwrap();
+    assert_eq!(committed_keys(&edge.sim, "out"), ["a"]);
+}
+
+/// Two mishaps at once are no reason to end the process.
+#[test]
+fn a_member_that_joins_again_survives_a_producer_that_is_not_ready() {
+    let edge = Edge::new(broker(1));
+    let mut thread = start(&edge, copy(), &MemoryDirectory::new(), eager("app-0"), T);
+    rounds(&mut thread, 10, T).unwrap();
+    edge.fail("producer", BrokerErrorKind::Abortable, 1);
+    edge.fail("poll", BrokerErrorKind::MemberFenced, 1);
+    append(&edge.sim, "a");
+    rounds(&mut thread, 30, T).unwrap();
+    assert_eq!(committed_keys(&edge.sim, "out"), ["a"]);
+}
+
+/// A process that was replaced must not throw its successor's transaction out before it hears of it.
+#[test]
+fn a_replaced_instance_stops_without_fencing_its_successor() {
+    let broker = broker(1);
+    let mut old = start(&broker, copy(), &MemoryDirectory::new(), eager("app-0"), T);
+    rounds(&mut old, 10, T).unwrap();
+    append(&broker, "a");
+    broker.fail_next(Fault::BeforeEndTxn);
+    rounds(&mut old, 1, T).unwrap();
+    let mut new = start(&broker, copy(), &MemoryDirectory::new(), patient("app-0"), T);
+    rounds(&mut new, 3, T).unwrap();
+    let stopped = rounds(&mut old, 1, T);
+    assert!(matches!(&stopped, Err(Error::Broker(error)) if error.kind == BrokerErrorKind::InstanceFenced));
+    seconds(&mut new, 5, T).unwrap();
+    assert_eq!((committed_keys(&broker, "out"), new.counters().aborts.len()), (vec!["a".to_owned()], 0));
+}
+
+/// One partition's leader is away, and nothing was ever committed for it. The others of the thread go on.
+#[test]
+fn a_partition_that_cannot_be_started_stops_only_itself() {
+    let edge = Edge::new(broker(2));
+    edge.fail("log_range in-1", BrokerErrorKind::Retriable, 40);
+    let mut thread = start(&edge, copy(), &MemoryDirectory::new(), eager("app-0"), T);
+    append(&edge.sim, "a");
+    append_to(&edge.sim, 1, "b", Some("v".into()));
+    seconds(&mut thread, 10, T).unwrap();
+    assert_eq!((committed_keys(&edge.sim, "out"), thread.counters().aborts.len()), (vec!["a".to_owned()], 0));
+    seconds(&mut thread, 60, T.plus(Duration::from_secs(10))).unwrap();
+    assert!(thread.tasks().all(|task| task.state() == TaskState::Running));
+    let mut keys = committed_keys(&edge.sim, "out");
+    keys.sort();
+    assert_eq!(keys, ["a", "b"]);
+}

@@ -1,0 +1,144 @@
+//! States whose age, completeness or place is not what it seems.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use millpond::broker::sim::Fault;
+use millpond::dsl::{Materialized, StreamsBuilder};
+use millpond::runtime::TaskState;
+use millpond::serde::Utf8;
+use millpond::state::MemoryDirectory;
+use millpond::topology::Topology;
+
+use super::{IN, T, TASK, append, append_all, append_to, at, broker, eager, later, rounds, rows, start, table};
+
+/// I10: half of the changelog was replayed, then the process ended. Days later its tombstones are compacted away.
+#[test]
+fn an_interrupted_restore_brings_no_deleted_key_back() {
+    let (broker, complete, half) = (broker(1), MemoryDirectory::new(), MemoryDirectory::new());
+    let mut thread = start(&broker, table(), &complete, eager("app-0"), T);
+    append(&broker, "k");
+    // More than one poll of the reader, and more than one batch of rows.
+    let large = Bytes::from(vec![b'x'; 10_000]);
+    (0..600).for_each(|row| append_to(&broker, 0, &format!("row-{row}"), Some(large.clone())));
+    rounds(&mut thread, 20, T).unwrap();
+    drop(thread);
+    let mut thread = start(&broker, table(), &half, eager("app-0"), T);
+    while rows(&half, "table").is_empty() {
+        rounds(&mut thread, 1, T).unwrap();
+    }
+    assert!(thread.tasks().all(|task| task.state() == TaskState::Restoring), "the restore is to be interrupted");
+    drop(thread);
+    let mut thread = start(&broker, table(), &complete, eager("app-0"), T);
+    append_to(&broker, 0, "k", None);
+    append(&broker, "l");
+    rounds(&mut thread, 20, T).unwrap();
+    drop(thread);
+    broker.compact("app-table-changelog", true);
+    let mut thread = start(&broker, table(), &half, eager("app-0"), later(72));
+    rounds(&mut thread, 20, later(72)).unwrap();
+    assert!(thread.tasks().all(|task| task.state() == TaskState::Running));
+    assert_eq!((rows(&half, "table").contains(&"k".to_owned()), rows(&half, "table").len()), (false, 601));
+}
+
+/// I10: a topic that was made again while half a restore lay on the disk.
+#[test]
+fn an_interrupted_restore_knows_its_changelog() {
+    let (broker, complete, half) = (broker(1), MemoryDirectory::new(), MemoryDirectory::new());
+    let mut thread = start(&broker, table(), &complete, eager("app-0"), T);
+    let large = Bytes::from(vec![b'x'; 10_000]);
+    (0..600).for_each(|row| append_to(&broker, 0, &format!("row-{row}"), Some(large.clone())));
+    rounds(&mut thread, 20, T).unwrap();
+    drop(thread);
+    let mut thread = start(&broker, table(), &half, eager("app-0"), T);
+    while rows(&half, "table").is_empty() {
+        rounds(&mut thread, 1, T).unwrap();
+    }
+    let checkpoint = half.checkpoint(TASK).unwrap();
+    assert_eq!(checkpoint.partitions, 1);
+    assert_eq!(checkpoint.topic_ids.get("app-table-changelog").copied(), broker.topic_id("app-table-changelog"));
+}
+
+/// I10: the process stood still for days between a revocation and the next assignment, while another one had the task.
+#[test]
+fn a_state_that_another_member_had_meanwhile_is_not_taken_for_ours() {
+    let (broker, ours, theirs) = (broker(2), MemoryDirectory::new(), MemoryDirectory::new());
+    let mut one = start(&broker, table(), &ours, eager("app-0"), T);
+    append(&broker, "k");
+    append(&broker, "l");
+    rounds(&mut one, 20, T).unwrap();
+    let mut two = start(&broker, table(), &theirs, eager("app-1"), T);
+    rounds(&mut two, 2, T).unwrap();
+    rounds(&mut one, 1, T).unwrap();
+    assert!(one.tasks().all(|task| task.state() == TaskState::Suspended));
+    broker.expire_session("app", "app-0");
+    rounds(&mut two, 20, T).unwrap();
+    assert_eq!(two.tasks().count(), 2);
+    append_to(&broker, 0, "k", None);
+    rounds(&mut two, 20, T).unwrap();
+    append(&broker, "m");
+    rounds(&mut two, 20, T).unwrap();
+    broker.compact("app-table-changelog", true);
+    for _ in 0..20 {
+        rounds(&mut one, 1, later(72)).unwrap();
+        rounds(&mut two, 1, later(72)).unwrap();
+    }
+    assert_eq!(one.tasks().filter(|task| task.state() == TaskState::Running).count(), 1);
+    assert_eq!(rows(&ours, "table"), ["l", "m"]);
+}
+
+/// What has no changelog does not grow old by one.
+#[test]
+fn a_store_without_a_changelog_outlives_a_weekend() {
+    fn unlogged() -> Topology {
+        let builder = StreamsBuilder::new();
+        let _table = builder.table(&IN, Materialized::persistent("table", &Utf8, &Utf8).without_changelog());
+        builder.build().unwrap()
+    }
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let mut thread = start(&broker, unlogged(), &directory, eager("app-0"), T);
+    append(&broker, "k");
+    rounds(&mut thread, 20, T).unwrap();
+    drop(thread);
+    let mut thread = start(&broker, unlogged(), &directory, eager("app-0"), later(72));
+    rounds(&mut thread, 20, later(72)).unwrap();
+    assert_eq!((rows(&directory, "table"), thread.counters().state_wipes), (vec!["k".to_owned()], 0));
+}
+
+/// A store that was damaged comes back whole, also when other tasks of the same commit were not yet written down.
+#[test]
+fn a_commit_that_damages_one_store_keeps_the_rows_of_the_others() {
+    let (broker, directory) = (broker(2), MemoryDirectory::new());
+    let mut thread = start(&broker, table(), &directory, eager("app-0"), T);
+    rounds(&mut thread, 20, T).unwrap();
+    append_to(&broker, 0, "a", Some("1".into()));
+    append_to(&broker, 1, "b", Some("1".into()));
+    directory.corrupt(TASK);
+    rounds(&mut thread, 40, T).unwrap();
+    let other = millpond::record::TaskId { partition: millpond::record::Partition(1), ..TASK };
+    assert_eq!((rows(&directory, "table"), directory.contents(other, "table").len()), (vec!["a".to_owned()], 1));
+    assert!(thread.tasks().all(|task| task.state() == TaskState::Running));
+    assert_eq!(broker.lag("app").values().sum::<u64>(), 0);
+}
+
+/// Totals of a metric never shrink.
+#[test]
+fn rows_replayed_are_counted_over_all_restores_of_a_task() {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let mut thread = start(&broker, table(), &directory, eager("app-0"), T);
+    append_all(&broker, &["a", "b", "c"]);
+    rounds(&mut thread, 20, T).unwrap();
+    drop(thread);
+    let empty = MemoryDirectory::new();
+    let mut thread = start(&broker, table(), &empty, eager("app-0"), T);
+    rounds(&mut thread, 20, T).unwrap();
+    let restored = |thread: &millpond::runtime::StreamThread<_>| -> u64 {
+        thread.tasks().map(|task: millpond::runtime::TaskView<'_>| task.counters().restored).sum()
+    };
+    assert_eq!(restored(&thread), 3);
+    append(&broker, "d");
+    broker.fail_next(Fault::EndTxnResponseLost);
+    rounds(&mut thread, 20, T.plus(Duration::from_secs(1))).unwrap();
+    assert_eq!(restored(&thread), 4, "one row is replayed after a commit whose answer was lost");
+    assert_eq!(broker.end_offset(&at("in", 0)).map(|end| end.0), Some(4));
+}
