@@ -110,7 +110,7 @@
 //! | time until a result is visible | 100 ms, the commit interval | `commit.interval.ms` |
 //! | age of a transaction | half of 10 s; then it is committed early | `transaction.timeout.ms` |
 //! | uncommitted rows in memory, per thread | 64 MiB; then it is committed early | `uncommitted.max.bytes` |
-//! | records waiting in memory, per partition | 10,000, or an eighth of 64 MiB | `buffered.records.per.partition`, `input.buffer.max.bytes` |
+//! | records waiting in memory | 10,000 per partition, and 64 MiB per thread | `buffered.records.per.partition`, `input.buffer.max.bytes` |
 //! | RocksDB's block cache and memtables, per process | 64 MiB each | `statestore.cache.max.bytes`, `statestore.write.buffer.max.bytes` |
 //! | time that state may be away | 12 hours; then it is restored in full | no setting |
 //! | stores connected to one processor | 4 in a tuple; tuples nest | |

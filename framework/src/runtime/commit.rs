@@ -31,7 +31,7 @@ const REJECTED_MAX: usize = 5;
 const REJECTED_WINDOW: Duration = Duration::from_mins(10);
 
 impl<B: Broker> StreamThread<B> {
-    /// True at the interval, when a store holds too much, when somebody asked, and well before the transaction's time-out.
+    /// True at the interval, when too much was written or sent, when somebody asked, and well before the transaction's time-out.
     pub(super) fn commit_due(&mut self, now: Timestamp) -> bool {
         // All of them are asked: each answers once.
         if now < self.last_commit {
@@ -39,12 +39,17 @@ impl<B: Broker> StreamThread<B> {
             self.last_commit = now;
         }
         let asked = self.tasks.values_mut().filter_map(|task| task.take_commit_request().then_some(())).count() > 0;
-        let bytes: usize = self.tasks.values().map(crate::task::Task::uncommitted_bytes).sum();
         let open = self.transaction.as_ref().and_then(Transaction::open_since);
         asked
-            || bytes > self.config.uncommitted_bytes_max
+            || self.uncommitted_bytes() > self.config.uncommitted_bytes_max
             || now.since(self.last_commit) >= self.config.commit_interval
             || open.is_some_and(|since| now.since(since) > self.config.transaction_timeout / 2)
+    }
+
+    /// Bytes of writes that are not committed, and of outputs.
+    pub(super) fn uncommitted_bytes(&self) -> usize {
+        let written: usize = self.tasks.values().map(crate::task::Task::uncommitted_bytes).sum();
+        written.saturating_add(self.transaction.as_ref().map_or(0, Transaction::open_bytes))
     }
 
     /// Commits every task that has something to commit, in one transaction. False when none has.

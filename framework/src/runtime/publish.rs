@@ -7,9 +7,9 @@ use super::stats::{
     CommitCounts, InputSnapshot, RestoreSnapshot, StoreSnapshot, TaskSnapshot, ThreadSnapshot, ThreadState,
 };
 use super::thread::StreamThread;
-use super::{RestoreProgress, TaskCounters, TaskView};
+use super::{RestoreProgress, TaskCounters, TaskState, TaskView};
 use crate::broker::Broker;
-use crate::record::TopicPartition;
+use crate::record::{TaskId, TopicPartition};
 use crate::state::StoreIndex;
 use crate::time::Timestamp;
 
@@ -26,7 +26,9 @@ impl<B: Broker> StreamThread<B> {
         for task in self.tasks() {
             totals.absorb(task.counters());
         }
-        let tasks: Vec<TaskSnapshot> = self.tasks().map(|task| self.task_snapshot(&task, &restoring, now)).collect();
+        let mut tasks: Vec<TaskSnapshot> =
+            self.tasks().map(|task| self.task_snapshot(&task, &restoring, now)).collect();
+        tasks.extend(self.waiting.keys().map(|&id| waiting_snapshot(id)));
         let mut errors = before.errors;
         if let Some((at, error)) = self.take_last_error() {
             errors.push(at, None, &error, error.recovery());
@@ -51,7 +53,7 @@ impl<B: Broker> StreamThread<B> {
             rebalances: counters.rebalances,
             restored_records: restored,
             state_wipes: counters.state_wipes,
-            uncommitted_bytes: self.tasks().map(|task| task.uncommitted_bytes() as u64).sum(),
+            uncommitted_bytes: self.uncommitted_bytes() as u64,
             input_buffer_bytes: self.tasks().map(|task| task.buffered_bytes() as u64).sum(),
             poll: measured.poll,
             process: measured.process,
@@ -109,6 +111,19 @@ impl<B: Broker> StreamThread<B> {
             lag_records,
             lag,
         }
+    }
+}
+
+/// A task that is assigned, and whose state another thread still holds.
+const fn waiting_snapshot(id: TaskId) -> TaskSnapshot {
+    TaskSnapshot {
+        id,
+        state: TaskState::Created,
+        processed: 0,
+        stream_time: Timestamp::NONE,
+        inputs: Vec::new(),
+        stores: Vec::new(),
+        restore: None,
     }
 }
 

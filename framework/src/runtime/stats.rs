@@ -62,7 +62,7 @@ pub struct ThreadSnapshot {
     pub tasks: Vec<TaskSnapshot>,
     /// Records taken in, by topic.
     pub records_in: BTreeMap<TopicName, u64>,
-    /// Records sent to topics in committed transactions, changelogs included.
+    /// Records sent by tasks, by topic, also in transactions that failed; changelogs and commit records not counted.
     pub records_out: BTreeMap<TopicName, u64>,
     /// Records that a node dropped, by reason: `late`, `null-key`.
     pub dropped: BTreeMap<&'static str, u64>,
@@ -74,7 +74,7 @@ pub struct ThreadSnapshot {
     pub rebalances: u64,
     /// Changelog records replayed.
     pub restored_records: u64,
-    /// Stores that had to be dropped and rebuilt from the start of their changelog.
+    /// Tasks whose stores had to be dropped or set aside, and rebuilt from the start of their changelogs.
     pub state_wipes: u64,
     /// Bytes of uncommitted writes and outputs.
     pub uncommitted_bytes: u64,

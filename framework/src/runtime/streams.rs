@@ -226,7 +226,7 @@ fn thread_config(
     dead_letters: Option<&TopicName>,
     topics: &Topics,
 ) -> Result<ThreadConfig, Error> {
-    let per_partition = |total: u64| usize::try_from(total).unwrap_or(usize::MAX);
+    let bytes = |total: u64| usize::try_from(total).unwrap_or(usize::MAX);
     let topic = dead_letters.map(|topic| Ok::<_, Error>((topic.clone(), topics.partitions(topic)?))).transpose()?;
     let instance_id = format!("{}-{instance}-{number}", config.application_id);
     Ok(ThreadConfig {
@@ -236,8 +236,8 @@ fn thread_config(
         request_timeout: config.transaction_timeout,
         records_per_round: config.records_per_round,
         buffered_records_per_partition: config.buffered_records_per_partition,
-        buffered_bytes_per_partition: per_partition(config.input_buffer_bytes_max / 8),
-        uncommitted_bytes_max: per_partition(config.uncommitted_bytes_max),
+        input_buffer_bytes_max: bytes(config.input_buffer_bytes_max),
+        uncommitted_bytes_max: bytes(config.uncommitted_bytes_max),
         start_from: config.start_from,
         errors: ErrorPolicy {
             topic,

@@ -19,7 +19,7 @@ use crate::record::{ConsumedRecord, ProducerRecord, TaskId, TopicName, TopicPart
 use crate::runtime::config::StartFrom;
 use crate::state::StateDirectory;
 use crate::task::queue::BufferLimit;
-use crate::task::{ErrorPolicy, Task, TaskCounters};
+use crate::task::{ErrorPolicy, Task, TaskCounters, TaskState};
 use crate::time::Timestamp;
 use crate::topology::Topology;
 
@@ -42,9 +42,9 @@ pub struct ThreadConfig {
     pub records_per_round: usize,
     /// Records that may wait per partition.
     pub buffered_records_per_partition: usize,
-    /// Bytes that may wait per partition.
-    pub buffered_bytes_per_partition: usize,
-    /// Bytes of uncommitted writes at which a commit comes early.
+    /// Bytes that may wait in all buffers together.
+    pub input_buffer_bytes_max: usize,
+    /// Bytes of uncommitted writes and outputs at which a commit comes early.
     pub uncommitted_bytes_max: usize,
     /// Where to begin with inputs that were never committed.
     pub start_from: StartFrom,
@@ -64,7 +64,7 @@ impl ThreadConfig {
             transaction_timeout: Duration::from_secs(10),
             records_per_round: 1_000,
             buffered_records_per_partition: 10_000,
-            buffered_bytes_per_partition: 16 << 20,
+            input_buffer_bytes_max: 64 << 20,
             uncommitted_bytes_max: 64 << 20,
             start_from: StartFrom::Earliest,
             errors: ErrorPolicy::default(),
@@ -328,11 +328,15 @@ impl<B: Broker> StreamThread<B> {
     }
 
     fn apply_backpressure(&mut self) -> Result<(), Error> {
+        let (bytes, most) =
+            (self.tasks.values().map(Task::buffered_bytes).sum::<usize>(), self.config.input_buffer_bytes_max);
         let limit = BufferLimit {
             records: self.config.buffered_records_per_partition,
-            bytes: self.config.buffered_bytes_per_partition,
+            full: bytes > most,
+            drained: bytes <= most / 2,
         };
-        for task in self.tasks.values_mut() {
+        // Partitions of the others stand still: their start resumes them.
+        for task in self.tasks.values_mut().filter(|task| task.state() == TaskState::Running) {
             let (pause, resume) = task.backpressure(limit);
             let Some(consumer) = &mut self.consumer else { return Ok(()) };
             if !pause.is_empty() {

@@ -21,6 +21,8 @@ pub(crate) struct Transaction<P> {
 struct Open {
     since: Timestamp,
     tasks: BTreeSet<TaskId>,
+    /// Of the tasks' outputs.
+    bytes: usize,
 }
 
 /// Everything of a commit that goes into the transaction.
@@ -40,6 +42,11 @@ impl<P: Producer> Transaction<P> {
         self.open.as_ref().map(|open| open.since)
     }
 
+    /// Bytes of outputs in the open transaction.
+    pub(crate) fn open_bytes(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.bytes)
+    }
+
     /// True when the task has sent records in the open transaction.
     pub(crate) fn contains(&self, task: TaskId) -> bool {
         self.open.as_ref().is_some_and(|open| open.tasks.contains(&task))
@@ -52,6 +59,9 @@ impl<P: Producer> Transaction<P> {
         }
         self.enlist(task, now)?;
         for record in outputs {
+            if let Some(open) = &mut self.open {
+                open.bytes = open.bytes.saturating_add(record.size());
+            }
             self.producer.send(record)?;
         }
         Ok(())
@@ -63,7 +73,7 @@ impl<P: Producer> Transaction<P> {
         if self.open.is_none() {
             self.producer.begin()?;
         }
-        let open = self.open.get_or_insert_with(|| Open { since: now, tasks: BTreeSet::new() });
+        let open = self.open.get_or_insert_with(|| Open { since: now, tasks: BTreeSet::new(), bytes: 0 });
         if open.tasks.insert(task.id()) {
             self.producer.send(task.begin_record(now)?)?;
         }

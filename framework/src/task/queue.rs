@@ -68,15 +68,16 @@ impl InputQueues {
         }
     }
 
-    /// Partitions that have just become too full (to pause), and those that have drained to half (to resume).
+    /// Partitions that have just become too full (to pause), and those that have drained to half (to resume). When the thread
+    /// is full, all are: what is left waits for no other partition, so that it drains.
     pub(crate) fn backpressure(&mut self, limit: BufferLimit) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
         let (mut pause, mut resume) = (Vec::new(), Vec::new());
         for (partition, queue) in &mut self.queues {
-            let (records, bytes) = (queue.records.len(), queue.bytes);
-            if !queue.paused && (records > limit.records || bytes > limit.bytes) {
+            let records = queue.records.len();
+            if !queue.paused && (records > limit.records || limit.full) {
                 queue.paused = true;
                 pause.push(partition.clone());
-            } else if queue.paused && records <= limit.records / 2 && bytes <= limit.bytes / 2 {
+            } else if queue.paused && records <= limit.records / 2 && limit.drained {
                 queue.paused = false;
                 resume.push(partition.clone());
             }
@@ -85,11 +86,15 @@ impl InputQueues {
     }
 }
 
-/// How much may wait in one partition's buffer before it is paused.
+/// When a partition is paused.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BufferLimit {
+    /// How many records may wait in its buffer.
     pub(crate) records: usize,
-    pub(crate) bytes: usize,
+    /// All buffers of the thread hold more bytes than they may.
+    pub(crate) full: bool,
+    /// They hold no more than half of that.
+    pub(crate) drained: bool,
 }
 
 #[cfg(test)]
@@ -128,7 +133,7 @@ mod tests {
     #[test]
     fn a_full_partition_pauses_once_and_resumes_at_half() {
         let mut queues = InputQueues::new([tp("a")]);
-        let limit = BufferLimit { records: 2, bytes: 1_000 };
+        let limit = BufferLimit { records: 2, full: false, drained: true };
         for offset in 0..3 {
             queues.push(record("a", offset, offset));
         }
@@ -138,6 +143,15 @@ mod tests {
         assert_eq!(queues.backpressure(limit), (vec![], vec![]), "two is more than half");
         queues.pop();
         assert_eq!(queues.backpressure(limit), (vec![], vec![tp("a")]));
+    }
+
+    #[test]
+    fn a_full_thread_pauses_every_partition_until_it_has_drained() {
+        let mut queues = InputQueues::new([tp("a"), tp("b")]);
+        let mut at = |full, drained| queues.backpressure(BufferLimit { records: 2, full, drained });
+        assert_eq!(at(true, false), (vec![tp("a"), tp("b")], vec![]));
+        assert_eq!(at(false, false), (vec![], vec![]));
+        assert_eq!(at(false, true), (vec![], vec![tp("a"), tp("b")]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 /// Where a task is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum TaskState {
-    /// Assigned; the store directory is locked.
+    /// Assigned; another thread still holds its state.
     #[default]
     Created,
     /// Replaying its changelogs.

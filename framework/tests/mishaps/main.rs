@@ -10,6 +10,7 @@
 
 mod edge;
 mod members;
+mod memory;
 mod records;
 mod state;
 mod topics;

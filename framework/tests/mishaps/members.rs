@@ -8,7 +8,7 @@ use millpond::runtime::{Error, TaskState};
 use millpond::state::MemoryDirectory;
 
 use super::edge::Edge;
-use super::{T, append, append_to, broker, committed_keys, copy, eager, patient, rounds, seconds, start};
+use super::{T, append, append_to, broker, committed_keys, copy, eager, patient, rounds, seconds, start, table};
 
 /// The commit at a revocation fails, and so does its confirmation: the assignment is gone, and only joining again brings
 /// another one.
@@ -88,4 +88,45 @@ fn a_partition_that_cannot_be_started_stops_only_itself() {
     let mut keys = committed_keys(&edge.sim, "out");
     keys.sort();
     assert_eq!(keys, ["a", "b"]);
+}
+
+/// More members than partitions: one has nothing to do until another leaves.
+#[test]
+fn a_member_without_partitions_waits_and_takes_over() {
+    let broker = broker(2);
+    let mut threads: Vec<_> = ["app-0", "app-1", "app-2"]
+        .map(|instance| start(&broker, table(), &MemoryDirectory::new(), eager(instance), T))
+        .into();
+    for _ in 0..30 {
+        for thread in &mut threads {
+            rounds(thread, 1, T).unwrap();
+        }
+    }
+    assert_eq!(threads.iter().map(|thread| thread.tasks().count()).collect::<Vec<_>>(), [1, 1, 0]);
+    assert!(threads[2].is_assigned());
+    threads.remove(0).close(true, T).unwrap();
+    append(&broker, "a");
+    for _ in 0..30 {
+        for thread in &mut threads {
+            rounds(thread, 1, T).unwrap();
+        }
+    }
+    assert_eq!(threads.iter().map(|thread| thread.tasks().count()).collect::<Vec<_>>(), [1, 1]);
+    assert_eq!(broker.lag("app").values().sum::<u64>(), 0);
+}
+
+/// Thrown out with a transaction open: its outputs must not appear beside those of the next try.
+#[test]
+fn a_member_that_is_thrown_out_in_a_transaction_sends_nothing_twice() {
+    let broker = broker(1);
+    let mut thread = start(&broker, copy(), &MemoryDirectory::new(), patient("app-0"), T);
+    seconds(&mut thread, 3, T).unwrap();
+    let now = T.plus(Duration::from_secs(2));
+    append(&broker, "a");
+    rounds(&mut thread, 3, now).unwrap();
+    broker.expire_session("app", "app-0");
+    rounds(&mut thread, 1, now).unwrap();
+    assert_eq!(thread.tasks().count(), 0, "lost");
+    seconds(&mut thread, 20, now).unwrap();
+    assert_eq!(committed_keys(&broker, "out"), ["a"]);
 }

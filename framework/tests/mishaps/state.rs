@@ -142,3 +142,31 @@ fn rows_replayed_are_counted_over_all_restores_of_a_task() {
     assert_eq!(restored(&thread), 4, "one row is replayed after a commit whose answer was lost");
     assert_eq!(broker.end_offset(&at("in", 0)).map(|end| end.0), Some(4));
 }
+
+/// A rebalance, or an orderly end, in the middle of a replay.
+#[test]
+fn a_restore_goes_on_after_a_rebalance_and_after_an_orderly_end() {
+    for ends in [false, true] {
+        let (broker, complete, half) = (broker(1), MemoryDirectory::new(), MemoryDirectory::new());
+        let mut thread = start(&broker, table(), &complete, eager("app-0"), T);
+        let large = Bytes::from(vec![b'x'; 10_000]);
+        (0..600).for_each(|row| append_to(&broker, 0, &format!("row-{row}"), Some(large.clone())));
+        rounds(&mut thread, 20, T).unwrap();
+        drop(thread);
+        let mut thread = start(&broker, table(), &half, eager("app-0"), T);
+        while rows(&half, "table").is_empty() {
+            rounds(&mut thread, 1, T).unwrap();
+        }
+        assert!(thread.tasks().all(|task| task.state() == TaskState::Restoring));
+        append(&broker, "l");
+        if ends {
+            thread.close(false, T).unwrap();
+            thread = start(&broker, table(), &half, eager("app-0"), T);
+        } else {
+            broker.fail_next(Fault::GroupRebalance);
+        }
+        rounds(&mut thread, 30, T).unwrap();
+        assert_eq!((rows(&half, "table").len(), broker.lag("app").values().sum::<u64>()), (601, 0), "ends={ends}");
+        assert_eq!(thread.counters().state_wipes, 0);
+    }
+}
