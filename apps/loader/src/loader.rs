@@ -124,6 +124,7 @@ impl<B: Broker> Loader<B> {
     /// [`Error`] that repetition does not cure; drop the loader then.
     pub fn run_once(&mut self) -> Result<(), Error> {
         let now = Instant::now();
+        self.status.update(|status| status.rounds = status.rounds.wrapping_add(1));
         if self.backoff.is_over(now) {
             self.claim_waiting()?;
         }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use loader::{Publisher, Settings, SharedStatus};
@@ -48,18 +48,15 @@ fn run(env: &Env) -> Result<(), Box<dyn Error>> {
         for (config, status) in configs.iter().zip(&statuses) {
             let (broker, stop, running) = (broker.clone(), &stop, &running);
             threads.push(scope.spawn(move || {
+                let mut thread = Running { count: running, stop, well: false };
                 let ended = loader::run(config, broker, status, stop);
-                if ended.is_err() {
-                    // One thread's failure ends the process: it is started again as a whole.
-                    stop.store(true, Ordering::Release);
-                }
-                running.fetch_sub(1, Ordering::AcqRel);
+                thread.well = ended.is_ok();
                 ended
             }));
         }
         while running.load(Ordering::Acquire) > 0 {
             for publisher in &mut publishers {
-                publisher.publish(true);
+                publisher.publish();
             }
             if env.stop.wait(PUBLISH_INTERVAL) && running.load(Ordering::Acquire) > 0 {
                 // Asked to stop: the threads are writing what they have read.
@@ -77,6 +74,23 @@ fn run(env: &Env) -> Result<(), Box<dyn Error>> {
     ended
 }
 
+/// A thread that runs. However it ends, by a panic too, nobody waits for it any longer; and unless it ended well the others
+/// stop: the process is started again as a whole.
+struct Running<'a> {
+    count: &'a AtomicUsize,
+    stop: &'a AtomicBool,
+    well: bool,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if !self.well {
+            self.stop.store(true, Ordering::Release);
+        }
+        self.count.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// The routes as a topology, in words.
 fn topology(configs: &[loader::LoaderConfig]) -> TopologyText {
     let routes = configs.first().map(|config| config.routes.clone());
@@ -92,4 +106,25 @@ fn topology(configs: &[loader::LoaderConfig]) -> TopologyText {
     let routes: Vec<_> =
         lines.iter().map(|(topic, table)| serde_json::json!({ "topic": topic, "table": table })).collect();
     TopologyText { text: text.concat(), mermaid, json: serde_json::json!({ "routes": routes }).to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use super::Running;
+
+    #[test]
+    fn a_thread_that_panics_stops_the_others_and_is_not_waited_for() {
+        let (count, stop) = (AtomicUsize::new(2), AtomicBool::new(false));
+        drop(Running { count: &count, stop: &stop, well: true });
+        assert_eq!((count.load(Ordering::Acquire), stop.load(Ordering::Acquire)), (1, false));
+        let panicked = catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _thread = Running { count: &count, stop: &stop, well: false };
+            std::panic::resume_unwind(Box::new("a bug"));
+        }));
+        assert!(panicked.is_err());
+        assert_eq!((count.load(Ordering::Acquire), stop.load(Ordering::Acquire)), (0, true));
+    }
 }

@@ -20,6 +20,8 @@ pub struct Publisher<B: Broker> {
     reader: B::Reader,
     status: SharedStatus,
     board: ThreadBoard,
+    /// How often the loader had come round.
+    rounds: u64,
     last_error: Option<String>,
     errors: RecentErrors,
 }
@@ -36,11 +38,11 @@ impl<B: Broker> Publisher<B> {
     /// [`BrokerError`] when the client cannot be made.
     pub fn new(broker: &B, status: SharedStatus, board: ThreadBoard) -> Result<Self, BrokerError> {
         let errors = RecentErrors::default();
-        Ok(Self { reader: broker.reader()?, status, board, last_error: None, errors })
+        Ok(Self { reader: broker.reader()?, status, board, rounds: 0, last_error: None, errors })
     }
 
-    /// Shows the status as it is now.
-    pub fn publish(&mut self, heartbeat: bool) {
+    /// Shows the status as it is now. The heartbeat is the loader's, not the caller's: it stands still with the loader.
+    pub fn publish(&mut self) {
         let status = self.status.get();
         let partitions: Vec<TopicPartition> = status.partitions.keys().cloned().collect();
         // Without an answer there is no lag to show, which is better than an old one.
@@ -54,7 +56,8 @@ impl<B: Broker> Publisher<B> {
         }
         self.last_error.clone_from(&status.last_error);
         let before = self.board.last();
-        let heartbeat = if heartbeat { now } else { before.heartbeat };
+        let came_round = std::mem::replace(&mut self.rounds, status.rounds) != status.rounds;
+        let heartbeat = if came_round { now } else { before.heartbeat };
         self.board.publish(&ThreadSnapshot {
             thread: before.thread,
             state: if status.ready { ThreadState::Running } else { ThreadState::Starting },

@@ -12,6 +12,8 @@ pub struct LoaderStatus {
     pub ready: bool,
     /// Whether there is a connection to PostgreSQL that worked when it was used last.
     pub connected: bool,
+    /// How often the loop came round.
+    pub rounds: u64,
     /// Records of committed batches by topic, dead letters included.
     pub records: BTreeMap<TopicName, u64>,
     /// Rows by table, in committed transactions.
