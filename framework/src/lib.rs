@@ -92,6 +92,7 @@
 //! | `http` | `http`: metrics, health, topology and a status page | no |
 //! | `metrics` | the rendering of metrics alone | no |
 //! | `testing` | `testing`; no C, no C++ | no |
+//! | `failpoints` | [`failpoint`](mod@failpoint): places where tests kill the process; nothing without debug assertions | no |
 //!
 //! # What it is not
 //!
@@ -126,6 +127,7 @@
 pub mod broker;
 pub mod dsl;
 pub mod error;
+pub mod failpoint;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod metrics;

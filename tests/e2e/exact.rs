@@ -1,7 +1,6 @@
 //! Nothing goes wrong here.
 
-use crate::scene::{BINARIES, Scene};
-use crate::shop::Shop;
+use millpond_scene::{BINARIES, Scene, Shop};
 
 #[test]
 fn two_threads_in_each_process_give_exactly_the_reference() {
@@ -9,7 +8,7 @@ fn two_threads_in_each_process_give_exactly_the_reference() {
     let mut applications =
         BINARIES.map(|binary| scene.application(binary, binary).arg("--threads=2").started().unwrap());
     let tormented = &mut applications;
-    scene.under_load(7, || {
+    let loaded = scene.under_load(7, || {
         for application in tormented.iter_mut() {
             application.kill().unwrap();
             application.start().unwrap();
@@ -20,9 +19,10 @@ fn two_threads_in_each_process_give_exactly_the_reference() {
             scene.wait_until_committed(binary, goal).unwrap();
         }
     });
+    loaded.unwrap();
     scene.close_bursts().unwrap();
     for (binary, application) in BINARIES.iter().zip(&mut applications) {
-        scene.verify(binary).unwrap();
+        scene.verify(binary).unwrap().assert_clean();
         application.assert_sound().unwrap();
         application.stop().unwrap();
     }
@@ -35,7 +35,7 @@ fn all_four_applications_give_exactly_the_reference() {
     scene.feed(Shop::new(1).take(20_000)).unwrap();
     scene.close_bursts().unwrap();
     for binary in BINARIES {
-        scene.verify(binary).unwrap();
+        scene.verify(binary).unwrap().assert_clean();
     }
     for application in &mut applications {
         application.assert_sound().unwrap();

@@ -7,8 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-use crate::application::Application;
-use crate::scene::{BINARIES, Scene};
+use millpond_scene::{Application, BINARIES, Scene};
 
 const KILLS: usize = 5;
 /// The figure is 3 s on an idle machine; tests share theirs.
@@ -19,16 +18,18 @@ const REPLAYED_MAX: u64 = 20_000;
 #[test]
 fn kill_nine_five_times_under_load_changes_nothing() {
     let scene = Scene::new("kill").unwrap();
-    let tormented = scene.under_load(2, || {
-        std::thread::scope(|scope| {
-            let scene = &scene;
-            let victims = BINARIES.map(|binary| scope.spawn(move || torment(scene, binary).unwrap()));
-            victims.map(|victim| victim.join().unwrap())
+    let tormented = scene
+        .under_load(2, || {
+            std::thread::scope(|scope| {
+                let scene = &scene;
+                let victims = BINARIES.map(|binary| scope.spawn(move || torment(scene, binary).unwrap()));
+                victims.map(|victim| victim.join().unwrap())
+            })
         })
-    });
+        .unwrap();
     scene.close_bursts().unwrap();
     for (mut application, times, binary) in tormented {
-        scene.verify(binary).unwrap();
+        scene.verify(binary).unwrap().assert_clean();
         application.assert_sound().unwrap();
         application.stop().unwrap();
         let replayed = application.replayed().into_iter().skip(1).max().unwrap();

@@ -5,13 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test panics where it fails")]
 
-mod application;
 mod exact;
 mod kill;
 mod members;
-mod oracle;
-mod page;
-mod scene;
-mod shop;
 mod size;
 mod torn;

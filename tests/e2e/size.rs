@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use millpond_harness::Outgoing;
 use serde_json::json;
 
-use crate::scene::Scene;
-use crate::shop::{BEGIN_MS, carts};
+use millpond_scene::{BEGIN_MS, Scene, carts};
 
 const MEMORY_MAX_MIB: u64 = 250;
 const RESTART_MAX: Duration = Duration::from_secs(10);
@@ -29,7 +28,7 @@ fn measure(name: &'static str, users: u32) -> (Duration, u64) {
     let mut application = scene.application("attribution", "attribution").started().unwrap();
     scene.feed(customers(users)).unwrap();
     scene.drain("attribution").unwrap();
-    let memory = application.resident_mib();
+    let memory = application.resident_mib().unwrap();
     application.kill().unwrap();
     let before = scene.committed("attribution").unwrap();
     scene.feed(carts(["user-0".to_owned()], BEGIN_MS)).unwrap();
@@ -43,7 +42,7 @@ fn measure(name: &'static str, users: u32) -> (Duration, u64) {
         json!({ "figure": "state_size", "users": users, "rows": users + users / 2,
         "restart_ms": time.as_millis(), "resident_mib": memory, "replayed": application.replayed().last() })
     );
-    scene.verify("attribution").unwrap();
+    scene.verify("attribution").unwrap().assert_clean();
     (time, memory)
 }
 

@@ -4,8 +4,7 @@ use millpond::record::{Partition, TaskId};
 use millpond::state::changelog::{BeginRecord, ChangelogKey, CommitRecord, begin_key, classify};
 use millpond_harness::Outgoing;
 
-use crate::scene::Scene;
-use crate::shop::Shop;
+use millpond_scene::{Scene, Shop};
 
 #[test]
 fn a_torn_transaction_stops_a_task_without_stores_by_name() {
@@ -17,7 +16,7 @@ fn a_torn_transaction_stops_a_task_without_stores_by_name() {
 
     let task = TaskId { subtopology: 0, partition: Partition(0) };
     let log = format!("{}-commits", scene.topic("redaction"));
-    let records = scene.client.read_committed(&log).unwrap();
+    let records = scene.client().read_committed(&log).unwrap();
     let mut commits = records.iter().filter(|record| {
         record.key.as_deref().map(classify) == Some(ChangelogKey::Commit(task)) && record.partition == 0
     });
@@ -25,7 +24,7 @@ fn a_torn_transaction_stops_a_task_without_stores_by_name() {
     // A begin record without its commit record: just what a transaction leaves that was ended too early.
     let begin = BeginRecord { sequence: last.sequence + 1 }.encode().unwrap();
     let begin = Outgoing::value(begin).key(begin_key(task)).partition(0);
-    scene.client.transact("forger", &log, [begin], true).unwrap();
+    scene.client().transact("forger", &log, [begin], true).unwrap();
 
     redaction.start().unwrap();
     assert_eq!(redaction.wait().unwrap().code(), Some(1));

@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("record", &["time"]),
     ("error", &["record"]),
+    ("failpoint", &[]),
     ("partitioner", &["record"]),
     ("serde", &["time"]),
     ("broker", &["error", "record", "time"]),
@@ -22,12 +23,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("processor", &["error", "record", "serde", "state", "time", "topology"]),
     ("dsl", &["partitioner", "processor", "record", "serde", "state", "time", "topology"]),
     ("task", &["broker", "error", "processor", "record", "serde", "state", "time", "topology"]),
-    ("runtime", &["broker", "error", "record", "serde", "state", "task", "time", "topology"]),
+    ("runtime", &["broker", "error", "failpoint", "record", "serde", "state", "task", "time", "topology"]),
     ("metrics", &["error", "record", "runtime", "time"]),
     // The edges.
     ("broker::kafka", &["broker", "error", "record", "runtime", "time"]),
     ("broker::sim", &["broker", "error", "record", "time"]),
-    ("state::rocksdb", &["broker", "error", "record", "serde", "state", "time"]),
+    ("state::rocksdb", &["broker", "error", "failpoint", "record", "serde", "state", "time"]),
     ("http", &["error", "metrics", "record", "runtime", "time"]),
     (
         "testing",
@@ -65,6 +66,7 @@ const DRIVERS: &[(&str, &[&str])] = &[
     ("tokio", &["http/"]),
     ("askama", &["http/"]),
     ("prometheus", &["metrics/"]),
+    ("rustix", &["failpoint.rs"]),
 ];
 
 /// Files that may hold `unsafe`.

@@ -127,10 +127,13 @@ impl<P: Producer> Ledger<P> {
             None => broker.producer(&self.transactional_id)?,
         };
         producer.begin()?;
+        let has_letters = !letters.is_empty();
         for letter in letters {
             producer.send(letter)?;
+            millpond::failpoint!("loader.inside_letters");
         }
         producer.send_offsets(offsets, membership)?;
+        millpond::failpoint!("loader.inside_letters_end_txn", if has_letters);
         producer.commit(self.timeout)?;
         if let Some(reason) = producer.taint() {
             tracing::debug!(reason, "the producer of dead letters is replaced");

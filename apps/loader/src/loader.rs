@@ -109,6 +109,7 @@ impl<B: Broker> Loader<B> {
         })?;
         let named = self.broker.describe_topics(std::slice::from_ref(&letters))?;
         self.letters.partitions = named.get(&letters).map_or(1, |topic| topic.partitions);
+        millpond::failpoint!("loader.before_join");
         // Before the group is joined: a predecessor's open transaction ends here, not while offsets are read.
         self.ledger.ready(&self.broker)?;
         let mut consumer = self.broker.consumer(&self.config.member())?;
@@ -155,8 +156,10 @@ impl<B: Broker> Loader<B> {
     /// # Errors
     /// [`Error`]; the loader is gone all the same, and nothing is lost: what was not written is read again.
     pub fn close(mut self) -> Result<(), Error> {
+        millpond::failpoint!("loader.before_close_flush");
         if self.consumer.is_some() {
             self.flush()?;
+            millpond::failpoint!("loader.after_close_flush");
             self.display(true)?;
         }
         self.database.disconnect();
@@ -206,7 +209,9 @@ impl<B: Broker> Loader<B> {
                 self.flush()?;
                 self.display(true)?;
                 self.forget();
+                millpond::failpoint!("loader.before_revoke_ack");
                 self.member()?.acknowledge()?;
+                millpond::failpoint!("loader.after_revoke_ack");
             }
             Rebalance::Lost(_) => {
                 self.forget();
@@ -279,8 +284,10 @@ impl<B: Broker> Loader<B> {
             return Ok(());
         }
         self.displayed_at = Some(Instant::now());
+        millpond::failpoint!("loader.before_display");
         match self.ledger.commit(&self.broker, Vec::new(), &offsets, &self.membership) {
             Ok(()) => {
+                millpond::failpoint!("loader.after_display");
                 for (partition, offset) in offsets {
                     if let Some(running) = self.partitions.running_mut(&partition) {
                         running.displayed = Some(offset.next);

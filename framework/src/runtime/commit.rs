@@ -84,6 +84,7 @@ impl<B: Broker> StreamThread<B> {
         }
         let membership = consumer.membership();
         let receipt = transaction.commit(plan, ownership, &membership, self.config.request_timeout)?;
+        crate::failpoint!("commit.after_end_txn");
         self.observer.committed(CommitPhase::Transaction, started);
         // Only now: what is not certainly committed never reaches a store (I1).
         let applied = self.apply(&dirty, &receipt, now)?;
@@ -128,8 +129,10 @@ impl<B: Broker> StreamThread<B> {
             if let Some(task) = self.tasks.get_mut(id) {
                 task.apply_commit(receipt, now)?;
                 self.observer.visible(&task.take_times());
+                crate::failpoint!("commit.between_store_batches");
             }
         }
+        crate::failpoint!("commit.after_store_batches");
         self.observer.committed(CommitPhase::Store, started);
         self.drop_tainted();
         Ok(true)
@@ -148,8 +151,10 @@ impl<B: Broker> StreamThread<B> {
     /// Makes a producer; this fences every predecessor and waits until its transaction is resolved. False when the broker
     /// asks to wait: it is tried again in the next round, with the consumer polled in between.
     pub(super) fn renew_producer(&mut self) -> Result<bool, Error> {
+        crate::failpoint!("producer.inside_init");
         match self.broker.producer(&self.config.instance_id) {
             Ok(producer) => {
+                crate::failpoint!("producer.after_init");
                 self.counters.producers += 1;
                 self.transaction = Some(Transaction::new(producer));
                 Ok(true)
@@ -184,6 +189,7 @@ impl<B: Broker> StreamThread<B> {
             }
         }
         tracing::warn!(%error, "the transaction is dropped, all tasks are restored");
+        crate::failpoint!("recover.before_revive");
         self.last_error = Some((now, error));
         self.transaction = None;
         self.restoration = None;
@@ -192,6 +198,7 @@ impl<B: Broker> StreamThread<B> {
                 task.begin_restore();
             }
         }
+        crate::failpoint!("recover.after_revive");
         Ok(())
     }
 

@@ -50,6 +50,7 @@ impl<B: Broker> StreamThread<B> {
     }
 
     fn revoke(&mut self, now: Timestamp) -> Result<(), Error> {
+        crate::failpoint!("rebalance.before_revoke_commit");
         // One transaction for all tasks. If it fails the partitions are given up all the same: the next owner reads the
         // committed offsets, whatever they are.
         let committed = self.commit(now);
@@ -60,7 +61,9 @@ impl<B: Broker> StreamThread<B> {
         }
         // Before the acknowledgement: afterwards nothing may be committed for these partitions.
         drop(self.ownership.take());
+        crate::failpoint!("rebalance.before_revoke_ack");
         let acknowledged = self.acknowledge();
+        crate::failpoint!("rebalance.after_revoke_ack");
         match committed {
             Err(error) if error.recovery() == Recovery::Shutdown => Err(error),
             // Without a confirmation no assignment comes any more, whatever became of the commit: its failure goes first.
@@ -95,8 +98,10 @@ impl<B: Broker> StreamThread<B> {
     }
 
     fn assign(&mut self, partitions: &[TopicPartition], now: Timestamp) -> Result<(), Error> {
+        crate::failpoint!("rebalance.before_assign_ack");
         // All partitions stand still after this until each task says where to start.
         self.acknowledge()?;
+        crate::failpoint!("rebalance.after_assign_ack");
         let membership = self.consumer()?.membership();
         self.ownership = Some(Ownership { membership });
         let wanted = self.tasks_of(partitions)?;
@@ -126,6 +131,7 @@ impl<B: Broker> StreamThread<B> {
             }
         }
         self.open_waiting(now)?;
+        crate::failpoint!("rebalance.after_open");
         Ok(())
     }
 

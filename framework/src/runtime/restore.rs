@@ -152,12 +152,14 @@ impl<B: Broker> StreamThread<B> {
         let inputs: Vec<TopicPartition> =
             ids.iter().filter_map(|id| self.tasks.get(id)).flat_map(|task| task.inputs().cloned()).collect();
         let timeout = self.config.request_timeout.min(REQUEST_MAX);
+        crate::failpoint!("restore.before_offsets");
         // First the offsets: this waits for pending transactions. Then the ends; see the head of this file.
         let committed = match self.consumer()?.committed(&inputs, timeout) {
             Ok(committed) => committed,
             Err(error) if error.recovery() == Recovery::Retry => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        crate::failpoint!("restore.after_offsets");
         let logs: BTreeSet<TopicPartition> =
             ids.iter().filter_map(|id| self.tasks.get(id)).flat_map(log_partitions).collect();
         let logs: Vec<TopicPartition> = logs.into_iter().collect();
@@ -170,6 +172,7 @@ impl<B: Broker> StreamThread<B> {
             }
             Err(error) => return Err(error.into()),
         };
+        crate::failpoint!("restore.after_ends");
         let mut restoration = Restoration::default();
         for id in ids {
             let replay = self.plan_replay(id, &committed, &ranges, now)?;
@@ -241,6 +244,7 @@ impl<B: Broker> StreamThread<B> {
         }
         let before: u64 = restoration.tasks.values().map(Replay::remaining).sum();
         let records = self.reader.poll(Duration::ZERO)?;
+        crate::failpoint!("restore.inside_replay", if !records.is_empty());
         let restoration = self.restoration.as_mut().ok_or(Error::bug("a restoration has vanished"))?;
         for record in &records {
             for (id, replay) in &mut restoration.tasks {
@@ -346,6 +350,7 @@ impl<B: Broker> StreamThread<B> {
         let (topology, topics) = (self.topology.clone(), self.topics.clone());
         let task = self.tasks.get_mut(&id).ok_or(Error::bug("a restored task has vanished"))?;
         let checkpoint = replay.finish(task, resume, now)?;
+        crate::failpoint!("restore.before_start");
         task.start(&topology, topics.resolved(), checkpoint, now)?;
         tracing::info!(task = %id, replayed = replay.restored, sequence = resume.sequence,
             verified = resume.verified, inputs = ?starts, "restored");
@@ -353,6 +358,7 @@ impl<B: Broker> StreamThread<B> {
         for (partition, offset) in starts {
             consumer.start_at(&partition, offset)?;
         }
+        crate::failpoint!("restore.after_start");
         Ok(())
     }
 
@@ -481,7 +487,9 @@ impl Replay {
         // that it needs may still be ahead.
         let owned_until = checkpoint.owned_until;
         task.stamp(&mut checkpoint, if owned_until.is_some() { owned_until } else { now });
+        crate::failpoint!("restore.before_batch");
         stores.apply_restored(&CommitBatch { rows: rows.collect(), checkpoint: checkpoint.clone() })?;
+        crate::failpoint!("restore.after_batch");
         self.checkpoint = checkpoint;
         Ok(())
     }

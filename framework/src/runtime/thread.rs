@@ -289,6 +289,7 @@ impl<B: Broker> StreamThread<B> {
                     // A record of a task that does not run is dropped: its position is set when it starts.
                     let _queued = task.is_some_and(|task| task.enqueue(record));
                 }
+                crate::failpoint!("round.after_poll");
             }
             Polled::Rebalance(change) => {
                 self.rebalance(change, now)?;
@@ -321,7 +322,9 @@ impl<B: Broker> StreamThread<B> {
             processed += task.process(now, share, &self.config.errors)?;
             let outputs = task.take_outputs();
             self.counters.count_sent(&outputs);
+            crate::failpoint!("process.before_send", if !outputs.is_empty());
             transaction.send(task, outputs, now)?;
+            crate::failpoint!("process.after_send", if transaction.contains(task.id()));
         }
         self.observer.processed(started, processed);
         Ok(processed)
@@ -359,15 +362,19 @@ impl<B: Broker> StreamThread<B> {
     /// # Errors
     /// [`Error`]: what was not committed is processed again by the next owner.
     pub fn close(mut self, leave_group: bool, now: Timestamp) -> Result<(), Error> {
+        crate::failpoint!("close.before_commit");
         let committed = self.commit(now);
+        crate::failpoint!("close.after_commit");
         let mut result = committed.map(|_| ());
         for (_, task) in std::mem::take(&mut self.tasks) {
             result = result.and(task.close().map_err(Error::from));
         }
+        crate::failpoint!("close.after_stores");
         // The consumer goes first: no rebalance can ask for a commit of closed tasks.
         if let Some(consumer) = self.consumer.take() {
             result = result.and(consumer.close(leave_group).map_err(Error::from));
         }
+        crate::failpoint!("close.after_leave");
         result
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Error;
 use super::rebalance::Ownership;
 use crate::broker::{BrokerError, BrokerErrorKind, CommitReceipt, CommittedOffset, Membership, Producer};
+use crate::failpoint::COMPILED;
 use crate::record::{ProducerRecord, TaskId, TopicPartition};
 use crate::task::Task;
 use crate::time::Timestamp;
@@ -62,7 +63,10 @@ impl<P: Producer> Transaction<P> {
             if let Some(open) = &mut self.open {
                 open.bytes = open.bytes.saturating_add(record.size());
             }
+            let letter = COMPILED && record.headers.last("__streams.errors.reason").is_some();
+            crate::failpoint!("dead_letter.before_send", if letter);
             self.producer.send(record)?;
+            crate::failpoint!("dead_letter.after_send", if letter);
         }
         Ok(())
     }
@@ -71,11 +75,13 @@ impl<P: Producer> Transaction<P> {
     /// transaction that is torn apart then shows as a begin record without its commit record.
     pub(crate) fn enlist(&mut self, task: &Task, now: Timestamp) -> Result<(), Error> {
         if self.open.is_none() {
+            crate::failpoint!("commit.before_begin_txn");
             self.producer.begin()?;
         }
         let open = self.open.get_or_insert_with(|| Open { since: now, tasks: BTreeSet::new(), bytes: 0 });
         if open.tasks.insert(task.id()) {
             self.producer.send(task.begin_record(now)?)?;
+            crate::failpoint!("commit.after_begin_record");
         }
         Ok(())
     }
@@ -92,15 +98,19 @@ impl<P: Producer> Transaction<P> {
         if self.open.take().is_none() {
             return Err(Error::bug("a commit without a transaction"));
         }
+        crate::failpoint!("commit.before_changelog");
         for record in plan.records {
             self.producer.send(record)?;
+            crate::failpoint!("commit.inside_changelog");
         }
         if !membership.is_fencing() || membership != ownership.membership() {
             // The broker would accept some of these unchecked (the pre-join identity, for one).
             let kind = BrokerErrorKind::Abortable;
             return Err(BrokerError::new("send_offsets", kind, "no longer the member that was assigned").into());
         }
+        crate::failpoint!("commit.before_send_offsets");
         self.producer.send_offsets(&plan.offsets, membership)?;
+        crate::failpoint!("commit.inside_end_txn");
         Ok(self.producer.commit(timeout)?)
     }
 

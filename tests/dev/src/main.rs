@@ -22,6 +22,8 @@ enum Command {
     Down,
     /// Run the four applications on a real Kafka and PostgreSQL, with a shop that produces events.
     Demo(demo::Options),
+    /// Run the four applications under load while they and the services are killed, frozen and damaged; compare results.
+    Chaos(millpond_chaos::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -29,5 +31,13 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Up => services::up().map(|()| ExitCode::SUCCESS),
         Command::Down => services::down().map(|()| ExitCode::SUCCESS),
         Command::Demo(options) => demo::run(&options),
+        Command::Chaos(options) => chaos(&options),
     }
+}
+
+fn chaos(options: &millpond_chaos::Options) -> anyhow::Result<ExitCode> {
+    let report = millpond_chaos::run(options)?;
+    let text = if options.json { report.json().to_string() } else { format!("{:#}", report.json()) };
+    std::io::Write::write_all(&mut std::io::stdout().lock(), format!("{text}\n").as_bytes())?;
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -22,18 +22,26 @@ const DRAIN: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone)]
 pub struct Client {
     config: ClientConfig,
+    replicas: i32,
 }
 
 impl Client {
     /// A client of these brokers, without encryption.
     pub fn new(bootstrap_servers: &str) -> Self {
-        Self { config: ClientConfig::new() }.property("bootstrap.servers", bootstrap_servers)
+        Self { config: ClientConfig::new(), replicas: 1 }.property("bootstrap.servers", bootstrap_servers)
     }
 
     /// The same with one more librdkafka property, such as `security.protocol`.
     #[must_use]
     pub fn property(mut self, name: &str, value: &str) -> Self {
         self.config.set(name, value);
+        self
+    }
+
+    /// The same, whose topics have so many copies.
+    #[must_use]
+    pub fn replicas(mut self, replicas: i32) -> Self {
+        self.replicas = replicas;
         self
     }
 
@@ -71,7 +79,7 @@ impl Client {
     /// [`Error::Kafka`] when the broker refuses, [`Error::Late`] when a leader is missing after 10 seconds.
     pub fn create_topics(&self, names: &[&str], partitions: i32, properties: &[(&str, &str)]) -> Result<(), Error> {
         let new = names.iter().map(|name| {
-            let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+            let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(self.replicas));
             properties.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
         });
         let new: Vec<_> = new.collect();
@@ -147,6 +155,41 @@ impl Client {
         } else {
             producer.abort_transaction(DRAIN).map_err(Error::kafka("abort transaction"))
         }
+    }
+
+    /// Deletes a consumer group with its offsets.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] when the broker refuses, as for a group that has members.
+    pub fn delete_group(&self, group: &str) -> Result<(), Error> {
+        let results = pollster::block_on(self.admin()?.delete_groups(&[group], &AdminOptions::new()));
+        for result in results.map_err(Error::kafka("delete groups"))? {
+            result.map_err(|(name, code)| Error::kafka(format!("delete group {name}"))(KafkaError::AdminOp(code)))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes everything that is in a topic now; its offsets go on from there.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] when the broker refuses.
+    pub fn delete_all_records(&self, topic: &str) -> Result<(), Error> {
+        let mut before = TopicPartitionList::new();
+        for partition in 0..self.partition_count(topic)? {
+            let added = before.add_partition_offset(topic, partition, Offset::End);
+            added.map_err(Error::kafka("delete records"))?;
+        }
+        let deleted = pollster::block_on(self.admin()?.delete_records(&before, &AdminOptions::new()));
+        deleted.map(drop).map_err(Error::kafka(format!("delete the records of {topic}")))
+    }
+
+    /// Takes a transactional id from whoever has it: an open transaction of that producer is aborted, and it is fenced.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] when the broker refuses.
+    pub fn fence(&self, transactional_id: &str) -> Result<(), Error> {
+        let producer = self.producer(&[("transactional.id", transactional_id)])?;
+        producer.init_transactions(REQUEST).map_err(Error::kafka("init transactions"))
     }
 
     /// Everything committed in a topic, by partition and offset; an open transaction hides what follows it.
@@ -241,8 +284,21 @@ impl Writer {
     /// # Errors
     /// As [`Client::produce`].
     pub fn write(&self, topic: &str, records: impl IntoIterator<Item = Outgoing>) -> Result<(), Error> {
+        self.write_within(topic, records, DRAIN)
+    }
+
+    /// The same with another time that the brokers have, for who kills them.
+    ///
+    /// # Errors
+    /// As [`Client::produce`].
+    pub fn write_within(
+        &self,
+        topic: &str,
+        records: impl IntoIterator<Item = Outgoing>,
+        limit: Duration,
+    ) -> Result<(), Error> {
         send(&self.producer, topic, records)?;
-        self.producer.flush(DRAIN).map_err(Error::kafka(format!("flush {topic}")))
+        self.producer.flush(limit).map_err(Error::kafka(format!("flush {topic}")))
     }
 }
 

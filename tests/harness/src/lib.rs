@@ -37,7 +37,7 @@ pub use client::{Client, Writer};
 pub use error::Error;
 pub use kafka::{Kafka, KafkaOptions, Secured, Security};
 pub use lag::{Group, PartitionLag};
-pub use postgres::{Postgres, PostgresOptions};
+pub use postgres::{Postgres, PostgresOptions, query};
 pub use process::{Detached, Launch, Process};
 pub use prometheus::Prometheus;
 pub use proxy::Proxy;

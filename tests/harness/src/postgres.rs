@@ -126,16 +126,7 @@ impl Postgres {
     /// # Errors
     /// [`Error::Tool`] with the server's message.
     pub fn query(&self, database: &str, sql: &str) -> Result<Vec<Vec<String>>, Error> {
-        let url = if database.contains("://") { database.to_owned() } else { self.database_url(database) };
-        let psql = install::postgres("psql")?;
-        let mut command = std::process::Command::new(&psql);
-        command.args(["-XAtq", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-d", &url, "-c", sql]);
-        let output = command.env("PGCONNECT_TIMEOUT", "5").output().map_err(Error::io("run psql", psql))?;
-        if !output.status.success() {
-            return Err(Error::Tool { tool: "psql", output: String::from_utf8_lossy(&output.stderr).into_owned() });
-        }
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        Ok(text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect())
+        if database.contains("://") { query(database, sql) } else { query(&self.database_url(database), sql) }
     }
 
     /// Kills the server with SIGKILL; its backends notice and end.
@@ -220,6 +211,22 @@ impl Postgres {
         let all = own.into_iter().chain(settings);
         Ok(all.fold(launch, |launch, (name, value)| launch.arg("-c").arg(format!("{name}={value}"))))
     }
+}
+
+/// Runs SQL in the database with this URL, as [`Postgres::query`] does.
+///
+/// # Errors
+/// [`Error::Tool`] with the server's message.
+pub fn query(url: &str, sql: &str) -> Result<Vec<Vec<String>>, Error> {
+    let psql = install::postgres("psql")?;
+    let mut command = std::process::Command::new(&psql);
+    command.args(["-XAtq", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql]);
+    let output = command.env("PGCONNECT_TIMEOUT", "5").output().map_err(Error::io("run psql", psql))?;
+    if !output.status.success() {
+        return Err(Error::Tool { tool: "psql", output: String::from_utf8_lossy(&output.stderr).into_owned() });
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect())
 }
 
 /// A launch of one of PostgreSQL's programs, which refuse to run as root, as a user that can reach `data`.

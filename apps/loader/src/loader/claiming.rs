@@ -49,6 +49,7 @@ impl<B: Broker> Loader<B> {
         let timeout = self.config.kafka_timeout;
         // First the producer: it ends a transaction of ours whose outcome is not known, which the next call waits for.
         self.ledger.ready(&self.broker)?;
+        millpond::failpoint!("loader.before_claim");
         let partitions: Vec<TopicPartition> = waiting.iter().map(|(partition, _)| partition.clone()).collect();
         let committed = self.member()?.committed(&partitions, timeout)?;
         let topics = self.broker.describe_topics(&self.config.routes.topics())?;
@@ -60,6 +61,7 @@ impl<B: Broker> Loader<B> {
                 _ => Some(self.claim(&partition, &ids)?),
             };
             if let Some(claim) = claim {
+                millpond::failpoint!("loader.after_claim");
                 self.resolve(unknown, claim)?;
                 let committed = committed.get(&partition).and_then(Option::as_ref);
                 self.believe(claim, committed)?;

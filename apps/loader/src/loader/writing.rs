@@ -65,6 +65,7 @@ impl<B: Broker> Loader<B> {
             transaction.roll_back()?;
             return Ok(Written::Lost(lost));
         }
+        millpond::failpoint!("loader.after_advance");
         let mut refused = batch.refused().to_vec();
         let mut loaded = Vec::with_capacity(batch.rows().len());
         for (route, rows) in self.config.routes.iter().zip(batch.rows()) {
@@ -74,6 +75,7 @@ impl<B: Broker> Loader<B> {
             }));
             loaded.push(done);
         }
+        millpond::failpoint!("loader.after_rows");
         // Letters before the commit: the other way round a crash in between would lose them.
         let letters = self.letters.of(&refused, &self.config, |at| {
             self.partitions
@@ -85,9 +87,13 @@ impl<B: Broker> Loader<B> {
             as_same_member(&now_member, &self.membership)?;
             let offsets = marks(&letters, steps);
             let letters = letters.into_iter().map(|(_, letter)| letter).collect();
+            millpond::failpoint!("loader.before_letters");
             self.ledger.commit(&self.broker, letters, &offsets, &self.membership)?;
+            millpond::failpoint!("loader.after_letters");
         }
+        millpond::failpoint!("loader.inside_sql_commit");
         transaction.commit()?;
+        millpond::failpoint!("loader.after_sql_commit");
         Ok(Written::Committed(loaded, refused))
     }
 

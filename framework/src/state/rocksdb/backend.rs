@@ -150,10 +150,12 @@ impl Backend for RocksBackend {
             self.store(*store)?;
         }
         let write = self.disk_batch(batch)?;
+        crate::failpoint!("store.inside_batch");
         // Through the log but not synced: see the module. The disk comes first, because it can fail and memory cannot.
         self.database
             .write_opt(write, &WriteOptions::default())
             .map_err(|error| engine_error(self.task, "written", error))?;
+        crate::failpoint!("store.after_batch");
         for (store, rows) in &batch.rows {
             if let Some(Store::Memory(memory)) = self.stores.get_mut(usize::from(store.0)) {
                 for (key, value) in rows {
@@ -194,6 +196,7 @@ impl Backend for RocksBackend {
             Store::Memory(_) => None,
         });
         let families: Result<Vec<_>, _> = disks.chain([META]).map(|name| self.family(name)).collect();
+        crate::failpoint!("close.inside_flush");
         // So that the next open replays no log.
         let flushed = self.database.flush_cfs_opt(&families?, &FlushOptions::default());
         self.database.cancel_all_background_work(true);

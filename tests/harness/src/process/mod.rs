@@ -211,6 +211,11 @@ impl Process {
         Ok(())
     }
 
+    /// Asks the process with SIGTERM to end, and does not wait.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
     /// Stops the process in its tracks (SIGSTOP), until [`Process::resume`].
     pub fn pause(&self) {
         self.signal(Signal::STOP);

@@ -6,18 +6,20 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
 /// The first event's time: fixed, so that a seed gives the same events every day.
-pub(crate) const BEGIN_MS: i64 = 1_700_000_000_000;
+pub const BEGIN_MS: i64 = 1_700_000_000_000;
 /// Partitions of every topic.
-pub(crate) const PARTITIONS: i32 = 4;
+pub const PARTITIONS: i32 = 4;
 /// Stands in the payload of every malformed record; it must not appear in a log or a redactor's dead letter.
-pub(crate) const CANARY: &str = "canary@leak.example";
+pub const CANARY: &str = "canary@leak.example";
 /// The header that says which flaw a record has, for the oracle.
 pub(crate) const FLAW: &str = "flaw";
 /// The header with a record's number.
 pub(crate) const NUMBER: &str = "number";
 
+/// Event time between two events.
+pub const STEP_MS: i64 = 15;
+
 const USERS: u64 = 2_000;
-const STEP_MS: i64 = 15;
 const DISORDER_MS: i64 = 8_000;
 const CHANNELS: [&str; 5] = ["mail", "search", "social", "ads", "tv"];
 
@@ -57,7 +59,8 @@ pub(crate) const FLAWS: [Flaw; 11] = [
 ];
 
 /// An endless stream of events.
-pub(crate) struct Shop {
+#[derive(Debug)]
+pub struct Shop {
     rng: ChaCha8Rng,
     number: i64,
     /// A bot at work: its user, the time of its next event, the time between two, and how many are left.
@@ -65,7 +68,8 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The shop of that seed.
+    pub fn new(seed: u64) -> Self {
         Self { rng: ChaCha8Rng::seed_from_u64(seed), number: 0, bot: None }
     }
 
@@ -169,7 +173,7 @@ impl Iterator for Shop {
 }
 
 /// An `add_to_cart` of each of these users at that time.
-pub(crate) fn carts(users: impl IntoIterator<Item = String>, at_ms: i64) -> Vec<Outgoing> {
+pub fn carts(users: impl IntoIterator<Item = String>, at_ms: i64) -> Vec<Outgoing> {
     let event = |user| json!({ "user_id": user, "event_name": "add_to_cart", "item_url": "/i/1" }).to_string();
     users.into_iter().map(|user| Outgoing::value(event(user)).at(at_ms)).collect()
 }

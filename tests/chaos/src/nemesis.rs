@@ -1,0 +1,60 @@
+//! Who strikes at the servers while applications are struck.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use millpond_harness::{Error, query};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::fault::Fault;
+use crate::servers::Servers;
+use crate::tally::Tally;
+
+/// Strikes with these faults in turn, until it is told to stop and each has struck as often as it must.
+pub(crate) fn strike(
+    servers: &Servers,
+    tally: &Tally,
+    faults: &[(Fault, u64)],
+    seed: u64,
+    stop: &AtomicBool,
+) -> Result<(), Error> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut left: Vec<(Fault, u64)> = faults.to_vec();
+    while left.iter().any(|(_, count)| *count > 0) || !stop.load(Ordering::Acquire) {
+        for (fault, count) in &mut left {
+            if *count == 0 && stop.load(Ordering::Acquire) {
+                continue;
+            }
+            std::thread::park_timeout(Duration::from_millis(rng.random_range(500..4_000)));
+            one(servers, *fault, &mut rng)?;
+            tally.injected(*fault);
+            *count = count.saturating_sub(1);
+        }
+    }
+    Ok(())
+}
+
+fn one(servers: &Servers, fault: Fault, rng: &mut ChaCha8Rng) -> Result<(), Error> {
+    let away = Duration::from_millis(rng.random_range(0..1_500));
+    match fault {
+        Fault::Broker | Fault::BrokerDown => servers.kafka(|kafka| {
+            kafka.kill()?;
+            std::thread::park_timeout(if fault == Fault::BrokerDown { Duration::from_secs(70) } else { away });
+            kafka.restart()
+        }),
+        Fault::Postgres => servers.postgres(|postgres| {
+            postgres.kill()?;
+            std::thread::park_timeout(away);
+            postgres.restart()
+        }),
+        Fault::Backends => {
+            let url = servers.postgres(|postgres| postgres.url());
+            let others = "select pg_terminate_backend(pid) from pg_stat_activity \
+                where pid <> pg_backend_pid() and backend_type = 'client backend'";
+            // While the server is away there is no backend to terminate.
+            query(&url, others).map(drop).or(Ok(()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,133 @@
+//! One round: topics, four applications, their tormentors, and the oracle.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use millpond_harness::{Error, Scratch};
+use millpond_scene::{BINARIES, EVENTS_MAX, Load, Place, Scene};
+
+use crate::fault::Fault;
+use crate::nemesis;
+use crate::servers::Servers;
+use crate::tally::{Tally, eprint};
+use crate::victim::{Injection, Victim};
+
+/// How long everything may take to come through after the last fault.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// What a round does.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) name: String,
+    pub(crate) seed: u64,
+    pub(crate) rate: u64,
+    /// Events that there must be in the end.
+    pub(crate) events: u64,
+    /// What each application suffers, in this order.
+    pub(crate) injections: BTreeMap<&'static str, Vec<Injection>>,
+    /// What strikes the servers, and how often at least.
+    pub(crate) servers: Vec<(Fault, u64)>,
+}
+
+/// Plays a round.
+pub(crate) fn play(servers: &Servers, tally: &Tally, plan: Plan) -> Result<(), Error> {
+    let place = Place {
+        bootstrap_servers: servers.brokers.clone(),
+        replicas: 1,
+        database: servers.database()?,
+        dir: Scratch::new(&plan.name)?.path().to_owned(),
+    };
+    let dir = place.dir.clone();
+    let scene = Scene::at(&plan.name, place)?.patience(PATIENCE);
+    let began = Instant::now();
+    let load = Load::start(scene.client(), &scene.topic("events"), plan.seed, plan.rate, EVENTS_MAX);
+    let with_servers = !plan.servers.is_empty();
+    let stop = AtomicBool::new(false);
+    let (tormented, struck) = std::thread::scope(|scope| {
+        let nemesis =
+            with_servers.then(|| scope.spawn(|| nemesis::strike(servers, tally, &plan.servers, plan.seed, &stop)));
+        let mut injections = plan.injections;
+        let torments = BINARIES.map(|binary| {
+            let mut victim = Victim::new(&scene, tally, binary, plan.seed ^ binary.len() as u64, with_servers);
+            let queue = injections.remove(binary).unwrap_or_default();
+            scope.spawn(move || torment(&mut victim, queue).map(|()| victim))
+        });
+        let tormented = torments.map(|torment| torment.join().unwrap_or_else(|_| panicked("a tormentor")));
+        stop.store(true, Ordering::Release);
+        let struck = nemesis.map(|nemesis| nemesis.join().unwrap_or_else(|_| panicked("the nemesis")));
+        (tormented, struck)
+    });
+    struck.unwrap_or(Ok(()))?;
+    let mut victims = tormented.into_iter().collect::<Result<Vec<_>, _>>()?;
+    eprint(&format!("{}: injected in {:?}, draining", plan.name, began.elapsed()));
+    let events = finish(&scene, &mut victims, load, plan.events)?;
+    eprint(&format!("{}: {events} events drained after {:?}, comparing", plan.name, began.elapsed()));
+    judge(&scene, tally, &mut victims, events)?;
+    eprint(&format!("{}: over after {:?}", plan.name, began.elapsed()));
+    clean_up(tally, &dir);
+    Ok(())
+}
+
+fn panicked<T>(tool: &'static str) -> Result<T, Error> {
+    Err(Error::Tool { tool, output: "it panicked, see above".into() })
+}
+
+fn torment(victim: &mut Victim<'_>, queue: Vec<Injection>) -> Result<(), Error> {
+    for injection in queue {
+        victim.suffer(injection)?;
+    }
+    victim.recover()
+}
+
+/// Brings everything through.
+fn finish(scene: &Scene, victims: &mut [Victim<'_>], load: Load, events: u64) -> Result<u64, Error> {
+    // Without faults now: what is missing comes as fast as it can.
+    let events = load.end(events)?;
+    for victim in victims {
+        victim.recover()?;
+    }
+    scene.close_bursts()?;
+    Ok(events)
+}
+
+/// Compares everything, and stops the applications.
+fn judge(scene: &Scene, tally: &Tally, victims: &mut [Victim<'_>], events: u64) -> Result<(), Error> {
+    for victim in victims.iter_mut() {
+        let binary = victim.a.binary();
+        scene.drain(binary)?;
+        let sound = victim.a.assert_sound();
+        victim.stop()?;
+        let mut findings = scene.verify(binary)?;
+        findings.absorb(scene.verify_stores(binary, victim.a.state_dir(), "a")?);
+        if !findings.is_clean() {
+            tally.complain(format!("{}: {:#?}", scene.topic(binary), findings.first));
+        }
+        let wipes = victim.wipes();
+        let logs = victim.logs();
+        let torn =
+            logs.matches("was committed only in part").count() + logs.matches("the last commit recorded").count();
+        if let Err(error) = sound {
+            tally.complain(error.to_string());
+        }
+        let mut counts = tally.counts();
+        counts.findings.absorb(findings);
+        counts.wiped += wipes.len() as u64;
+        counts.torn += torn as u64;
+    }
+    // Three applications read the events; the loader reads what two of them wrote. Repartition topics not counted.
+    let ends = scene.ends(&["processed", "attributions"])?;
+    let mut counts = tally.counts();
+    counts.events += events;
+    counts.records_in += 3 * events + ends;
+    counts.rounds += 1;
+    Ok(())
+}
+
+/// Logs and states of a clean round go away.
+fn clean_up(tally: &Tally, dir: &Path) {
+    if tally.counts().complaints.is_empty() && std::env::var_os("MILLPOND_KEEP").is_none() {
+        let _ = std::fs::remove_dir_all(dir);
+    }
+}

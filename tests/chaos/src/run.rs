@@ -1,0 +1,140 @@
+//! A run: what is to be injected, dealt out to rounds.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use millpond_harness::{Error, Scratch};
+use millpond_scene::BINARIES;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::fault::Fault;
+use crate::options::Options;
+use crate::points::Point;
+use crate::report::Report;
+use crate::round::{self, Plan};
+use crate::scenario;
+use crate::servers::Servers;
+use crate::tally::{Tally, eprint};
+use crate::victim::Injection;
+
+/// A round has at most about so many kills: its events must last for them.
+const KILLS_PER_ROUND: u64 = 100;
+/// So many tenths of all kills are at failpoints, if those are asked for.
+const FAILPOINT_TENTHS: u64 = 7;
+/// How often a failpoint that was missed is tried again, in rounds.
+const MORE_ROUNDS_MAX: u64 = 4;
+
+type Queues = BTreeMap<&'static str, Vec<Injection>>;
+
+/// Runs it all. What cannot be judged is an error; what is judged bad is in the report.
+///
+/// # Errors
+/// [`Error`] when services cannot be had.
+#[allow(clippy::disallowed_methods, reason = "a run has a length")]
+pub fn run(options: &Options) -> Result<Report, Error> {
+    let began = Instant::now();
+    let tally = Tally::default();
+    let scratch = Scratch::new("chaos")?;
+    let servers = Servers::start(scratch.path())?;
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+    let rounds = options.kills.div_ceil(KILLS_PER_ROUND).max(1);
+    let mut number = 0;
+    while number < rounds + MORE_ROUNDS_MAX && began.elapsed().as_secs() < options.seconds {
+        let last = number + 1 >= rounds;
+        let mut queues = if number < rounds { deal(options, rounds, number, &mut rng) } else { Queues::new() };
+        if last {
+            top_up(options, &tally, &mut queues, rounds);
+        }
+        if queues.values().all(Vec::is_empty) {
+            break;
+        }
+        let plan = Plan {
+            name: format!("chaos-{number}"),
+            seed: rng.random(),
+            rate: options.rate,
+            events: options.events.div_ceil(rounds),
+            servers: server_faults(options, rounds, number),
+            injections: queues,
+        };
+        if let Err(error) = round::play(&servers, &tally, plan) {
+            tally.complain(format!("round {number} could not be finished: {error}"));
+            break;
+        }
+        number += 1;
+    }
+    for fault in scenario::SCRIPTED.into_iter().filter(|fault| options.has(*fault)) {
+        if let Err(error) = scenario::play(&servers, &tally, fault, options.seed) {
+            tally.complain(format!("the script of {fault} could not be finished: {error}"));
+        }
+    }
+    let report = Report::new(options, &tally.counts(), began.elapsed().as_secs());
+    eprint(if report.is_good() { "good" } else { "NOT good" });
+    Ok(report)
+}
+
+/// How often each failpoint must kill.
+fn per_point(options: &Options) -> u64 {
+    let points = Point::all().len() as u64;
+    if options.has(Fault::Failpoint) { (options.kills * FAILPOINT_TENTHS / 10).div_ceil(points).max(1) } else { 0 }
+}
+
+/// What the applications suffer in a round, in random order.
+fn deal(options: &Options, rounds: u64, number: u64, rng: &mut ChaCha8Rng) -> Queues {
+    let mut queues = Queues::new();
+    // In turn, so that each failpoint comes to each application that passes it.
+    for turn in (0..per_point(options)).filter(|turn| turn % rounds == number) {
+        for (index, point) in Point::all().into_iter().enumerate() {
+            let choice = (usize::try_from(turn).unwrap_or(0) + index) % point.binaries.len().max(1);
+            let Some(binary) = point.binaries.get(choice) else { continue };
+            queues.entry(binary).or_default().push(Injection::Failpoint(point.name));
+        }
+    }
+    if options.has(Fault::Kill) {
+        let points = per_point(options) * Point::all().len() as u64;
+        let kills = options.kills.saturating_sub(points).div_ceil(rounds);
+        for turn in 0..kills {
+            if let Some(binary) = BINARIES.get(usize::try_from(turn).unwrap_or(0) % BINARIES.len()) {
+                queues.entry(binary).or_default().push(Injection::Other(Fault::Kill));
+            }
+        }
+    }
+    let others = [Fault::Zombie, Fault::Twice, Fault::Fence, Fault::Timeout, Fault::Storm];
+    for (index, fault) in others.into_iter().enumerate().filter(|(_, fault)| options.has(*fault)) {
+        if let Some(binary) = BINARIES.get((usize::try_from(number).unwrap_or(0) + index) % BINARIES.len()) {
+            queues.entry(binary).or_default().push(Injection::Other(fault));
+        }
+    }
+    for queue in queues.values_mut() {
+        queue.shuffle(rng);
+    }
+    queues
+}
+
+/// What was missed is tried again.
+fn top_up(options: &Options, tally: &Tally, queues: &mut Queues, rounds: u64) {
+    let counts = tally.counts();
+    let wanted = per_point(options);
+    for (index, point) in Point::all().into_iter().enumerate() {
+        let planned = queues.values().flatten();
+        let planned = planned.filter(|i| matches!(i, Injection::Failpoint(name) if *name == point.name)).count();
+        let have = counts.failpoints.get(point.name).copied().unwrap_or(0) + planned as u64;
+        for turn in have..wanted {
+            let choice = usize::try_from(turn + rounds).unwrap_or(0) + index;
+            if let Some(binary) = point.binaries.get(choice % point.binaries.len().max(1)) {
+                queues.entry(binary).or_default().push(Injection::Failpoint(point.name));
+            }
+        }
+    }
+}
+
+/// Servers fail in every second round, so that the other rounds show how the applications alone recover.
+fn server_faults(options: &Options, rounds: u64, number: u64) -> Vec<(Fault, u64)> {
+    if rounds > 1 && number.is_multiple_of(2) {
+        return Vec::new();
+    }
+    let wanted = [Fault::Broker, Fault::Postgres, Fault::Backends];
+    let each = options.kills.div_ceil(rounds).div_ceil(12).max(1);
+    wanted.into_iter().filter(|fault| options.has(*fault)).map(|fault| (fault, each)).collect()
+}
