@@ -183,7 +183,7 @@ impl<'r> Victim<'r> {
         let log = self.a.log();
         let said = log.lines().rev().find(|line| line.starts_with("error:") || line.contains("caused by:"));
         let said = log.lines().rev().find(|line| line.starts_with("error:")).or(said).unwrap_or("nothing");
-        let code = status.and_then(|status| status.code());
+        let code = status.and_then(std::process::ExitStatus::code);
         let exit = format!("{} code={code:?} {}", self.a.binary(), said.chars().take(300).collect::<String>());
         *self.tally.counts().exits.entry(exit).or_default() += 1;
         Ok(false)
@@ -354,7 +354,7 @@ impl<'r> Victim<'r> {
         let ended =
             try_wait_for(self.patience, "one of two instances ends", || Ok(self.a.ended()?.or(elsewhere.ended()?)));
         let told = [self.a.log(), elsewhere.log()].iter().any(|log| log.contains("same instance name"));
-        if !told || ended.as_ref().ok().and_then(|status| status.code()) != Some(1) {
+        if !told || ended.as_ref().ok().and_then(std::process::ExitStatus::code) != Some(1) {
             self.tally.complain(format!("{binary}: two instances of one name: {ended:?}"));
         }
         self.account();
