@@ -183,7 +183,7 @@ impl<'r> Victim<'r> {
         let log = self.a.log();
         let said = log.lines().rev().find(|line| line.starts_with("error:") || line.contains("caused by:"));
         let said = log.lines().rev().find(|line| line.starts_with("error:")).or(said).unwrap_or("nothing");
-        let code = status.and_then(std::process::ExitStatus::code);
+        let code = status.and_then(|status| status.code());
         let exit = format!("{} code={code:?} {}", self.a.binary(), said.chars().take(300).collect::<String>());
         *self.tally.counts().exits.entry(exit).or_default() += 1;
         Ok(false)
