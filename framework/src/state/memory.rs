@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
+use super::memory_faults::{DiskFaults, StoreFault};
 use super::sorted::SortedRows;
 use super::{
     Backend, BackendStats, Checkpoint, CommitBatch, Direction, KeyRange, Row, Scan, StateDirectory, StoreError,
@@ -26,6 +27,7 @@ pub struct MemoryDirectory {
     tasks: Rc<RefCell<BTreeMap<TaskId, Shared>>>,
     /// How many states were set aside.
     quarantined: Rc<RefCell<usize>>,
+    faults: Rc<RefCell<DiskFaults>>,
 }
 
 type Shared = Rc<RefCell<TaskState>>;
@@ -42,6 +44,8 @@ struct TaskState {
     checkpoint: Checkpoint,
     /// What undoes the last batches, newest last.
     history: VecDeque<Undo>,
+    /// A batch that the process died in: the next open takes back what is there of it.
+    torn: Option<Undo>,
 }
 
 #[derive(Debug)]
@@ -67,15 +71,43 @@ impl MemoryDirectory {
         let state = self.state(task);
         let mut state = state.borrow_mut();
         let mut lost = 0;
+        if let Some(torn) = state.torn.take() {
+            state.take_back(torn);
+        }
         while lost < count && !state.open {
             let Some(undo) = state.history.pop_back() else { break };
-            for (map, (key, value)) in undo.rows.into_iter().rev() {
-                map.borrow_mut().set(&key, value);
-            }
-            state.checkpoint = undo.checkpoint;
+            state.take_back(undo);
             lost += 1;
         }
         lost
+    }
+
+    /// The fault strikes once, after that many batches, whichever task's they are.
+    pub fn fail_after(&self, fault: StoreFault, batches: u32) {
+        self.faults.borrow_mut().schedule(fault, batches);
+    }
+
+    /// The fault that has killed the process, once: whoever drives it asks after every round, and drops it then.
+    pub fn take_crash(&self) -> Option<StoreFault> {
+        self.faults.borrow_mut().take_crash()
+    }
+
+    /// What was to strike and has not does not strike any more.
+    pub fn clear_faults(&self) {
+        self.faults.borrow_mut().clear();
+    }
+
+    /// How often each fault of the disk has struck.
+    pub fn faults_hit(&self) -> BTreeMap<StoreFault, u64> {
+        self.faults.borrow().hits().clone()
+    }
+
+    /// An image of the disk as it is now, as a backup or a volume that is attached again later.
+    #[must_use]
+    pub fn image(&self) -> Self {
+        let tasks = self.tasks.borrow();
+        let copies = tasks.iter().map(|(&id, state)| (id, Rc::new(RefCell::new(state.borrow().image()))));
+        Self { tasks: Rc::new(RefCell::new(copies.collect())), ..Self::default() }
     }
 
     /// Damages a task's state: reads of an open backend and the next open give `Corrupt`, until it is set aside or wiped.
@@ -123,6 +155,10 @@ impl StateDirectory for MemoryDirectory {
             return Err(StoreError::Locked { task });
         }
         state.check(task)?;
+        if let Some(torn) = state.torn.take() {
+            // The log's last entry is incomplete: it is dropped as if it had never been written.
+            state.take_back(torn);
+        }
         let mut maps = Vec::new();
         for spec in stores {
             if spec.kind == StoreKind::InMemory {
@@ -135,7 +171,7 @@ impl StateDirectory for MemoryDirectory {
         state.history.clear();
         state.open = true;
         drop(state);
-        Ok(Box::new(MemoryBackend { task, maps, state: shared }))
+        Ok(Box::new(MemoryBackend { task, maps, state: shared, faults: Rc::clone(&self.faults) }))
     }
 
     fn quarantine(&self, task: TaskId) -> Result<PathBuf, StoreError> {
@@ -154,6 +190,23 @@ impl StateDirectory for MemoryDirectory {
 }
 
 impl TaskState {
+    fn take_back(&mut self, undo: Undo) {
+        for (map, (key, value)) in undo.rows.into_iter().rev() {
+            map.borrow_mut().set(&key, value);
+        }
+        self.checkpoint = undo.checkpoint;
+    }
+
+    fn image(&self) -> Self {
+        let copy = |(name, map): (&String, &Map)| (name.clone(), Rc::new(RefCell::new(map.borrow().clone())));
+        Self {
+            corrupt: self.corrupt.clone(),
+            stores: self.stores.iter().map(copy).collect(),
+            checkpoint: self.checkpoint.clone(),
+            ..Self::default()
+        }
+    }
+
     fn check(&self, task: TaskId) -> Result<(), StoreError> {
         match &self.corrupt {
             Some(reason) => Err(StoreError::Corrupt { task, reason: reason.clone() }),
@@ -169,6 +222,7 @@ struct MemoryBackend {
     /// One per store, in the order given at open.
     maps: Vec<Map>,
     state: Shared,
+    faults: Rc<RefCell<DiskFaults>>,
 }
 
 impl MemoryBackend {
@@ -207,22 +261,35 @@ impl Backend for MemoryBackend {
             let reason = "failed on purpose".to_owned();
             return Err(StoreError::Io { task: self.task, operation: "written", reason });
         }
+        let struck = self.faults.borrow_mut().strike();
+        if let Some(fault @ (StoreFault::WriteFails | StoreFault::CrashBeforeBatch)) = struck {
+            return Err(fault.error(self.task));
+        }
         let mut undo = Undo { rows: Vec::new(), checkpoint: state.checkpoint.clone() };
         // All stores are looked up before the first row is written: all or nothing.
         let changes: Result<Vec<_>, _> =
             batch.rows.iter().map(|(store, rows)| self.map(*store).map(|map| (map, rows))).collect();
-        for (map, rows) in changes? {
+        let changes = changes?;
+        let half = changes.iter().map(|(_, rows)| rows.len()).sum::<usize>() / 2;
+        for (map, rows) in changes {
             for (key, value) in rows {
+                if struck == Some(StoreFault::CrashInBatch) && undo.rows.len() >= half {
+                    break;
+                }
                 let old = map.borrow_mut().set(key, value.clone());
                 undo.rows.push((Rc::clone(map), (key.clone(), old)));
             }
+        }
+        if struck == Some(StoreFault::CrashInBatch) {
+            state.torn = Some(undo);
+            return Err(StoreFault::CrashInBatch.error(self.task));
         }
         state.checkpoint = batch.checkpoint.clone();
         state.history.push_back(undo);
         if state.history.len() > HISTORY_BATCHES_MAX {
             state.history.pop_front();
         }
-        Ok(())
+        struck.map_or(Ok(()), |fault| Err(fault.error(self.task)))
     }
 
     fn checkpoint(&self) -> Result<Checkpoint, StoreError> {

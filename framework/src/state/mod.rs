@@ -13,6 +13,7 @@
 pub mod changelog;
 mod key_value;
 mod memory;
+mod memory_faults;
 mod overlay;
 #[cfg(feature = "rocksdb")]
 pub mod rocksdb;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use key_value::{KeyValueIterator, KeyValueStore};
 pub use memory::MemoryDirectory;
+pub use memory_faults::StoreFault;
 pub use rows::Rows;
 pub use stores::TaskStores;
 

@@ -8,7 +8,8 @@ use crate::record::{ConsumedRecord, Offset, ProducerRecord, TopicName, TopicPart
 use crate::time::Timestamp;
 
 use super::code::ErrorCode;
-use super::fault::{Fault, Faults};
+use super::fault::Fault;
+use super::faults::{Faults, Strike};
 use super::log::{Isolation, PartitionLog};
 use super::trace::TraceEvent;
 use super::{Cluster, SimBroker};
@@ -49,6 +50,17 @@ impl SimBroker {
     /// The fault strikes once, after that many passes of its step.
     pub fn fail_after(&self, fault: Fault, passes: u32) {
         self.cluster.borrow_mut().faults.schedule(fault, passes);
+    }
+
+    /// What has struck of a schedule that is [`Faults::recorded`].
+    pub fn strikes(&self) -> Vec<Strike> {
+        self.cluster.borrow().faults.strikes().to_vec()
+    }
+
+    /// What the others do while a process stands still ([`Fault::Paused`]); it may call every handle of this broker.
+    /// Without it that fault never strikes. `None` takes it away again, with everything it holds.
+    pub fn on_pause(&self, meanwhile: Option<Box<dyn FnMut()>>) {
+        self.cluster.borrow_mut().on_pause = meanwhile;
     }
 
     /// How often each fault has struck.
@@ -115,6 +127,11 @@ impl SimBroker {
         cluster.topic_changed(name);
     }
 
+    /// All topics in order of their names.
+    pub fn topics(&self) -> Vec<TopicName> {
+        self.cluster.borrow().topics.names().cloned().collect()
+    }
+
     /// All partitions of a topic in order; none when it does not exist.
     pub fn partitions(&self, topic: &str) -> Vec<TopicPartition> {
         self.cluster.borrow().topics.partitions(&topic.into())
@@ -144,6 +161,13 @@ impl SimBroker {
             Some(log.read(&at, log.start(), isolation, usize::MAX).ok()?.records)
         };
         cluster.topics.partitions(&topic.into()).into_iter().filter_map(read).flatten().collect()
+    }
+
+    /// The records of a partition from an offset on; none when it does not exist, or the offset is not in it.
+    pub fn records_from(&self, at: &TopicPartition, from: Offset, isolation: Isolation) -> Vec<ConsumedRecord> {
+        let cluster = self.cluster.borrow();
+        let fetched = cluster.topics.log(at).and_then(|log| log.read(at, from, isolation, usize::MAX));
+        fetched.map(|fetched| fetched.records).unwrap_or_default()
     }
 
     /// The first offset that is still there.
@@ -180,6 +204,14 @@ impl SimBroker {
         }
     }
 
+    /// Retention by time: of each partition the oldest records go, up to the first one that is not older than `before`
+    /// or not stable yet.
+    pub fn expire_records(&self, topic: &str, before: Timestamp) {
+        if let Some(topic) = self.cluster.borrow_mut().topics.get_mut(topic) {
+            topic.logs.iter_mut().for_each(|log| log.expire(before));
+        }
+    }
+
     /// Loses everything from `end` on, as an unclean leader election does.
     pub fn truncate(&self, at: &TopicPartition, end: Offset) {
         if let Ok(log) = self.cluster.borrow_mut().topics.log_mut(at) {
@@ -209,6 +241,12 @@ impl SimBroker {
     pub fn committed_offsets(&self, group_id: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
         let cluster = self.cluster.borrow();
         cluster.groups.get(group_id).map(|group| group.offsets().clone()).unwrap_or_default()
+    }
+
+    /// Commits that moved an offset of the group back, one line each: there must be none.
+    pub fn offsets_gone_back(&self, group_id: &str) -> Vec<String> {
+        let cluster = self.cluster.borrow();
+        cluster.groups.get(group_id).map(|group| group.gone_back().to_vec()).unwrap_or_default()
     }
 
     /// Sets a committed offset, as an operator's `--reset-offsets` does.

@@ -1,5 +1,6 @@
 //! The one state behind all handles: clock, topics, groups, transactions, requests in flight, faults, trace.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use crate::record::{TopicName, TopicPartition};
 use crate::time::Timestamp;
 
 use super::config::SimConfig;
-use super::fault::{Delay, Fault, Faults};
+use super::fault::Fault;
+use super::faults::{Delay, Faults};
 use super::group::{Group, Limits};
 use super::log::{ProducerStamp, Topics};
 use super::trace::{Trace, TraceEvent, What};
@@ -28,8 +30,28 @@ pub(super) struct Cluster {
     pub(super) held_groups: BTreeSet<String>,
     /// The process whose call is running has died of this; nothing it does has an effect any more.
     pub(super) crashed: Option<Fault>,
+    pub(super) on_pause: Option<OnPause>,
     in_flight: Vec<(Delay, Request)>,
     members_made: u64,
+}
+
+/// What others do while a process stands still.
+pub(super) type OnPause = Box<dyn FnMut()>;
+
+/// Lets the process stand still when the fault strikes now. To be called while nothing of the cluster is borrowed: the
+/// others call it meanwhile. Nobody else stands still at the same time.
+pub(super) fn pause(shared: &RefCell<Cluster>, who: &str) {
+    let on_pause = {
+        let mut cluster = shared.borrow_mut();
+        if cluster.on_pause.is_none() || cluster.crashed.is_some() || cluster.strikes(who, Fault::Paused).is_none() {
+            return;
+        }
+        cluster.on_pause.take()
+    };
+    if let Some(mut meanwhile) = on_pause {
+        meanwhile();
+        shared.borrow_mut().on_pause = Some(meanwhile);
+    }
 }
 
 /// A request between two machines that takes its time.
@@ -94,7 +116,7 @@ impl Cluster {
 
     /// Whether the fault strikes now.
     pub(super) fn strikes(&mut self, who: &str, fault: Fault) -> Option<Delay> {
-        let delay = self.faults.strikes(fault)?;
+        let delay = self.faults.strike(fault)?;
         *self.hits.entry(fault).or_default() += 1;
         self.note(who, What::Struck(fault));
         Some(delay)

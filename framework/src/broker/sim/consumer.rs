@@ -12,7 +12,7 @@ use crate::record::{ConsumedRecord, Offset, TopicName, TopicPartition};
 use crate::time::Timestamp;
 
 use super::SharedCluster;
-use super::cluster::Cluster;
+use super::cluster::{Cluster, pause};
 use super::code::ErrorCode;
 use super::fault::Fault;
 use super::group::Heartbeat;
@@ -270,6 +270,7 @@ impl Consumer for SimConsumer {
     /// Never blocks: gives what is there now. The clock does not move.
     fn poll(&mut self, _timeout: Duration) -> Result<Polled, BrokerError> {
         let cluster = self.cluster.clone();
+        pause(&cluster, &self.config.group_instance_id);
         cluster.borrow_mut().enter("poll")?;
         match self.state {
             State::Fenced => return Err(fenced("poll", ErrorCode::FencedInstanceId)),
@@ -307,6 +308,7 @@ impl Consumer for SimConsumer {
 
     fn acknowledge(&mut self) -> Result<(), BrokerError> {
         let operation = "acknowledge";
+        pause(&self.cluster, &self.config.group_instance_id);
         {
             let mut cluster = self.cluster.borrow_mut();
             cluster.enter(operation)?;
@@ -348,6 +350,7 @@ impl Consumer for SimConsumer {
     ) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, BrokerError> {
         let operation = "offset_fetch";
         let who = self.who();
+        pause(&self.cluster, &who);
         let mut cluster = self.cluster.borrow_mut();
         cluster.enter(operation)?;
         cluster.crashes(&who, operation, Fault::CrashInOffsetFetch)?;

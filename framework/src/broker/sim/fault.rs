@@ -1,11 +1,4 @@
-//! Faults: what goes wrong, at which named step, and when.
-//!
-//! A test schedules a fault (`SimBroker::fail_next`), or a seed draws them ([`Faults::seeded`]). Each fault belongs to one
-//! step of a client, its variant says which; it strikes when a client next passes that step.
-
-use std::collections::BTreeMap;
-
-use super::rng::SplitMix64;
+//! Faults: what goes wrong, and at which named step. Each belongs to one step of a client, its variant says which.
 
 /// What goes wrong, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,11 +74,14 @@ pub enum Fault {
     CrashInOffsetFetch,
     /// The process dies in `ChangelogReader::poll`.
     CrashInRestore,
+    /// The process stands still before any request of its clients, while others go on: what was decided before the request
+    /// may be outdated when it is sent. What happens meanwhile is said by [`SimBroker::on_pause`](super::SimBroker::on_pause).
+    Paused,
 }
 
 impl Fault {
     /// Every fault, in order.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::InitRetriable,
         Self::BeforeSend,
         Self::AfterSend,
@@ -121,72 +117,8 @@ impl Fault {
         Self::CrashBeforeAcknowledge,
         Self::CrashInOffsetFetch,
         Self::CrashInRestore,
+        Self::Paused,
     ];
-}
-
-/// How long something that was delayed takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Delay {
-    /// Until the test releases it.
-    Held,
-    /// That many client calls.
-    Calls(u64),
-}
-
-/// Which faults strike when. Equal schedules and seeds strike equally.
-#[derive(Debug, Clone, Default)]
-pub struct Faults {
-    rng: Option<SplitMix64>,
-    one_in: BTreeMap<Fault, u32>,
-    /// Fault, and how many passes of its step are let through first.
-    scheduled: Vec<(Fault, u32)>,
-}
-
-/// Longest delay that a seed draws, in client calls.
-const DELAY_CALLS_MAX: u64 = 24;
-
-impl Faults {
-    /// Nothing goes wrong.
-    pub fn none() -> Self {
-        Self::default()
-    }
-
-    /// Faults drawn from a seed; none until [`with`](Self::with) names them.
-    pub fn seeded(seed: u64) -> Self {
-        Self { rng: Some(SplitMix64::new(seed)), ..Self::default() }
-    }
-
-    /// Adds a drawn fault: strikes once in `one_in` passes of its step on average; zero is never.
-    #[must_use]
-    pub fn with(mut self, fault: Fault, one_in: u32) -> Self {
-        self.one_in.insert(fault, one_in);
-        self
-    }
-
-    /// Strikes once, after `passes` passes of its step.
-    pub fn schedule(&mut self, fault: Fault, passes: u32) {
-        self.scheduled.push((fault, passes));
-    }
-
-    /// Whether the fault strikes now, and how long a delay would last.
-    pub(super) fn strikes(&mut self, fault: Fault) -> Option<Delay> {
-        let mut due = None;
-        for (index, (scheduled, passes)) in self.scheduled.iter_mut().enumerate() {
-            if *scheduled == fault {
-                match passes.checked_sub(1) {
-                    Some(fewer) => *passes = fewer,
-                    None => due = due.or(Some(index)),
-                }
-            }
-        }
-        if let Some(index) = due {
-            self.scheduled.remove(index);
-            return Some(Delay::Held);
-        }
-        let one_in = self.one_in.get(&fault).copied().unwrap_or(0);
-        let rng = self.rng.as_mut().filter(|_| one_in != 0)?;
-        rng.one_in(one_in).then(|| Delay::Calls(1 + rng.below(DELAY_CALLS_MAX)))
-    }
 }
 
 #[cfg(test)]
@@ -194,31 +126,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scheduled_fault_strikes_once_after_its_passes() {
-        let mut faults = Faults::none();
-        faults.schedule(Fault::AfterSend, 2);
-        faults.schedule(Fault::AfterSend, 0);
-        let struck: Vec<bool> = (0..5).map(|_| faults.strikes(Fault::AfterSend).is_some()).collect();
-        assert_eq!(struck, [true, false, true, false, false]);
-        assert_eq!(faults.strikes(Fault::BeforeSend), None);
-    }
-
-    #[test]
-    fn a_seed_strikes_the_same_way_twice_and_about_as_often_as_said() {
-        let draw = || {
-            let mut faults = Faults::seeded(42).with(Fault::FetchEmpty, 10);
-            (0..1000).map(|_| faults.strikes(Fault::FetchEmpty).is_some()).collect::<Vec<_>>()
-        };
-        assert_eq!(draw(), draw());
-        let hits = draw().into_iter().filter(|&hit| hit).count();
-        assert!((60..140).contains(&hits), "{hits} of 1000, one in 10 asked for");
-    }
-
-    #[test]
     fn every_fault_is_listed_once() {
         let mut sorted = Fault::ALL;
         sorted.sort_unstable();
         assert!(sorted.windows(2).all(|pair| pair[0] < pair[1]));
-        assert_eq!(sorted.last(), Some(&Fault::CrashInRestore), "the last variant is listed, and so are all before it");
+        assert_eq!(sorted.last(), Some(&Fault::Paused), "the last variant is listed, and so are all before it");
     }
 }

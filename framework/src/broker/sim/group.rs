@@ -52,6 +52,8 @@ pub(super) struct Group {
     pending: BTreeMap<u64, BTreeMap<TopicPartition, CommittedOffset>>,
     /// Newest epoch seen of each producer.
     epochs: BTreeMap<u64, i32>,
+    /// Commits that moved an offset back, for the tests that forbid it.
+    gone_back: Vec<String>,
 }
 
 struct Member {
@@ -288,9 +290,19 @@ impl Group {
     pub(super) fn end_transaction(&mut self, producer: u64, epoch: i32, commit: bool) {
         self.epochs.insert(producer, epoch);
         let offsets = self.pending.remove(&producer).unwrap_or_default();
-        if commit {
-            self.offsets.extend(offsets);
+        if !commit {
+            return;
         }
+        for (at, offset) in &offsets {
+            if let Some(before) = self.offsets.get(at).filter(|before| before.next > offset.next) {
+                self.gone_back.push(format!("{at} from {} to {}", before.next, offset.next));
+            }
+        }
+        self.offsets.extend(offsets);
+    }
+
+    pub(super) fn gone_back(&self) -> &[String] {
+        &self.gone_back
     }
 
     /// `OffsetFetch` with `require_stable`.

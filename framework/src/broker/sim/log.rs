@@ -68,6 +68,10 @@ impl Topics {
         self.by_name.remove(name).is_some()
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = &TopicName> {
+        self.by_name.keys()
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&Topic> {
         self.by_name.get(name)
     }
@@ -125,6 +129,25 @@ struct Entry {
 enum Body {
     Data { key: Option<Bytes>, value: Option<Bytes>, headers: Headers, aborted: bool },
     Marker { commit: bool },
+}
+
+/// An entry as a drawing shows it.
+pub(super) struct Seen<'a> {
+    pub(super) producer: Option<ProducerStamp>,
+    pub(super) what: SeenBody<'a>,
+}
+
+pub(super) enum SeenBody<'a> {
+    Data { key: Option<&'a Bytes>, value: Option<&'a Bytes>, fate: Fate },
+    Marker { commit: bool },
+}
+
+/// What has become of a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Open,
+    Aborted,
+    Committed,
 }
 
 /// What a fetch brought.
@@ -278,6 +301,34 @@ impl PartitionLog {
     pub(super) fn delete_before(&mut self, before: Offset) {
         self.start = self.start.max(before.min(self.end));
         self.entries = self.entries.split_off(&self.start);
+    }
+
+    /// Retention by time, up to the first entry that is not older or not stable.
+    pub(super) fn expire(&mut self, before: Timestamp) {
+        let stable = self.last_stable();
+        let kept = self.entries.range(..stable).find(|(_, entry)| entry.timestamp >= before);
+        let start = kept.map_or(stable, |(&offset, _)| offset);
+        self.delete_before(start);
+    }
+
+    /// Every entry that is there, markers included.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Offset, Seen<'_>)> {
+        self.entries.iter().map(|(&offset, entry)| {
+            let producer = entry.producer;
+            let what = match &entry.body {
+                Body::Marker { commit } => SeenBody::Marker { commit: *commit },
+                Body::Data { key, value, aborted, .. } => {
+                    let open = producer.and_then(|producer| self.open.get(&producer.id));
+                    let fate = match open {
+                        _ if *aborted => Fate::Aborted,
+                        Some(&first) if first <= offset => Fate::Open,
+                        _ => Fate::Committed,
+                    };
+                    SeenBody::Data { key: key.as_ref(), value: value.as_ref(), fate }
+                }
+            };
+            (offset, Seen { producer, what })
+        })
     }
 
     /// Loses everything from `end` on, as after an unclean leader election. Lost markers leave transactions open.

@@ -8,7 +8,8 @@
 //! | `transaction`, `coordinator` | transactions by id; requests that span coordinator, leaders and groups |
 //! | `group`, `assignor` | the classic protocol with static members; `range`; offsets and their fencing |
 //! | `consumer`, `producer`, `reader` | the clients, as librdkafka behaves |
-//! | `fault`, `trace` | what goes wrong at which step; what happened |
+//! | `fault`, `faults`, `trace` | what goes wrong at which step, and when; what happened |
+//! | `draw` | a log as a line of text |
 //! | `admin` | what a test does from outside |
 //!
 //! Time is simulated: it moves only by [`SimBroker::advance`]. Calls never block: `poll` gives what is there now, and what
@@ -16,7 +17,7 @@
 //! number of client calls, or when a test calls [`SimBroker::release`].
 //!
 //! Not modelled: replication and leader changes (one copy, never lost but by [`SimBroker::truncate`]), batches and
-//! sequence numbers (a duplicate is dropped before it is written), retention by time and size, quotas, access control,
+//! sequence numbers (a duplicate is dropped before it is written), retention by size, quotas, access control,
 //! KIP-848 groups, KIP-890's epoch bump per transaction (librdkafka does not have it either).
 
 mod admin;
@@ -26,7 +27,9 @@ mod code;
 mod config;
 mod consumer;
 mod coordinator;
+mod draw;
 mod fault;
+mod faults;
 mod group;
 mod log;
 mod producer;
@@ -52,7 +55,8 @@ pub use admin::GroupView;
 pub use code::ErrorCode;
 pub use config::SimConfig;
 pub use consumer::SimConsumer;
-pub use fault::{Fault, Faults};
+pub use fault::Fault;
+pub use faults::{Faults, Strike};
 pub use log::Isolation;
 pub use producer::SimProducer;
 pub use reader::SimReader;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::broker::{BrokerError, BrokerErrorKind, CommitReceipt, CommittedOffset, Membership, Producer};
 use crate::record::{Offset, ProducerRecord, TopicPartition};
 
-use super::cluster::{Cluster, Request};
+use super::cluster::{Cluster, Request, pause};
 use super::code::ErrorCode;
 use super::fault::Fault;
 use super::log::ProducerStamp;
@@ -48,6 +48,7 @@ impl SimProducer {
     pub(super) fn init(broker: &SimBroker, id: &str) -> Result<Self, BrokerError> {
         let operation = "init_transactions";
         let cluster = broker.shared();
+        pause(&cluster, id);
         let mut state = cluster.borrow_mut();
         state.enter(operation)?;
         state.fails(id, (operation, Fault::InitRetriable, BrokerErrorKind::Retriable))?;
@@ -87,6 +88,7 @@ impl SimProducer {
         operation: &'static str,
         call: impl FnOnce(&mut Cluster, (&str, ProducerStamp), &mut Transaction) -> Result<T, BrokerError>,
     ) -> Result<T, BrokerError> {
+        pause(&self.cluster, &self.id);
         let mut cluster = self.cluster.borrow_mut();
         cluster.enter(operation)?;
         let open = match &mut self.state {

@@ -8,6 +8,7 @@ use crate::broker::{BrokerError, BrokerErrorKind, ChangelogReader, LogRange};
 use crate::record::{ConsumedRecord, Offset, TopicPartition};
 
 use super::SharedCluster;
+use super::cluster::pause;
 use super::fault::Fault;
 use super::log::Isolation;
 
@@ -35,6 +36,7 @@ impl ChangelogReader for SimReader {
         _timeout: Duration,
     ) -> Result<BTreeMap<TopicPartition, LogRange>, BrokerError> {
         let operation = "list_offsets";
+        pause(&self.cluster, WHO);
         let mut cluster = self.cluster.borrow_mut();
         cluster.enter(operation)?;
         cluster.fails(WHO, (operation, Fault::ListOffsetsTimeout, BrokerErrorKind::Retriable))?;
@@ -54,6 +56,7 @@ impl ChangelogReader for SimReader {
 
     fn poll(&mut self, _timeout: Duration) -> Result<Vec<ConsumedRecord>, BrokerError> {
         let operation = "fetch";
+        pause(&self.cluster, WHO);
         let mut cluster = self.cluster.borrow_mut();
         cluster.enter(operation)?;
         cluster.crashes(WHO, operation, Fault::CrashInRestore)?;

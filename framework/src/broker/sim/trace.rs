@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::record::{Offset, TopicPartition};
@@ -13,7 +14,7 @@ use super::fault::Fault;
 const EVENTS_MAX: usize = 65_536;
 
 /// One event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TraceEvent {
     /// Simulated time.
     pub at: Timestamp,
@@ -24,7 +25,7 @@ pub struct TraceEvent {
 }
 
 /// What an event was.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum What {
     /// A producer of that epoch is ready.
@@ -78,10 +79,9 @@ impl Default for Trace {
 
 impl Trace {
     pub(super) fn push(&mut self, event: TraceEvent) {
-        // FNV-1a over the text: enough to see that two runs differ.
-        for byte in event.to_string().bytes() {
-            self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
+        let mut digest = Fnv(self.digest);
+        event.hash(&mut digest);
+        self.digest = digest.finish();
         if self.events.len() == EVENTS_MAX {
             self.events.pop_front();
         }
@@ -94,5 +94,20 @@ impl Trace {
 
     pub(super) const fn digest(&self) -> u64 {
         self.digest
+    }
+}
+
+/// FNV-1a: enough to see that two runs differ, and the same everywhere.
+struct Fnv(u64);
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
     }
 }

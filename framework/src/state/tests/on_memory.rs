@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{CARTS, RECENT, TASK, batch, bytes, checkpoint, contents, contract, model, pairs, row, specs};
 use crate::error::Recovery;
-use crate::state::{Direction, KeyRange, MemoryDirectory, StateDirectory, StoreError, TaskStores};
+use crate::state::{Direction, KeyRange, MemoryDirectory, StateDirectory, StoreError, StoreFault, TaskStores};
 
 contract::every_case!(Box::new(MemoryDirectory::new()));
 
@@ -69,4 +69,44 @@ fn a_corrupt_task_is_unusable_until_it_is_set_aside() {
     directory.quarantine(TASK).unwrap();
     assert_eq!(directory.quarantined(), 1);
     directory.open(TASK, &specs()).unwrap().close().unwrap();
+}
+
+#[test]
+fn a_process_that_dies_around_a_batch_leaves_all_of_it_or_nothing() {
+    for (fault, written) in [
+        (StoreFault::WriteFails, 1),
+        (StoreFault::CrashBeforeBatch, 1),
+        (StoreFault::CrashInBatch, 1),
+        (StoreFault::CrashAfterBatch, 2),
+    ] {
+        let directory = MemoryDirectory::new();
+        directory.fail_after(fault, 1);
+        let mut backend = directory.open(TASK, &specs()).unwrap();
+        backend.apply(&batch(1, [(CARTS, vec![row("a", Some("1")), row("b", Some("1"))])])).unwrap();
+        let second = batch(2, [(CARTS, vec![row("a", None), row("b", Some("2"))])]);
+        assert_eq!(backend.apply(&second).unwrap_err().recovery(), Recovery::Shutdown);
+        assert_eq!(directory.take_crash().is_some(), fault != StoreFault::WriteFails);
+        drop(backend);
+        let backend = directory.open(TASK, &specs()).unwrap();
+        assert_eq!(backend.checkpoint().unwrap().sequence, written, "{fault:?}");
+        let expected = if written == 1 {
+            vec![(bytes("a"), bytes("1")), (bytes("b"), bytes("1"))]
+        } else {
+            vec![(bytes("b"), bytes("2"))]
+        };
+        assert_eq!(directory.contents(TASK, "carts"), expected.into_iter().collect(), "{fault:?}");
+        assert_eq!(directory.faults_hit(), [(fault, 1)].into());
+    }
+}
+
+#[test]
+fn an_image_is_the_disk_as_it_was() {
+    let directory = MemoryDirectory::new();
+    let mut backend = directory.open(TASK, &specs()).unwrap();
+    backend.apply(&batch(1, [(CARTS, vec![row("a", Some("1"))])])).unwrap();
+    let image = directory.image();
+    backend.apply(&batch(2, [(CARTS, vec![row("a", Some("2"))])])).unwrap();
+    assert_eq!(image.checkpoint(TASK).unwrap(), checkpoint(1));
+    assert_eq!(image.contents(TASK, "carts"), [(bytes("a"), bytes("1"))].into());
+    image.open(TASK, &specs()).unwrap().close().unwrap();
 }

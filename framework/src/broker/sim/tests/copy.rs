@@ -13,14 +13,15 @@ const RECORDS: usize = 120;
 const BURST: usize = 12;
 
 /// Not survived by a copy without a commit record of its own: the producer must know of a retry, and "none" is
-/// believed. What does not occur: the copy has no changelog to restore, and creates no topic.
-const LEFT_OUT: [Fault; 6] = [
+/// believed. What does not occur: the copy has no changelog to restore, creates no topic, and nothing is said of pauses.
+const LEFT_OUT: [Fault; 7] = [
     Fault::EndTxnDuplicatedUnnoticed,
     Fault::CommittedOffsetTransientlyMissing,
     Fault::CrashInRestore,
     Fault::AdminTimeout,
     Fault::ListOffsetsTimeout,
     Fault::DeliveryOffsetUnknown,
+    Fault::Paused,
 ];
 
 struct Instance {
