@@ -22,9 +22,9 @@ use millpond::broker::{
 use millpond::dsl::{Materialized, StreamsBuilder, Topic};
 use millpond::record::{Headers, Offset, Partition, ProducerRecord, TaskId, TopicName, TopicPartition};
 use millpond::runtime::config::StartFrom;
-use millpond::runtime::{Application, Error, StreamThread, TaskState, ThreadConfig, Topics};
+use millpond::runtime::{Application, Error, Refusal, StreamThread, TaskError, TaskState, ThreadConfig, Topics};
 use millpond::serde::{Nullable, Utf8};
-use millpond::state::MemoryDirectory;
+use millpond::state::{MemoryDirectory, StoreFault};
 use millpond::time::Timestamp;
 use millpond::topology::Topology;
 
@@ -471,4 +471,157 @@ fn a_restore_that_waits_for_a_hanging_transaction_does_not_spin() {
     rounds(&mut thread, 100, T).unwrap();
     let waits = edge.waits.borrow();
     assert!(waits.iter().any(|wait| !wait.is_zero()), "{} polls without a wait, nothing to do", waits.len());
+}
+
+/// A copy of the last commit request arrives in the middle of the next transaction, and nobody has noticed a retry.
+///
+/// ```text
+/// out-0: a C | b C ← the late copy        app-commits-0: begin(2) commit(2) C | begin(3) C ← and no commit(3)
+/// ```
+#[test]
+fn a_transaction_that_a_late_request_has_torn_stops_the_thread_by_name() {
+    for (topology, output) in [(copy as fn() -> Topology, "out"), (table_with_output, "changes")] {
+        let (broker, directory) = (broker(1), MemoryDirectory::new());
+        let config = ThreadConfig { commit_interval: Duration::from_millis(100), ..eager("app-0") };
+        let mut thread = start(&broker, topology(), &directory, config.clone(), T);
+        rounds(&mut thread, 20, T).unwrap();
+        append(&broker, "a");
+        broker.fail_next(Fault::EndTxnDuplicatedUnnoticed);
+        let second = T.plus(Duration::from_secs(1));
+        rounds(&mut thread, 5, second).unwrap();
+        append(&broker, "b");
+        rounds(&mut thread, 5, second).unwrap();
+        assert_eq!(committed_keys(&broker, output), ["a"]);
+        assert_eq!(broker.release(), 1);
+        assert_eq!(committed_keys(&broker, output), ["a", "b"], "committed, and nobody asked for it");
+        assert_eq!(broker.lag("app").values().sum::<u64>(), 1, "its offset is not");
+        // The thread goes on to its commit, which fails. It looks twice before it gives up.
+        rounds(&mut thread, 50, T.plus(Duration::from_secs(2))).unwrap();
+        let stopped = rounds(&mut thread, 50, T.plus(Duration::from_secs(4)));
+        let torn = |error: &Error| {
+            matches!(error, Error::Task(TaskError::Refused(Refusal::TornTransaction { sequence: 3, .. })))
+        };
+        assert!(stopped.as_ref().is_err_and(torn), "{output}: {stopped:?}");
+        drop(thread);
+        let mut thread = start(&broker, topology(), &directory, config, T.plus(Duration::from_secs(5)));
+        rounds(&mut thread, 50, T.plus(Duration::from_secs(5))).unwrap();
+        let stopped = rounds(&mut thread, 50, T.plus(Duration::from_secs(7)));
+        assert!(stopped.as_ref().is_err_and(torn), "{output}: {stopped:?}");
+        assert_eq!(committed_keys(&broker, output), ["a", "b"], "never repeated");
+    }
+}
+
+/// A process stands still in the middle of its restore, is thrown out, and its successor commits. When it wakes it reads on:
+/// up to the middle of that commit, because its fetches are short. It must not take that for a torn transaction, nor stop.
+#[test]
+fn a_member_that_stood_still_in_its_restore_does_not_take_its_successors_commit_for_a_torn_one() {
+    for passes in 0..40 {
+        let broker = SimBroker::with_config(SimConfig { max_poll_records: 1, ..SimConfig::without_timeouts() });
+        for topic in ["in", "changes"] {
+            broker.add_topic(topic, 1);
+        }
+        let (one, two) = (MemoryDirectory::new(), MemoryDirectory::new());
+        let mut first = start(&broker, table_with_output(), &one, eager("app-0"), T);
+        append(&broker, "a");
+        rounds(&mut first, 20, T).unwrap();
+        drop(first);
+        let mut first = start(&broker, table_with_output(), &one, eager("app-0"), T);
+        let successor = Rc::new(RefCell::new(None));
+        let meanwhile = (broker.clone(), Rc::clone(&successor));
+        broker.on_pause(Some(Box::new(move || {
+            let (broker, successor) = &meanwhile;
+            broker.expire_session("app", "app-0");
+            append(broker, "b");
+            let mut thread = start(broker, table_with_output(), &two, eager("app-1"), T);
+            rounds(&mut thread, 30, T).unwrap();
+            *successor.borrow_mut() = Some(thread);
+        })));
+        broker.fail_after(Fault::Paused, passes);
+        for second in 0..10 {
+            let now = T.plus(Duration::from_secs(second));
+            for _ in 0..10 {
+                let woken = rounds(&mut first, 1, now);
+                assert!(woken.is_ok(), "passes={passes}: {woken:?}");
+                if let Some(thread) = &mut *successor.borrow_mut() {
+                    rounds(thread, 1, now).unwrap();
+                }
+            }
+        }
+        broker.on_pause(None);
+        let expected = if successor.borrow().is_some() { vec!["a", "b"] } else { vec!["a"] };
+        assert_eq!(committed_keys(&broker, "changes"), expected, "passes={passes}");
+    }
+}
+
+/// I10: a process is revoked and stands still for a day. Another one deletes a key meanwhile, and the deletion is compacted
+/// away. The task comes back to the first one, which has not closed it.
+#[test]
+fn a_member_that_slept_for_a_day_after_its_revocation_brings_no_deleted_key_back() {
+    let (broker, old, new) = (broker(1), MemoryDirectory::new(), MemoryDirectory::new());
+    let mut sleeper = start(&broker, table(), &old, eager("app-1"), T);
+    append(&broker, "k");
+    append(&broker, "l");
+    rounds(&mut sleeper, 20, T).unwrap();
+    // The first partition goes to the first name.
+    let mut other = start(&broker, table(), &new, eager("app-0"), T);
+    rounds(&mut other, 1, T).unwrap();
+    rounds(&mut sleeper, 1, T).unwrap();
+    append_to(&broker, 0, "k", None);
+    rounds(&mut other, 20, T).unwrap();
+    append(&broker, "m");
+    rounds(&mut other, 20, later(25)).unwrap();
+    broker.compact("app-table-changelog", true);
+    other.close(true, later(25)).unwrap();
+    rounds(&mut sleeper, 20, later(25)).unwrap();
+    let rows = old.contents(TaskId { subtopology: 0, partition: Partition(0) }, "table");
+    let keys: Vec<_> = rows.keys().map(|key| String::from_utf8_lossy(key).into_owned()).collect();
+    assert_eq!(keys, ["l", "m"]);
+}
+
+/// As above, but the outcome of its own commit was unknown when it fell asleep: the deletion in it was never replayed.
+#[test]
+fn a_member_that_slept_for_a_day_after_an_unknown_commit_brings_no_deleted_key_back() {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let mut thread = start(&broker, table(), &directory, eager("app-0"), T);
+    append(&broker, "k");
+    append(&broker, "l");
+    rounds(&mut thread, 20, T).unwrap();
+    append_to(&broker, 0, "k", None);
+    broker.fail_next(Fault::EndTxnResponseLost);
+    while broker.faults_hit().is_empty() {
+        rounds(&mut thread, 1, T).unwrap();
+    }
+    broker.compact("app-table-changelog", true);
+    rounds(&mut thread, 20, later(25)).unwrap();
+    let rows = directory.contents(TaskId { subtopology: 0, partition: Partition(0) }, "table");
+    let keys: Vec<_> = rows.keys().map(|key| String::from_utf8_lossy(key).into_owned()).collect();
+    assert_eq!(keys, ["l"]);
+}
+
+/// I10: a restore into an empty store is interrupted after its rows are down. They have an age from then on: a day later they
+/// must not be used.
+#[test]
+fn an_interrupted_restore_brings_no_deleted_key_back_a_day_later() {
+    let (broker, owner, interrupted) = (broker(1), MemoryDirectory::new(), MemoryDirectory::new());
+    let mut thread = start(&broker, table(), &owner, eager("app-0"), T);
+    append(&broker, "k");
+    append(&broker, "l");
+    rounds(&mut thread, 20, T).unwrap();
+    drop(thread);
+    let mut thread = start(&broker, table(), &interrupted, eager("app-0"), T);
+    interrupted.fail_after(StoreFault::CrashBeforeBatch, 1);
+    rounds(&mut thread, 20, T).unwrap_err();
+    drop(thread);
+    let mut thread = start(&broker, table(), &owner, eager("app-0"), later(1));
+    append_to(&broker, 0, "k", None);
+    rounds(&mut thread, 20, later(1)).unwrap();
+    append(&broker, "m");
+    rounds(&mut thread, 20, later(1)).unwrap();
+    drop(thread);
+    broker.compact("app-table-changelog", true);
+    let mut thread = start(&broker, table(), &interrupted, eager("app-0"), later(26));
+    rounds(&mut thread, 20, later(26)).unwrap();
+    let rows = interrupted.contents(TaskId { subtopology: 0, partition: Partition(0) }, "table");
+    let keys: Vec<_> = rows.keys().map(|key| String::from_utf8_lossy(key).into_owned()).collect();
+    assert_eq!(keys, ["l", "m"]);
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Error;
+use super::breakage::broken;
 use super::observer::CommitPhase;
 use super::thread::StreamThread;
 use super::transaction::{CommitPlan, Transaction};
@@ -81,9 +82,28 @@ impl<B: Broker> StreamThread<B> {
             let (commit, records) = task.prepare_commit(|partition| consumer.position(partition), now)?;
             plan.offsets.extend(commit.offsets());
             plan.records.extend(records);
+            if broken!(self, ApplyBeforeCommit) {
+                task.apply_commit(&CommitReceipt::default(), now)?;
+            }
+            if broken!(self, CommitPolledOffsets) {
+                for (partition, offset) in &mut plan.offsets {
+                    offset.next = consumer.position(partition).max(Some(offset.next)).unwrap_or_default();
+                }
+            }
+        }
+        #[cfg(any(test, feature = "testing"))]
+        {
+            plan.offsets_apart = broken!(self, OffsetsApart);
         }
         let membership = consumer.membership();
-        let receipt = transaction.commit(plan, ownership, &membership, self.config.request_timeout)?;
+        let receipt = match transaction.commit(plan, ownership, &membership, self.config.request_timeout) {
+            Err(Error::Broker(error))
+                if broken!(self, UnknownIsCommitted) && error.kind == BrokerErrorKind::OutcomeUnknown =>
+            {
+                CommitReceipt::default()
+            }
+            receipt => receipt?,
+        };
         crate::failpoint!("commit.after_end_txn");
         self.observer.committed(CommitPhase::Transaction, started);
         // Only now: what is not certainly committed never reaches a store (I1).
@@ -127,6 +147,12 @@ impl<B: Broker> StreamThread<B> {
         self.counters.commits += 1;
         for id in dirty {
             if let Some(task) = self.tasks.get_mut(id) {
+                #[cfg(any(test, feature = "testing"))]
+                if broken!(self, CheckpointBeforeRows) {
+                    task.write_checkpoint_first(receipt, now)?;
+                } else if broken!(self, CheckpointPastCommit) {
+                    task.apply_commit(&crate::task::Task::past(receipt), now)?;
+                }
                 task.apply_commit(receipt, now)?;
                 self.observer.visible(&task.take_times());
                 crate::failpoint!("commit.between_store_batches");
@@ -140,6 +166,9 @@ impl<B: Broker> StreamThread<B> {
 
     /// Gives up a producer between two transactions when a delayed request of the last one could end the next.
     pub(super) fn drop_tainted(&mut self) {
+        if broken!(self, KeepTaintedProducer) {
+            return;
+        }
         let idle = self.transaction.as_ref().filter(|transaction| transaction.open_since().is_none());
         if let Some(reason) = idle.and_then(Transaction::taint) {
             tracing::info!(reason, "the producer is replaced: a delayed request of it could end the next transaction");
@@ -193,9 +222,14 @@ impl<B: Broker> StreamThread<B> {
         self.last_error = Some((now, error));
         self.transaction = None;
         self.restoration = None;
+        if broken!(self, GoOnAfterFailure) {
+            return Ok(());
+        }
         for task in self.tasks.values_mut() {
             if task.state() == TaskState::Running {
-                task.begin_restore();
+                #[cfg(any(test, feature = "testing"))]
+                task.keep_overlay(broken!(self, KeepOverlay));
+                task.begin_restore(now);
             }
         }
         crate::failpoint!("recover.after_revive");

@@ -1,5 +1,6 @@
 //! The runtime: the one loop, the commit, the restore, rebalances, and what a process needs around them.
 
+mod breakage;
 mod commit;
 pub mod config;
 mod error;
@@ -17,6 +18,8 @@ mod topics;
 mod transaction;
 mod view;
 
+#[cfg(any(test, feature = "testing"))]
+pub use breakage::Breakage;
 pub use error::Error;
 pub use instance::{Instance, InstanceError};
 pub use restore::RestoreProgress;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Error;
+use super::breakage::broken;
 use super::thread::StreamThread;
 use crate::broker::{Broker, BrokerError, BrokerErrorKind, Consumer, Membership, Rebalance};
 use crate::error::Recovery;
@@ -39,7 +40,7 @@ impl<B: Broker> StreamThread<B> {
             }
             Rebalance::Lost(partitions) => {
                 tracing::warn!(partitions = partitions.len(), "lost: another member owns them");
-                self.lose_all();
+                self.lose_all(now);
                 self.acknowledge()
             }
             Rebalance::Assign(partitions) => {
@@ -51,13 +52,16 @@ impl<B: Broker> StreamThread<B> {
 
     fn revoke(&mut self, now: Timestamp) -> Result<(), Error> {
         crate::failpoint!("rebalance.before_revoke_commit");
+        if broken!(self, CommitAfterAcknowledge) {
+            return self.acknowledge();
+        }
         // One transaction for all tasks. If it fails the partitions are given up all the same: the next owner reads the
         // committed offsets, whatever they are.
         let committed = self.commit(now);
         self.restoration = None;
         self.waiting.clear();
         for task in self.tasks.values_mut() {
-            task.suspend();
+            task.suspend(now);
         }
         // Before the acknowledgement: afterwards nothing may be committed for these partitions.
         drop(self.ownership.take());
@@ -81,15 +85,18 @@ impl<B: Broker> StreamThread<B> {
     }
 
     /// Forgets all tasks without a commit. Their stores hold the last commit, which is right.
-    pub(super) fn lose_all(&mut self) {
+    pub(super) fn lose_all(&mut self, now: Timestamp) {
         self.ownership = None;
         self.restoration = None;
+        self.doubted.clear();
         self.waiting.clear();
-        // An open transaction may hold records of lost tasks: it must never be committed.
-        self.transaction = None;
+        if !broken!(self, KeepTransactionWhenLost) {
+            // An open transaction may hold records of lost tasks: it must never be committed.
+            self.transaction = None;
+        }
         self.routes.clear();
         for (id, mut task) in std::mem::take(&mut self.tasks) {
-            task.begin_restore();
+            task.begin_restore(now);
             self.counters.retired.absorb(task.counters());
             if let Err(error) = task.close() {
                 tracing::warn!(task = %id, %error, "a lost task did not close cleanly");
@@ -104,6 +111,9 @@ impl<B: Broker> StreamThread<B> {
         crate::failpoint!("rebalance.after_assign_ack");
         let membership = self.consumer()?.membership();
         self.ownership = Some(Ownership { membership });
+        if broken!(self, CommitAfterAcknowledge) {
+            self.commit(now)?;
+        }
         let wanted = self.tasks_of(partitions)?;
         let gone: Vec<TaskId> = self.tasks.keys().filter(|id| !wanted.contains_key(id)).copied().collect();
         for id in gone {
@@ -117,6 +127,7 @@ impl<B: Broker> StreamThread<B> {
         }
         self.routes.clear();
         self.restoration = None;
+        self.doubted.clear();
         self.last_commit = now;
         // A topic that is deleted, or made again, begins a rebalance.
         self.topics_doubted_since = Some(now);
@@ -125,7 +136,7 @@ impl<B: Broker> StreamThread<B> {
         for (id, inputs) in wanted {
             self.routes.extend(inputs.iter().map(|input| (input.clone(), id)));
             if let Some(task) = self.tasks.get_mut(&id) {
-                task.begin_restore();
+                task.begin_restore(now);
             } else {
                 self.waiting.insert(id, inputs);
             }
@@ -196,8 +207,8 @@ impl<B: Broker> StreamThread<B> {
     }
 
     /// Sets the state of a task aside and opens an empty one, to be restored.
-    pub(super) fn quarantine(&mut self, id: TaskId) -> Result<(), Error> {
-        self.reopen(id, |directory| {
+    pub(super) fn quarantine(&mut self, id: TaskId, now: Timestamp) -> Result<(), Error> {
+        self.reopen(id, now, |directory| {
             let moved = directory.quarantine(id)?;
             tracing::error!(task = %id, moved_to = %moved.display(), "state is set aside");
             Ok(())
@@ -205,18 +216,19 @@ impl<B: Broker> StreamThread<B> {
     }
 
     /// Removes the state of a task and opens an empty one, to be restored.
-    pub(super) fn wipe(&mut self, id: TaskId) -> Result<(), Error> {
-        self.reopen(id, |directory| directory.wipe(id))
+    pub(super) fn wipe(&mut self, id: TaskId, now: Timestamp) -> Result<(), Error> {
+        self.reopen(id, now, |directory| directory.wipe(id))
     }
 
     fn reopen(
         &mut self,
         id: TaskId,
+        now: Timestamp,
         clear: impl FnOnce(&dyn StateDirectory) -> Result<(), StoreError>,
     ) -> Result<(), Error> {
         let Some(mut task) = self.tasks.remove(&id) else { return Ok(()) };
         let inputs: Vec<_> = task.inputs().cloned().collect();
-        task.begin_restore();
+        task.begin_restore(now);
         self.counters.retired.absorb(task.counters());
         // A damaged store may fail to close; what matters is that its lock is released.
         if let Err(error) = task.close() {

@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Error;
+use super::breakage::broken;
 use super::config::StartFrom;
 use super::thread::StreamThread;
-use crate::broker::{Broker, ChangelogReader, Consumer, LogRange};
+use crate::broker::{Broker, BrokerError, ChangelogReader, Consumer, LogRange};
 use crate::error::Recovery;
 use crate::record::{ConsumedRecord, Offset, TaskId, TopicPartition};
 use crate::state::changelog::{BeginRecord, ChangelogKey, CommitRecord, classify};
@@ -153,6 +154,7 @@ impl<B: Broker> StreamThread<B> {
             ids.iter().filter_map(|id| self.tasks.get(id)).flat_map(|task| task.inputs().cloned()).collect();
         let timeout = self.config.request_timeout.min(REQUEST_MAX);
         crate::failpoint!("restore.before_offsets");
+        let early = if broken!(self, EndsBeforeOffsets) { Some(self.changelog_ends(&ids, timeout)?) } else { None };
         // First the offsets: this waits for pending transactions. Then the ends; see the head of this file.
         let committed = match self.consumer()?.committed(&inputs, timeout) {
             Ok(committed) => committed,
@@ -160,10 +162,7 @@ impl<B: Broker> StreamThread<B> {
             Err(error) => return Err(error.into()),
         };
         crate::failpoint!("restore.after_offsets");
-        let logs: BTreeSet<TopicPartition> =
-            ids.iter().filter_map(|id| self.tasks.get(id)).flat_map(log_partitions).collect();
-        let logs: Vec<TopicPartition> = logs.into_iter().collect();
-        let ranges = match self.reader.log_ranges(&logs, timeout) {
+        let ranges = match early.map_or_else(|| self.changelog_ends(&ids, timeout), Ok) {
             Ok(ranges) => ranges,
             Err(error) if error.recovery() == Recovery::Retry => {
                 // A deleted topic answers like one whose leader is away.
@@ -188,6 +187,24 @@ impl<B: Broker> StreamThread<B> {
         }
         self.reader.assign(&positions)?;
         Ok(Some(restoration))
+    }
+
+    /// First offsets and read-uncommitted ends of everything that the tasks replay.
+    fn changelog_ends(
+        &mut self,
+        ids: &[TaskId],
+        timeout: Duration,
+    ) -> Result<BTreeMap<TopicPartition, LogRange>, BrokerError> {
+        let logs: BTreeSet<TopicPartition> =
+            ids.iter().filter_map(|id| self.tasks.get(id)).flat_map(log_partitions).collect();
+        let logs: Vec<TopicPartition> = logs.into_iter().collect();
+        let ranges = self.reader.log_ranges(&logs, timeout)?;
+        if broken!(self, RestoreToLastStable)
+            && let Some(consumer) = &mut self.consumer
+        {
+            return logs.into_iter().map(|log| Ok((log.clone(), consumer.log_range(&log, timeout)?))).collect();
+        }
+        Ok(ranges)
     }
 
     fn plan_replay(
@@ -215,22 +232,26 @@ impl<B: Broker> StreamThread<B> {
                 stateful: task.stores().is_some(),
                 // What this process has owned without a break has no age, whatever the clock did; nor has what comes from
                 // no changelog.
-                check_age: task.may_have_been_away() && task.log().changelogs.iter().any(Option::is_some),
+                check_age: task.may_have_been_away(now)
+                    && !broken!(self, IgnoreAge)
+                    && task.log().changelogs.iter().any(Option::is_some),
                 check_clock: !task.was_started(),
                 now,
             };
+            let as_it_was = broken!(self, ResumeWithoutReplay) && task.has_just_run(now);
             match plan(id, &facts)? {
                 Plan::Replay(positions) => {
-                    let targets = ranges.into_iter().map(|(p, range)| (p, range.end)).collect();
+                    let ranges = ranges.into_iter().filter(|_| !as_it_was);
+                    let targets = ranges.map(|(p, range)| (p, range.end)).collect();
                     return Ok(Replay::new(committed, targets, positions, checkpoint));
                 }
                 Plan::Wipe(reason) => {
                     tracing::error!(task = %id, reason, "the state is removed and restored in full");
-                    self.wipe(id)?;
+                    self.wipe(id, now)?;
                 }
                 Plan::Quarantine(reason) => {
                     tracing::error!(task = %id, reason, "the state is set aside");
-                    self.quarantine(id)?;
+                    self.quarantine(id, now)?;
                 }
             }
         }
@@ -254,7 +275,10 @@ impl<B: Broker> StreamThread<B> {
         }
         for (id, replay) in &mut restoration.tasks {
             for (partition, position) in &mut replay.positions {
-                if let Some(reached) = self.reader.position(partition) {
+                if broken!(self, PositionOfRecords) {
+                    let last = records.iter().rev().find(|record| record.source == *partition);
+                    *position = last.map_or(*position, |record| record.offset.next());
+                } else if let Some(reached) = self.reader.position(partition) {
                     *position = reached.max(*position);
                 }
             }
@@ -271,34 +295,17 @@ impl<B: Broker> StreamThread<B> {
     /// Starts the tasks that have reached their targets and whose commit record agrees with the group's offsets.
     fn finish_restored(&mut self, now: Timestamp) -> Result<bool, Error> {
         let Some(restoration) = &mut self.restoration else { return Ok(false) };
-        let done: Vec<TaskId> =
-            restoration.tasks.iter().filter(|(_, replay)| replay.is_done()).map(|(id, _)| *id).collect();
+        let enough = broken!(self, RestoreOnePoll);
+        let done = restoration.tasks.iter().filter(|(_, replay)| replay.is_done() || enough);
+        let done: Vec<TaskId> = done.map(|(id, _)| *id).collect();
         let (mut changed, mut chosen) = (false, false);
         for id in done {
-            let Some(replay) = self.restoration.as_mut().and_then(|r| r.tasks.remove(&id)) else { continue };
-            let Some(task) = self.tasks.get(&id) else { continue };
-            let (stateful, ids) = (task.stores().is_some(), &task.log().topic_ids);
-            let evidence = Evidence {
-                checkpoint: &replay.checkpoint,
-                committed: &replay.committed,
-                tail: &replay.tail,
-                stateful,
-                topic_ids: ids,
-            };
-            let resume = match reconcile(id, evidence)? {
-                Verdict::Resume(resume) => resume,
-                Verdict::OffsetsMissing(resume) => {
-                    let since = *self.offsets_missing_since.get_or_insert(now);
-                    if now.since(since) < OFFSETS_MISSING_MAX {
-                        tracing::warn!(task = %id, "the group has no offsets although a commit is recorded; asking again");
-                        // It stays restoring, and is planned again when the others are through.
-                        self.restore_not_before = now.plus(RETRY_INTERVAL);
-                        continue;
-                    }
-                    tracing::error!(task = %id, "the group's offsets are gone; going on from the last commit record");
-                    resume
-                }
-            };
+            let Some(mut replay) = self.restoration.as_mut().and_then(|r| r.tasks.remove(&id)) else { continue };
+            if broken!(self, IgnoreTorn) {
+                replay.tail.begin = None;
+            }
+            // Whoever is not sure stays restoring, and is planned again when the others are through.
+            let Some(resume) = self.judge(id, &replay, now)? else { continue };
             let Some(starts) = self.starts(&resume)? else {
                 // A leader is away. The task is planned again later; the others go on.
                 self.restore_not_before = now.plus(RETRY_INTERVAL);
@@ -321,6 +328,43 @@ impl<B: Broker> StreamThread<B> {
             self.commit(now)?;
         }
         Ok(changed)
+    }
+
+    /// Compares the commit record with the group's offsets; `None`: both must be read again.
+    fn judge(&mut self, id: TaskId, replay: &Replay, now: Timestamp) -> Result<Option<Resume>, Error> {
+        let task = self.tasks.get(&id).ok_or(Error::bug("a restored task has vanished"))?;
+        let evidence = Evidence {
+            checkpoint: &replay.checkpoint,
+            committed: &replay.committed,
+            tail: &replay.tail,
+            stateful: task.stores().is_some(),
+            topic_ids: &task.log().topic_ids,
+        };
+        match reconcile(id, evidence) {
+            Ok(Verdict::Resume(resume)) => Ok(Some(resume)),
+            Ok(Verdict::OffsetsMissing(mut resume)) => {
+                let since = *self.offsets_missing_since.get_or_insert(now);
+                if broken!(self, BelieveMissingOffsets) {
+                    resume.input.values_mut().for_each(|offset| *offset = None);
+                    return Ok(Some(resume));
+                }
+                if now.since(since) < OFFSETS_MISSING_MAX {
+                    tracing::warn!(task = %id, "the group has no offsets although a commit is recorded; asking again");
+                    self.restore_not_before = now.plus(RETRY_INTERVAL);
+                    return Ok(None);
+                }
+                tracing::error!(task = %id, "the group's offsets are gone; going on from the last commit record");
+                Ok(Some(resume))
+            }
+            // Whoever stood still between two reads, and has lost the task without knowing it yet, sees half of its
+            // successor's commit. The next poll tells it; whoever still owns the task then sees the same again.
+            Err(refusal) if refusal.may_be_outdated() && self.doubted.insert(id) => {
+                tracing::warn!(task = %id, %refusal, "reading once more before the task is refused");
+                self.restore_not_before = now.plus(RETRY_INTERVAL);
+                Ok(None)
+            }
+            Err(refusal) => Err(refusal.into()),
+        }
     }
 
     /// Where each input begins; `None`: the broker asks to wait.
@@ -354,6 +398,7 @@ impl<B: Broker> StreamThread<B> {
         task.start(&topology, topics.resolved(), checkpoint, now)?;
         tracing::info!(task = %id, replayed = replay.restored, sequence = resume.sequence,
             verified = resume.verified, inputs = ?starts, "restored");
+        self.doubted.remove(&id);
         let consumer = self.consumer()?;
         for (partition, offset) in starts {
             consumer.start_at(&partition, offset)?;

@@ -3,7 +3,7 @@
 //! [`StreamThread::run_once`] is the whole loop. It runs unchanged in the test driver, in the simulation and on real
 //! brokers: only `now` and the broker differ.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +50,9 @@ pub struct ThreadConfig {
     pub start_from: StartFrom,
     /// What to do with bad records.
     pub errors: ErrorPolicy,
+    /// What is broken on purpose.
+    #[cfg(any(test, feature = "testing"))]
+    pub breakage: Option<super::Breakage>,
 }
 
 impl ThreadConfig {
@@ -68,6 +71,8 @@ impl ThreadConfig {
             uncommitted_bytes_max: 64 << 20,
             start_from: StartFrom::Earliest,
             errors: ErrorPolicy::default(),
+            #[cfg(any(test, feature = "testing"))]
+            breakage: None,
         }
     }
 }
@@ -165,6 +170,8 @@ pub struct StreamThread<B: Broker> {
     pub(super) restoration: Option<Restoration>,
     pub(super) offsets_missing_since: Option<Timestamp>,
     pub(super) restore_not_before: Timestamp,
+    /// Tasks that were about to be refused, and are looked at once more.
+    pub(super) doubted: BTreeSet<TaskId>,
     /// The last step of the restore has brought something.
     pub(super) replay_moved: bool,
     pub(super) replay_stuck_since: Option<Timestamp>,
@@ -212,6 +219,7 @@ impl<B: Broker> StreamThread<B> {
             restoration: None,
             offsets_missing_since: None,
             restore_not_before: now,
+            doubted: BTreeSet::new(),
             replay_moved: false,
             replay_stuck_since: None,
             waiting: BTreeMap::new(),
@@ -386,14 +394,14 @@ impl<B: Broker> StreamThread<B> {
             Recovery::Retry | Recovery::AbortTransaction | Recovery::SkipRecord => self.revive(error, now),
             Recovery::ReviveTask(task) => {
                 tracing::error!(%error, %task, "the state of a task is damaged, it is set aside and restored");
-                self.quarantine(task)?;
+                self.quarantine(task, now)?;
                 self.revive(error, now)
             }
             Recovery::RejoinGroup => {
                 self.note_fencing(now)?;
                 tracing::warn!(%error, "the membership is lost, joining again");
                 self.last_error = Some((now, error));
-                self.lose_all();
+                self.lose_all(now);
                 self.consumer = None;
                 self.transaction = None;
                 *self.counters.aborts.entry("rejoin").or_default() += 1;

@@ -31,6 +31,9 @@ struct Open {
 pub(crate) struct CommitPlan {
     pub(crate) records: Vec<ProducerRecord>,
     pub(crate) offsets: BTreeMap<TopicPartition, CommittedOffset>,
+    /// The offsets go into a transaction of their own: when that is broken on purpose.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) offsets_apart: bool,
 }
 
 impl<P: Producer> Transaction<P> {
@@ -109,6 +112,11 @@ impl<P: Producer> Transaction<P> {
             return Err(BrokerError::new("send_offsets", kind, "no longer the member that was assigned").into());
         }
         crate::failpoint!("commit.before_send_offsets");
+        #[cfg(any(test, feature = "testing"))]
+        if plan.offsets_apart {
+            self.producer.commit(timeout)?;
+            self.producer.begin()?;
+        }
         self.producer.send_offsets(&plan.offsets, membership)?;
         crate::failpoint!("commit.inside_end_txn");
         Ok(self.producer.commit(timeout)?)

@@ -12,6 +12,8 @@
 //!                                      close
 //! ```
 
+#[cfg(any(test, feature = "testing"))]
+mod broken;
 pub(crate) mod commit;
 mod dead_letter;
 mod metadata;
@@ -21,6 +23,7 @@ mod state;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 pub(crate) use commit::{CommitLog, TaskCommit};
 pub use dead_letter::ErrorPolicy;
@@ -96,7 +99,15 @@ pub(crate) struct Task {
     started: bool,
     /// Suspended since it last ran: another member may have had it.
     released: bool,
+    /// When it last stopped running.
+    ran_until: Option<Timestamp>,
+    /// The overlay outlives a failed transaction: when that is broken on purpose.
+    #[cfg(any(test, feature = "testing"))]
+    keeps_overlay: bool,
 }
+
+/// A task that stopped running no longer ago than this has a state without an age.
+const JUST_NOW: Duration = Duration::from_hours(1);
 
 /// How many event times are kept between two commits.
 const TIMES_MAX: usize = 512;
@@ -207,6 +218,9 @@ impl Task {
             times: TimeSample::default(),
             started: false,
             released: false,
+            ran_until: None,
+            #[cfg(any(test, feature = "testing"))]
+            keeps_overlay: false,
         }
     }
 
@@ -238,14 +252,21 @@ impl Task {
         self.inputs.partitions()
     }
 
-    /// True when this value has run before: its state has been in our hands since.
+    /// True when this value has run before: its clock is ours.
     pub(crate) const fn was_started(&self) -> bool {
         self.started
     }
 
-    /// True unless this value has run and was not given up since.
-    pub(crate) const fn may_have_been_away(&self) -> bool {
-        !self.started || self.released
+    /// True when this value has run until just now: its state was in our hands all the time, and nothing it has not seen
+    /// can have been compacted away. Not so when its process stood still for a day before it could read what became of its
+    /// last commit.
+    pub(crate) fn has_just_run(&self, now: Timestamp) -> bool {
+        self.ran_until.is_some_and(|until| now.since(until) <= JUST_NOW && until.since(now) <= JUST_NOW)
+    }
+
+    /// True unless this value has run until just now and was not given up since.
+    pub(crate) fn may_have_been_away(&self, now: Timestamp) -> bool {
+        self.released || !self.has_just_run(now)
     }
 
     pub(crate) fn buffered_bytes(&self) -> usize {
@@ -287,13 +308,15 @@ impl Task {
 
     /// Forgets everything uncommitted and waits for a restore. Processors are dropped without `close`: what they hold may
     /// come from an aborted transaction.
-    pub(crate) fn begin_restore(&mut self) {
+    pub(crate) fn begin_restore(&mut self, now: Timestamp) {
+        self.stops_running(now);
         self.drop_uncommitted();
         self.phase = Phase::Restoring;
     }
 
     /// Revoked in order, after the commit.
-    pub(crate) fn suspend(&mut self) {
+    pub(crate) fn suspend(&mut self, now: Timestamp) {
+        self.stops_running(now);
         if let Phase::Running { graph, .. } = &self.phase {
             graph.close();
         }
@@ -302,7 +325,19 @@ impl Task {
         self.phase = Phase::Suspended;
     }
 
+    const fn stops_running(&mut self, now: Timestamp) {
+        if matches!(self.phase, Phase::Running { .. }) {
+            self.ran_until = Some(now);
+        }
+    }
+
     fn drop_uncommitted(&mut self) {
+        #[cfg(any(test, feature = "testing"))]
+        if std::mem::take(&mut self.keeps_overlay) {
+            self.inputs.clear();
+            self.in_flight = None;
+            return;
+        }
         if let Some(stores) = &self.stores {
             stores.discard();
         }

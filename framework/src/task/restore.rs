@@ -329,6 +329,13 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// True when it compares what was read at different times: somebody else may have committed in between.
+    pub(crate) const fn may_be_outdated(&self) -> bool {
+        matches!(self, Self::TornTransaction { .. } | Self::OffsetsDiffer { moved_by_hand: false, .. })
+    }
+}
+
 fn show(offset: Option<Offset>) -> String {
     offset.map_or_else(|| "nothing".to_owned(), |offset| format!("offset={offset}"))
 }

@@ -365,7 +365,7 @@ impl TopologyTestDriver {
     }
 }
 
-fn encode<T>(serde: &dyn Serde<T>, value: &T) -> Option<Bytes> {
+pub(super) fn encode<T>(serde: &dyn Serde<T>, value: &T) -> Option<Bytes> {
     if serde.is_null(value) {
         return None;
     }
@@ -374,7 +374,7 @@ fn encode<T>(serde: &dyn Serde<T>, value: &T) -> Option<Bytes> {
     Some(bytes.into())
 }
 
-fn decode<T>(serde: &dyn Serde<T>, bytes: Option<&Bytes>) -> T {
+pub(super) fn decode<T>(serde: &dyn Serde<T>, bytes: Option<&Bytes>) -> T {
     let value = match bytes {
         Some(bytes) => serde.decode(bytes),
         None => serde.decode_null(),

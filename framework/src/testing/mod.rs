@@ -1,7 +1,9 @@
 //! Tests without a broker: [`TopologyTestDriver`] runs a topology on the simulated broker, through the same loop as in
-//! production. [`contract`] holds what every broker, simulated or real, must fulfil.
+//! production; [`Simulation`] runs it on several instances while everything goes wrong. [`contract`] holds what every broker, simulated or real, must fulfil.
 
 pub mod contract;
 mod driver;
+pub mod simulation;
 
 pub use driver::{DriverBuilder, TopologyTestDriver};
+pub use simulation::Simulation;

@@ -1,0 +1,49 @@
+//! Which faults of the broker a seed has, and how often: about half of them, each rare, usual or frequent.
+
+use crate::broker::sim::{Fault, Faults, SplitMix64};
+
+/// Faults that tear a transaction: only where [`tearing`](super::Simulation::tearing) is asked for.
+const TEARING: Fault = Fault::EndTxnDuplicatedUnnoticed;
+
+/// Once in so many passes of its step.
+const OFTEN: [u32; 4] = [12, 40, 120, 400];
+/// A process that dies all the time gets nowhere.
+const DEATHS: [u32; 3] = [80, 250, 800];
+/// Steps that every call passes.
+const PAUSES: [u32; 3] = [150, 500, 1500];
+
+/// The faults of a seed.
+pub(super) fn draw(seed: u64, tearing: bool) -> Faults {
+    let mut rng = SplitMix64::new(seed ^ 0xFA01_7500);
+    let calm = rng.one_in(40);
+    let mut faults = Faults::seeded(rng.next_u64()).recorded();
+    for fault in Fault::ALL {
+        let rates: &[u32] = match fault {
+            Fault::Paused => &PAUSES,
+            _ if is_death(fault) => &DEATHS,
+            _ => &OFTEN,
+        };
+        let rate = usize::try_from(rng.below(rates.len() as u64)).ok().and_then(|index| rates.get(index));
+        let wanted = if fault == TEARING { tearing } else { rng.one_in(2) && !calm };
+        if wanted {
+            faults = faults.with(fault, rate.copied().unwrap_or(0));
+        }
+    }
+    faults
+}
+
+fn is_death(fault: Fault) -> bool {
+    matches!(
+        fault,
+        Fault::CrashAfterInit
+            | Fault::CrashBeforeSend
+            | Fault::CrashAfterSend
+            | Fault::CrashBeforeSendOffsets
+            | Fault::CrashAfterSendOffsets
+            | Fault::CrashBeforeEndTxn
+            | Fault::CrashAfterEndTxn
+            | Fault::CrashBeforeAcknowledge
+            | Fault::CrashInOffsetFetch
+            | Fault::CrashInRestore
+    )
+}

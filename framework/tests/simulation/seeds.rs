@@ -1,0 +1,43 @@
+//! A bounded number of seeds of each topology. `./dev simulate` runs as many as one likes.
+
+use millpond::testing::Simulation;
+use millpond::testing::simulation::Outcome;
+
+use crate::topologies::{copy, counts, table};
+
+#[test]
+fn a_copy_is_exact_under_every_fault() {
+    let summary = copy().seeds(0..60);
+    assert_eq!(summary.exact, 60, "{summary}");
+}
+
+#[test]
+fn counts_over_a_repartition_are_exact_under_every_fault() {
+    let summary = counts().seeds(0..150);
+    assert_eq!(summary.exact, 150, "{summary}");
+    assert_eq!(summary.never_hit(false), Vec::<String>::new(), "a fault that never struck shows nothing");
+}
+
+#[test]
+fn a_table_with_deletions_is_exact_under_every_fault() {
+    let summary = table().seeds(0..60);
+    assert_eq!(summary.exact, 60, "{summary}");
+}
+
+/// A copy of a commit request that nobody noticed tears a transaction: that may be told, it may not be hidden.
+#[test]
+fn a_torn_transaction_stops_by_name_or_does_no_harm() {
+    for simulation in [copy(), counts(), table()] {
+        let summary = simulation.tearing().seeds(0..60);
+        assert!(summary.stopped > 0 && summary.exact > 0, "{summary}");
+    }
+}
+
+#[test]
+fn a_seed_is_a_run() {
+    let runs = |simulation: &Simulation| (0..6).map(|seed| simulation.run(seed)).collect::<Vec<_>>();
+    let first = runs(&counts());
+    assert_eq!(first, runs(&counts()));
+    assert!(first.windows(2).all(|pair| pair[0].trace_digest != pair[1].trace_digest));
+    assert!(first.iter().all(|run| run.outcome == Outcome::Exact));
+}
