@@ -400,7 +400,8 @@ impl Task {
     fn process_one(&mut self, record: ConsumedRecord, now: Timestamp, policy: &ErrorPolicy) -> Result<(), TaskError> {
         let Phase::Running { graph, context } = &mut self.phase else { return Ok(()) };
         context.now = now;
-        context.stream_time = context.stream_time.max(record.timestamp);
+        let time_before = context.stream_time;
+        context.stream_time = time_before.max(record.timestamp);
         self.times.see(record.timestamp);
         context.metadata = Some(crate::record::RecordMetadata { source: record.source.clone(), offset: record.offset });
         let letter = policy.keeps_records().then(|| record.clone());
@@ -424,7 +425,9 @@ impl Task {
                 return Err(self.processor_error(metadata, error));
             }
         };
-        // All or nothing: what this record wrote and sent before it failed is taken back, then it is set aside.
+        // All or nothing: what this record wrote and sent before it failed is taken back, then it is set aside. So is its
+        // time, or all that follows a bad record from the future would be late.
+        context.stream_time = time_before;
         if let Some(stores) = stores {
             stores.rollback();
         }
