@@ -55,7 +55,8 @@ impl<K, V> Materialized<K, V> {
         Self { entry: StoreEntry { name: name.to_owned(), kind: StoreKind::InMemory, logged: true }, key, value }
     }
 
-    /// Without a changelog: lost with its disk, and not moved when the task moves to another machine.
+    /// Without a changelog: lost with its disk, and when the task's other stores have to be restored in full; not moved when
+    /// the task moves to another machine; a process that is killed right after a commit loses that commit's rows.
     #[must_use]
     pub fn without_changelog(mut self) -> Self {
         self.entry.logged = false;
