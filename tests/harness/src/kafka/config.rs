@@ -1,11 +1,14 @@
 use std::path::Path;
-use std::process::Command;
+use std::time::Duration;
 
 use super::{KafkaOptions, Secured};
 use crate::port::Port;
-use crate::{Error, install};
+use crate::{Error, Launch, install};
 
 const CLUSTER_ID: &str = "bWlsbHBvbmQtaGFybmVzcw";
+
+/// How long the storage tool may take.
+const FORMAT: Duration = Duration::from_mins(2);
 
 /// The text of `server.properties` for a broker with its data below `dir`.
 pub(super) fn properties(
@@ -64,23 +67,23 @@ pub(super) fn properties(
 
 /// Formats the storage that `dir/server.properties` describes, with the users that the options name.
 pub(super) fn format_storage(dir: &Path, options: &KafkaOptions) -> Result<(), Error> {
-    let mut command = Command::new(install::java()?);
-    command
+    let log = dir.join("format.log");
+    // Started as the broker is: nothing may go on formatting after this process, and Ctrl-C is not for it to hear.
+    let mut launch = Launch::new(install::java()?, &log)
         .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", &classpath()?])
         .args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "kafka.tools.StorageTool"])
         .args(["format", "--standalone", "--cluster-id", CLUSTER_ID, "--config"])
         .arg(dir.join("server.properties"));
     for (name, password) in options.security.iter().flat_map(|security| &security.users) {
         for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
-            command.arg("--add-scram").arg(format!("{mechanism}=[name={name},password={password}]"));
+            launch = launch.arg("--add-scram").arg(format!("{mechanism}=[name={name},password={password}]"));
         }
     }
-    let output = command.output().map_err(Error::io("format the storage", dir))?;
-    if output.status.success() {
+    let mut format = launch.start()?;
+    if format.wait(FORMAT)?.success() {
         return Ok(());
     }
-    let text = [output.stdout, output.stderr].concat();
-    Err(Error::Tool { tool: "StorageTool format", output: String::from_utf8_lossy(&text).into_owned() })
+    Err(Error::Tool { tool: "StorageTool format", output: format.log_tail() })
 }
 
 /// All of Kafka's jars.
