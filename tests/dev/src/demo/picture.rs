@@ -12,6 +12,13 @@ use super::page::Numbers;
 use super::report::ApplicationReport;
 use super::samples::{Samples, SharedSamples};
 
+/// What the columns mean.
+const LEGEND: [&str; 3] = [
+    "in/s: records read, repartitioned ones again; lag: records not committed yet;",
+    "ms: from the event's time to its commit, at most; rows: in the stores;",
+    "dead: records set aside; one in a thousand events of the shop is malformed",
+];
+
 /// Numbers of an application between two looks.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row {
@@ -118,8 +125,10 @@ impl Viewer {
 }
 
 impl Picture {
-    /// The whole picture, for a terminal.
-    pub(crate) fn lines(&self) -> Vec<String> {
+    /// The whole picture, for a terminal of that many columns.
+    pub(crate) fn lines(&self, width: usize) -> Vec<String> {
+        // Half an address is of no use; all of them were told at the start.
+        let with_page = self.rows.iter().all(|row| row.line(true).len() <= width);
         let mut lines = vec![
             format!(
                 "{} s   {} events, {} per second",
@@ -128,11 +137,21 @@ impl Picture {
                 grouped(self.event_rate)
             ),
             format!(
-                "{:<12}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>10}{:>7}{:>6}  page",
-                "application", "in/s", "out/s", "lag", "commit/s", "p50 ms", "p99 ms", "rows", "dead", "MiB"
+                "{:<11}{:>8}{:>8}{:>9}{:>9}{:>7}{:>7}{:>10}{:>6}{:>5}{}",
+                "application",
+                "in/s",
+                "out/s",
+                "lag",
+                "commit/s",
+                "p50 ms",
+                "p99 ms",
+                "rows",
+                "dead",
+                "MiB",
+                if with_page { "  page" } else { "" }
             ),
         ];
-        lines.extend(self.rows.iter().map(Row::line));
+        lines.extend(self.rows.iter().map(|row| row.line(with_page)));
         let sample = |title: &str, text: &Option<String>| {
             let text = text.as_deref().unwrap_or("none yet");
             format!("{title:<20}{text}")
@@ -147,6 +166,7 @@ impl Picture {
             grouped(float(events.unsigned_abs())),
             grouped(float(purchase_marketing_attributions.unsigned_abs()))
         ));
+        lines.extend(LEGEND.map(str::to_owned));
         lines
     }
 
@@ -165,10 +185,11 @@ impl Picture {
 }
 
 impl Row {
-    fn line(&self) -> String {
+    /// At most 80 columns without the page.
+    fn line(&self, with_page: bool) -> String {
         let latency = |millis: Option<f64>| millis.map_or_else(|| "-".to_owned(), |millis| format!("{millis:.0}"));
         format!(
-            "{:<12}{:>9}{:>9}{:>9}{:>9.1}{:>9}{:>9}{:>10}{:>7}{:>6.0}  {}",
+            "{:<11}{:>8}{:>8}{:>9}{:>9.1}{:>7}{:>7}{:>10}{:>6}{:>5.0}{}",
             self.application.name(),
             grouped(self.in_rate),
             grouped(self.out_rate),
@@ -179,7 +200,7 @@ impl Row {
             grouped(self.now.rows),
             grouped(self.now.dead_letters),
             self.now.resident_bytes / f64::from(1 << 20),
-            self.page
+            if with_page { format!("  {}", self.page) } else { String::new() }
         )
     }
 }
@@ -225,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_picture_shows_each_number_below_its_title() {
-        let lines = picture().lines();
+        let lines = picture().lines(120);
         assert_eq!(lines[0], "12 s   240,000 events, 20,000 per second");
         let titles = ["in/s", "out/s", "lag", "commit/s", "p50 ms", "p99 ms", "rows", "dead", "MiB"];
         let values = ["20,000", "7", "1,234", "10.0", "100", "-", "42", "0", "50"];
@@ -237,6 +258,17 @@ mod tests {
         assert_eq!(lines[3], "last alert          {\"user_id\":\"u1\"}");
         assert_eq!(lines[4], "last attribution    none yet");
         assert_eq!(lines[6], "rows in PostgreSQL  events 99,000, purchase_marketing_attributions 7");
+    }
+
+    #[test]
+    fn a_terminal_of_eighty_columns_shows_every_number() {
+        let mut picture = picture();
+        let row = &mut picture.rows[0];
+        row.application = Application::Attribution;
+        (row.in_rate, row.now.lag, row.now.rows) = (123_456.0, 9_999_999.0, 99_999_999.0);
+        let lines = picture.lines(80);
+        assert!(lines[1].ends_with("dead  MiB") && lines[2].ends_with("0   50"), "{lines:?}");
+        assert!([1, 2].into_iter().chain(6..lines.len()).all(|line| lines[line].len() <= 80), "{lines:?}");
     }
 
     #[test]

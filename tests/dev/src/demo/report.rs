@@ -20,8 +20,8 @@ pub(crate) struct Report {
     pub(crate) rate: f64,
     /// From the start of this program until some output was seen.
     pub(crate) first_result_after: Option<f64>,
-    /// Offsets without a commit when the last event was there.
-    pub(crate) lag_at_end: i64,
+    /// Offsets without a commit when the last event was there; none: nobody waited, because of Ctrl-C.
+    pub(crate) lag_at_end: Option<i64>,
     /// From the last acknowledgement until every committed offset equalled its end; none: it never did.
     pub(crate) lag_zero_after: Option<f64>,
     pub(crate) rows: RowCounts,
@@ -99,14 +99,13 @@ impl Report {
     /// For people.
     pub(crate) fn lines(&self) -> Vec<String> {
         let seconds = |time: Option<f64>| time.map_or_else(|| "never".to_owned(), |time| format!("{time:.1} s"));
+        let lag = match self.lag_at_end {
+            Some(lag) => format!("at the end a lag of {lag}, zero after {}", seconds(self.lag_zero_after)),
+            None => "stopped at once, without waiting for the lag".to_owned(),
+        };
         let mut lines = vec![
             format!("{} events in {:.1} s: {:.0} per second", self.events, self.produced_in, self.rate),
-            format!(
-                "first result after {}; at the end a lag of {}, zero after {}",
-                seconds(self.first_result_after),
-                self.lag_at_end,
-                seconds(self.lag_zero_after)
-            ),
+            format!("first result after {}; {lag}", seconds(self.first_result_after)),
             format!(
                 "rows in PostgreSQL: events {}, purchase_marketing_attributions {}",
                 self.rows.events, self.rows.purchase_marketing_attributions
@@ -133,5 +132,18 @@ impl Report {
             None => {}
         }
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_was_cut_short_claims_nothing_about_its_lag() {
+        let cut = Report { first_result_after: Some(8.2), ..Report::default() };
+        assert_eq!(cut.lines()[1], "first result after 8.2 s; stopped at once, without waiting for the lag");
+        let whole = Report { lag_at_end: Some(7), lag_zero_after: Some(0.3), ..Report::default() };
+        assert_eq!(whole.lines()[1], "first result after never; at the end a lag of 7, zero after 0.3 s");
     }
 }

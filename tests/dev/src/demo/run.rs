@@ -107,7 +107,7 @@ impl<'r> Run<'r> {
         if self.drawn.elapsed() >= SECOND {
             self.drawn = Instant::now();
             let picture = self.viewer.look(&self.applications, counts);
-            screen.draw(&if screen.is_terminal() { picture.lines() } else { vec![picture.line()] })?;
+            screen.draw(&if screen.is_terminal() { picture.lines(screen.width()) } else { vec![picture.line()] })?;
         }
         Ok(())
     }
@@ -122,7 +122,7 @@ impl<'r> Run<'r> {
     ) -> anyhow::Result<()> {
         let groups = Groups::of(&self.servers, &self.names)?;
         let mut left = groups.left()?;
-        report.lag_at_end = total(&left);
+        report.lag_at_end = Some(total(&left));
         while !left.is_empty() {
             if self.stop.is_requested() {
                 return Err(Interrupted.into());

@@ -52,7 +52,7 @@ impl Screen {
     }
 
     /// Characters that fit into a line.
-    fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         let size = if self.to_stderr {
             rustix::termios::tcgetwinsize(io::stderr())
         } else {
