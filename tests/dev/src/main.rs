@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "./dev", about = "Local services, demo and measurements")]
+#[command(name = "./dev", bin_name = "./dev", about = "Local services, demo and measurements")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -10,7 +10,7 @@ const VERIFIED_SECONDS: u64 = 20;
 /// Options of `./dev demo`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
-    /// Produce for that many seconds, then stop; without it (and without --verify) until Ctrl-C
+    /// Produce for that many seconds, then stop; without it until Ctrl-C, or 20 seconds with --verify or --json
     #[arg(long, value_name = "N")]
     pub(crate) seconds: Option<NonZeroU64>,
     /// Events per second

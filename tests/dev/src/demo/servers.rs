@@ -10,10 +10,14 @@ use millpond_harness::{Client, Kafka, KafkaOptions, Postgres};
 use millpond_support::Stop;
 
 use super::Interrupted;
+use super::database::Database;
 use super::options::Options;
 
 /// How often a wait looks whether it was asked to stop.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// How often a second is given to the user's own Kafka to answer.
+const ATTEMPTS: usize = 10;
 
 /// The directory of one demo, empty at its start.
 #[derive(Debug)]
@@ -58,6 +62,13 @@ pub(crate) struct Servers {
 impl Servers {
     /// Starts what the user has not brought, both at once.
     pub(crate) fn start(options: &Options, place: &Place, stop: &Stop) -> anyhow::Result<Self> {
+        // A slip of the hand in an address is told before anything is started.
+        if let Some(url) = &options.database_url {
+            Database::connect(url).context("--database-url does not lead to a PostgreSQL")?;
+        }
+        if let Some(servers) = &options.bootstrap_servers {
+            reach(servers, stop)?;
+        }
         let kafka = options.bootstrap_servers.is_none().then(|| {
             let dir = place.join("kafka");
             in_background(move || Kafka::start_with(dir, KafkaOptions::default()))
@@ -96,6 +107,20 @@ impl Servers {
         self.postgres.as_mut().map_or(Ok(()), Postgres::stop).context("stop PostgreSQL")?;
         self.kafka.as_mut().map_or(Ok(()), Kafka::stop).context("stop Kafka")
     }
+}
+
+/// Waits until one of the user's brokers answers.
+fn reach(servers: &str, stop: &Stop) -> anyhow::Result<()> {
+    let client = Client::new(servers);
+    for _ in 0..ATTEMPTS {
+        if client.broker_count().is_ok() {
+            return Ok(());
+        }
+        if stop.wait(LOOK) {
+            return Err(Interrupted.into());
+        }
+    }
+    bail!("no broker answers within {ATTEMPTS} s: correct --bootstrap-servers {servers}")
 }
 
 type Started<T> = mpsc::Receiver<Result<T, millpond_harness::Error>>;
