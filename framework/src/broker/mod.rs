@@ -374,12 +374,17 @@ impl BrokerError {
 impl BrokerErrorKind {
     const fn advice(self) -> &'static str {
         match self {
-            Self::Retriable => "it is tried again; if it lasts, look at the broker",
+            Self::Retriable => {
+                "it passes when the broker answers; if it lasts, look at the broker and at bootstrap.servers"
+            }
             Self::Abortable => "the transaction is dropped and its input processed again",
             Self::OutcomeUnknown => "the committed offsets are read again to learn the outcome",
             Self::ProducerFenced => "another process uses the same instance name; give each its own",
             Self::MemberFenced => "it was away too long, or its client is broken; it joins again",
-            Self::InstanceFenced => "another process has started under the same instance name; give each its own",
+            Self::InstanceFenced => {
+                "another process has started under the same instance name: give each its own. If none has, the broker was \
+                 away for longer than session.timeout.ms: start this one again"
+            }
             Self::OffsetOutOfRange => "records were deleted before they were read, or the topic was recreated",
             Self::RecordRejected => "raise max.message.bytes of the topic, or make the record smaller",
             Self::Unauthorized => "check the credentials and the ACLs of this principal",

@@ -19,7 +19,7 @@ pub struct Instance {
 #[non_exhaustive]
 pub enum InstanceError {
     /// Another process on this machine has it.
-    #[error("instance={name} is already running here (locked: {}); stop it, or give this one another `instance` and state.dir", path.display())]
+    #[error("instance={name} is already running here (locked: {}); stop it, or give this one another `instance`", path.display())]
     Running {
         /// The name.
         name: String,
@@ -27,7 +27,7 @@ pub enum InstanceError {
         path: PathBuf,
     },
     /// The directory cannot be used.
-    #[error("state.dir {} cannot be used: {source}; create it, or correct its permissions", path.display())]
+    #[error("state.dir {} cannot be used; create it, or correct its permissions", path.display())]
     Io {
         /// The path.
         path: PathBuf,

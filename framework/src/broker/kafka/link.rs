@@ -130,6 +130,9 @@ impl Link {
         if error::class(code) == Some(BrokerErrorKind::Unauthorized) && !is_interrupted(&reason) {
             tracing::error!(client = self.name, ?code, "{reason}");
             self.refuse(Failure { reason, ..Failure::of(code) });
+        } else if matches!(code, Code::BrokerTransportFailure | Code::AllBrokersDown) {
+            // librdkafka has logged each broken connection already, with the address and not too often.
+            tracing::debug!(client = self.name, ?code, "{reason}");
         } else {
             tracing::warn!(client = self.name, ?code, "{reason}");
         }
