@@ -7,6 +7,7 @@ use millpond_support::App;
 
 const ATTRIBUTION: App = App {
     name: "attribution",
+    about: "Finds the marketing channel of each confirmed order",
     version: env!("CARGO_PKG_VERSION"),
     defaults: &[
         ("app.input", "events"),

@@ -7,6 +7,7 @@ use millpond_support::App;
 
 const FRAUD: App = App {
     name: "fraud",
+    about: "Finds bursts of add_to_cart events and writes an alert for each",
     version: env!("CARGO_PKG_VERSION"),
     defaults: &[
         ("app.input", "events"),

@@ -1,6 +1,6 @@
 //! The application's own section of the configuration, `[app]`.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -15,7 +15,7 @@ pub struct Settings {
     pub input: String,
     /// The topic to write.
     pub output: String,
-    window_ms: Option<u64>,
+    window_ms: Option<NonZeroU64>,
     count: Option<NonZeroUsize>,
     grace_ms: Option<u64>,
     distinct_items: Option<bool>,
@@ -28,7 +28,7 @@ impl Settings {
         let default = Rule::default();
         let millis = |given: Option<u64>, default| given.map_or(default, Duration::from_millis);
         Rule {
-            window: millis(self.window_ms, default.window),
+            window: millis(self.window_ms.map(NonZeroU64::get), default.window),
             count: self.count.unwrap_or(default.count),
             grace: millis(self.grace_ms, default.grace),
             distinct_items: self.distinct_items.unwrap_or(default.distinct_items),

@@ -13,6 +13,7 @@ use millpond_support::{App, Env, instance, serve};
 
 const LOADER: App = App {
     name: "loader",
+    about: "Writes topics into PostgreSQL, rows and offsets in one transaction",
     version: env!("CARGO_PKG_VERSION"),
     defaults: &[("errors.deserialization", "dead-letter"), ("errors.processing", "dead-letter")],
 };
@@ -34,7 +35,7 @@ fn run(env: &Env) -> Result<(), Box<dyn Error>> {
     let configs = (0..u32::try_from(env.config.stream_threads.max(1))?)
         .map(|thread| settings.loader(&env.config, instance.name(), thread))
         .collect::<Result<Vec<_>, _>>()?;
-    let page = serve(env, board.clone(), topology(&configs))?;
+    let page = serve(env, instance.name(), board.clone(), topology(&configs))?;
     let running = AtomicUsize::new(configs.len());
     let stop = env.stop.flag();
     let statuses: Vec<SharedStatus> = configs.iter().map(|_| SharedStatus::default()).collect();

@@ -8,6 +8,7 @@ use redaction::{EVENTS, PROCESSED_EVENTS, Settings, Totals, topology};
 
 const REDACTION: App = App {
     name: "redaction",
+    about: "Replaces e-mail addresses anywhere in the events",
     version: env!("CARGO_PKG_VERSION"),
     defaults: &[
         ("app.input", "events"),

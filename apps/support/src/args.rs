@@ -8,6 +8,7 @@ use millpond::runtime::config::{File, Flag, Sources};
 use crate::startup::StartupError;
 
 /// Flags common to all applications. Values are checked where all sources are, so that every mistake reads alike.
+/// The application's own name and line of help come from [`App`](crate::App).
 #[derive(Debug, Clone, Default, Parser)]
 #[command(disable_help_subcommand = true)]
 pub struct Args {

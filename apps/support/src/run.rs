@@ -35,7 +35,7 @@ fn run(env: &Env, topology: &Arc<Topology>) -> Result<(), Box<dyn Error>> {
     let broker = KafkaBroker::connect(KafkaConfig::of(config)?)?;
     let directory = RocksDirectory::new(&config.state_dir, &config.application_id, instance.name(), options(config));
     let streams = Streams::start(&broker, config, instance.name(), topology, &directory)?;
-    let page = serve(env, streams.board().clone(), topology_text(topology))?;
+    let page = serve(env, instance.name(), streams.board().clone(), topology_text(topology))?;
     while !env.stop.wait(WATCH_INTERVAL) && streams.is_healthy() {}
     tracing::info!("stopping");
     // The page goes last: it tells what the threads do while they stop.
@@ -50,11 +50,13 @@ fn run(env: &Env, topology: &Arc<Topology>) -> Result<(), Box<dyn Error>> {
 /// [`millpond::runtime::InstanceError`] when another process has it.
 pub fn instance(config: &StreamsConfig) -> Result<Instance, millpond::runtime::InstanceError> {
     let directory = config.state_dir.join(&config.application_id);
-    Instance::acquire(&directory, config.instance.as_deref(), || {
+    let instance = Instance::acquire(&directory, config.instance.as_deref(), || {
         // Unique among the processes that may ever share a group: the moment and the process id.
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         format!("{:x}-{:x}", nanos, std::process::id())
-    })
+    })?;
+    tracing::info!(instance = instance.name(), state_dir = %config.state_dir.display(), "this process");
+    Ok(instance)
 }
 
 /// Serves metrics and the status page, if the configuration says so, and logs the address.
@@ -63,11 +65,15 @@ pub fn instance(config: &StreamsConfig) -> Result<Instance, millpond::runtime::I
 /// [`millpond::http::HttpError`] when the address cannot be bound.
 pub fn serve(
     env: &Env,
+    instance: &str,
     board: StatusBoard,
     topology: TopologyText,
 ) -> Result<Option<HttpServer>, millpond::http::HttpError> {
     let Some(address) = env.config.http_listen else { return Ok(None) };
-    let source = StatusSource::new(&env.config, env.app.version, board, topology);
+    // Also when nobody has configured it: it tells the pages of several processes apart.
+    let mut config = env.config.clone();
+    config.instance = Some(instance.to_owned());
+    let source = StatusSource::new(&config, env.app.version, board, topology);
     let server = HttpServer::start(address, source)?;
     tracing::info!(url = format!("http://{}/", server.address()), "page");
     Ok(Some(server))

@@ -1,11 +1,12 @@
 //! From the command line to a running application, and from its end to an exit code.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use millpond::runtime::config::{ConfigErrors, StreamsConfig};
 use tracing_subscriber::EnvFilter;
 
@@ -30,6 +31,18 @@ pub enum StartupError {
     /// `--set` without `=`.
     #[error("say --set key=value, such as --set commit.interval.ms=50")]
     Set,
+    /// A variable of ours is not UTF-8.
+    #[error("the environment variable {name} is not UTF-8; correct or unset it")]
+    Environment {
+        /// Its name.
+        name: String,
+    },
+    /// The application would read its own output for ever.
+    #[error("app.input and app.output are the same topic; give the output a topic of its own: topic={topic}")]
+    Loop {
+        /// The topic.
+        topic: String,
+    },
     /// The values do not fit.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
@@ -46,6 +59,8 @@ pub enum StartupError {
 pub struct App {
     /// Its name: the default `application.id`.
     pub name: &'static str,
+    /// What it does, in one line, for `--help`.
+    pub about: &'static str,
     /// Its version.
     pub version: &'static str,
     /// Its own defaults by key: `("app.input", "events")`.
@@ -69,8 +84,8 @@ impl App {
     /// Exit codes: 0 after a stop as asked, 1 after an error, 2 when flags or configuration are wrong. The error is
     /// printed with its causes.
     pub fn start<E: Into<Box<dyn Error>>>(self, main: impl FnOnce(Env) -> Result<(), E>) -> ExitCode {
-        let args = Args::parse();
-        let config = match self.configure(&args, environment()) {
+        let args = self.arguments();
+        let config = match environment(std::env::vars_os()).and_then(|variables| self.configure(&args, variables)) {
             Ok(config) => config,
             Err(error) => return fail(&error, EXIT_USAGE),
         };
@@ -91,8 +106,18 @@ impl App {
                 tracing::info!("stopped");
                 ExitCode::SUCCESS
             }
-            Err(error) => fail(&*error.into(), 1),
+            Err(error) => {
+                let error = error.into();
+                // The `[app]` section is read by the application itself.
+                fail(&*error, if error.is::<ConfigErrors>() { EXIT_USAGE } else { 1 })
+            }
         }
+    }
+
+    /// The flags; help, version and mistakes end the process here, as they do with `Args::parse`.
+    fn arguments(self) -> Args {
+        let command = Args::command().name(self.name).about(self.about).version(self.version);
+        Args::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
     }
 
     /// The configuration from these flags and this environment.
@@ -106,18 +131,33 @@ impl App {
     ) -> Result<StreamsConfig, StartupError> {
         let mut defaults = vec![("application.id", self.name)];
         defaults.extend_from_slice(self.defaults);
-        Ok(StreamsConfig::load(&args.sources(&defaults, environment)?)?)
+        let config = StreamsConfig::load(&args.sources(&defaults, environment)?)?;
+        let settings = config.settings();
+        let said = |key: &str| settings.iter().find(|setting| setting.key == key).map(|setting| &setting.value);
+        match (said("app.input"), said("app.output")) {
+            (Some(input), Some(output)) if input == output => Err(StartupError::Loop { topic: input.clone() }),
+            _ => Ok(config),
+        }
     }
 }
 
-/// The environment, as far as it is text; ours is.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+/// The environment, as far as it is text; ours must be.
+fn environment(
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Vec<(String, String)>, StartupError> {
+    let text = |(name, value): (OsString, OsString)| match (name.into_string(), value.into_string()) {
+        (Ok(name), Ok(value)) => Some(Ok((name, value))),
+        (Ok(name), Err(_)) if name.starts_with("MILLPOND_") => Some(Err(StartupError::Environment { name })),
+        _ => None,
+    };
+    variables.into_iter().filter_map(text).collect()
 }
 
-/// `RUST_LOG` chooses what is logged, `info` by default. Logs go to standard error.
+/// `RUST_LOG` chooses what is logged, `info` by default, but not each time that a table is there already. Logs go to
+/// standard error.
 fn set_up_logs(format: Option<&str>) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx::postgres::notice=warn"));
     let terminal = std::io::stderr().is_terminal();
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
     let json = format.map_or(!terminal, |format| format == "json");
@@ -125,10 +165,11 @@ fn set_up_logs(format: Option<&str>) {
     let _ = if json { logs.json().flatten_event(true).try_init() } else { logs.try_init() };
 }
 
-/// Every effective value with where it was said, a line each, as TOML with comments.
+/// Every effective value with where it was said, a line each: a configuration file, but for masked secrets.
 fn show(config: &StreamsConfig, out: &mut impl Write) -> std::io::Result<()> {
     for setting in config.settings().into_iter().filter(|setting| !setting.value.is_empty()) {
-        writeln!(out, "{} = {:?}  # {}", setting.key, setting.value, setting.origin)?;
+        let value = if setting.is_text { format!("{:?}", setting.value) } else { setting.value };
+        writeln!(out, "{} = {value}  # {}", setting.key, setting.origin)?;
     }
     Ok(())
 }
@@ -154,7 +195,7 @@ fn chain(error: &dyn Error) -> String {
 mod tests {
     use super::*;
 
-    const SHOP: App = App { name: "shop", version: "1", defaults: &[("app.input", "events")] };
+    const SHOP: App = App { name: "shop", about: "Sells", version: "1", defaults: &[("app.input", "events")] };
 
     #[test]
     fn an_error_is_printed_with_its_causes() {
@@ -176,12 +217,55 @@ mod tests {
         for line in [
             "application.id = \"shop\"  # application",
             "bootstrap.servers = \"b:1\"  # --bootstrap-servers",
-            "poll.ms = \"7\"  # MILLPOND_POLL_MS",
-            "commit.interval.ms = \"100\"  # default",
+            "poll.ms = 7  # MILLPOND_POLL_MS",
+            "commit.interval.ms = 100  # default",
             "app.input = \"events\"  # application",
         ] {
             assert!(out.lines().any(|have| have == line), "{line} is missing from\n{out}");
         }
+    }
+
+    #[test]
+    fn the_shown_configuration_is_a_configuration_file() {
+        let args = Args {
+            bootstrap_servers: Some("b:1".into()),
+            state_dir: Some("/s".into()),
+            set: vec!["app.count=5".into(), "kafka.linger.ms=5".into(), "instance=0".into()],
+            ..Args::default()
+        };
+        let mut out = Vec::new();
+        show(&SHOP.configure(&args, []).unwrap(), &mut out).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &out).unwrap();
+        let again = Args { config: Some(file.path().into()), ..Args::default() };
+        let again = SHOP.configure(&again, []).unwrap_or_else(|error| panic!("{error}"));
+        let values = |config: &StreamsConfig| -> Vec<_> {
+            config.settings().into_iter().map(|setting| (setting.key, setting.value)).collect()
+        };
+        assert_eq!(values(&again), values(&SHOP.configure(&args, []).unwrap()));
+    }
+
+    #[test]
+    fn an_application_that_would_read_its_own_output_does_not_start() {
+        let args = Args {
+            bootstrap_servers: Some("b:1".into()),
+            state_dir: Some("/s".into()),
+            output: Some("events".into()),
+            ..Args::default()
+        };
+        let error = SHOP.configure(&args, []).unwrap_err().to_string();
+        assert!(error.ends_with("topic=events"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_of_ours_that_is_not_text_is_named_and_others_do_not_matter() {
+        use std::os::unix::ffi::OsStringExt;
+
+        let not_text = || OsString::from_vec(vec![0xff]);
+        let error = environment([("MILLPOND_STATE_DIR".into(), not_text())]).unwrap_err().to_string();
+        assert!(error.contains("MILLPOND_STATE_DIR is not UTF-8"), "{error}");
+        let others = environment([("OTHER".into(), not_text()), ("HOME".into(), "/h".into())]).unwrap();
+        assert_eq!(others, [("HOME".to_owned(), "/h".to_owned())]);
     }
 
     #[test]

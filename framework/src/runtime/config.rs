@@ -146,6 +146,8 @@ pub struct Setting {
     pub key: String,
     /// The value; secrets are masked.
     pub value: String,
+    /// Whether a file says it in quotes.
+    pub is_text: bool,
     /// Who said it.
     pub origin: Origin,
 }
@@ -235,11 +237,11 @@ impl StreamsConfig {
 
     /// The effective values with their origins: first the keys of the library, then `kafka.…`, then `app.…`.
     pub fn settings(&self) -> Vec<Setting> {
-        let known = key::KEYS.iter().map(|key| self.setting(key.name, (key.show)(self)));
+        let known = key::KEYS.iter().map(|key| self.setting(key.name, (key.show)(self), key.is_text()));
         let kafka = self.kafka.iter().map(|(property, value)| {
             let key = format!("kafka.{property}");
             let value = security::masked(property, value);
-            self.setting(&key, value)
+            self.setting(&key, value, true)
         });
         known.chain(kafka).chain(self.app.settings()).collect()
     }
@@ -249,9 +251,9 @@ impl StreamsConfig {
         key::KEYS.iter().map(|key| (key.name, key.meaning))
     }
 
-    fn setting(&self, key: &str, value: String) -> Setting {
+    fn setting(&self, key: &str, value: String, is_text: bool) -> Setting {
         let origin = self.places.get(key).map_or(Origin::Default, |place| place.origin.clone());
-        Setting { key: key.to_owned(), value, origin }
+        Setting { key: key.to_owned(), value, is_text, origin }
     }
 
     fn place(&self, key: &str) -> Place {

@@ -91,9 +91,11 @@ impl AppConfig {
         let mut settings = BTreeMap::new();
         for leaf in self.leaves(&as_text) {
             let key = format!("app.{}", leaf.path.join("."));
-            let value = masked(&key, &shown(leaf.value.get_ref()));
+            let plain = shown(leaf.value.get_ref());
+            let value = masked(&key, &plain);
+            let is_text = matches!(leaf.value.get_ref(), DeValue::String(_)) || value != plain;
             let origin = self.place(&leaf.value.span()).origin;
-            settings.insert(key.clone(), Setting { key, value, origin });
+            settings.insert(key.clone(), Setting { key, value, is_text, origin });
         }
         settings.into_values().collect()
     }

@@ -19,6 +19,13 @@ pub(super) struct Key {
     pub(super) show: fn(&StreamsConfig) -> String,
 }
 
+impl Key {
+    /// Whether a file says its value in quotes.
+    pub(super) fn is_text(&self) -> bool {
+        !matches!(self.kind, Kind::Millis(..) | Kind::Bytes(..) | Kind::Count(..))
+    }
+}
+
 type Set<T> = fn(&mut StreamsConfig, T);
 
 enum Kind {
