@@ -27,7 +27,11 @@ pub(crate) fn up() -> anyhow::Result<()> {
     let durable = PostgresOptions { fsync: true, ..PostgresOptions::default() };
     let postgres = Postgres::start_with(place.join("postgres"), durable)?;
     let (servers, url) = (kafka.bootstrap_servers(), postgres.url());
-    let text = format!("export MILLPOND_BOOTSTRAP_SERVERS={servers}\nexport DATABASE_URL={url}\n");
+    let mut text = format!("export MILLPOND_BOOTSTRAP_SERVERS={servers}\nexport DATABASE_URL={url}\n");
+    // For Kafka's own tools, which are in those jars.
+    for name in ["MILLPOND_JAVA", "MILLPOND_KAFKA_LIB"] {
+        text.extend(std::env::var(name).map(|value| format!("export {name}='{value}'\n")));
+    }
     fs::write(&env, &text).with_context(|| format!("write {}", env.display()))?;
     // Only now: interrupted before, nothing stays.
     kafka.detach()?;
