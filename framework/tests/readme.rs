@@ -43,4 +43,6 @@ fn the_readme_shows_the_lines_of_this_file() {
         let whole = &here[from..][..here[from..].find("\n}\n").unwrap() + 3];
         assert!(readme.contains(whole), "README.md lacks\n{whole}");
     }
+    // What the test needs and the application does not.
+    assert!(readme.contains("#[cfg(test)]\nuse millpond::testing::TopologyTestDriver;\n"));
 }
