@@ -28,10 +28,10 @@ pub enum Breakage {
     KeepTransactionWhenLost,
     /// A commit of unknown outcome counts as committed.
     UnknownIsCommitted,
-    /// After a failed transaction the tasks go on where they are, with a new producer.
+    /// After a failed transaction the tasks go on with the next record, with a new producer.
     GoOnAfterFailure,
-    /// A failed transaction leaves its writes in the overlay.
-    KeepOverlay,
+    /// The writes of a failed transaction are in the store.
+    DirtyStateSurvives,
     /// A tainted producer goes on.
     KeepTaintedProducer,
     /// The offsets of the poll are committed, not those of the processing.
@@ -62,7 +62,7 @@ impl Breakage {
         Self::KeepTransactionWhenLost,
         Self::UnknownIsCommitted,
         Self::GoOnAfterFailure,
-        Self::KeepOverlay,
+        Self::DirtyStateSurvives,
         Self::KeepTaintedProducer,
         Self::CommitPolledOffsets,
         Self::OffsetsApart,

@@ -222,13 +222,16 @@ impl<B: Broker> StreamThread<B> {
         self.last_error = Some((now, error));
         self.transaction = None;
         self.restoration = None;
-        if broken!(self, GoOnAfterFailure) {
-            return Ok(());
-        }
         for task in self.tasks.values_mut() {
             if task.state() == TaskState::Running {
                 #[cfg(any(test, feature = "testing"))]
-                task.keep_overlay(broken!(self, KeepOverlay));
+                if broken!(self, GoOnAfterFailure) {
+                    task.go_on();
+                    continue;
+                } else if broken!(self, DirtyStateSurvives) {
+                    // A store that is damaged on top of it takes nothing.
+                    drop(task.write_uncommitted());
+                }
                 task.begin_restore(now);
             }
         }

@@ -246,6 +246,12 @@ impl TaskStores {
         self.apply(batch)
     }
 
+    /// Writes a batch whatever is uncommitted: for the breakages that tests must find.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn apply_regardless(&self, batch: &CommitBatch) -> Result<(), StoreError> {
+        self.apply(batch)
+    }
+
     fn apply(&self, batch: &CommitBatch) -> Result<(), StoreError> {
         let mut backend = self.backend.try_borrow_mut().map_err(|_| self.busy())?;
         let backend = backend.as_mut().ok_or_else(|| self.closed("all"))?;

@@ -7,9 +7,22 @@ use crate::state::CommitBatch;
 use crate::time::Timestamp;
 
 impl Task {
-    /// The next failure leaves the overlay as it is.
-    pub(crate) const fn keep_overlay(&mut self, keep: bool) {
-        self.keeps_overlay = keep;
+    /// Writes what is uncommitted to the store, as a store without an overlay would have done already.
+    pub(crate) fn write_uncommitted(&self) -> Result<(), TaskError> {
+        let Some(stores) = &self.stores else { return Ok(()) };
+        if self.in_flight.is_none() {
+            stores.freeze()?;
+        }
+        let batch = CommitBatch { rows: stores.frozen_rows(), checkpoint: stores.checkpoint()? };
+        Ok(stores.apply_regardless(&batch)?)
+    }
+
+    /// Drops what is uncommitted, and goes on with the next record.
+    pub(crate) fn go_on(&mut self) {
+        if let Some(stores) = &self.stores {
+            stores.discard();
+        }
+        self.in_flight = None;
     }
 
     /// Writes the checkpoint of the commit in flight before its rows.
@@ -24,7 +37,7 @@ impl Task {
                 checkpoint.changelog.insert(changelog.clone(), last.next());
             }
         }
-        stores.apply_restored(&CommitBatch { checkpoint, ..CommitBatch::default() })?;
+        stores.apply_regardless(&CommitBatch { checkpoint, ..CommitBatch::default() })?;
         Ok(())
     }
 

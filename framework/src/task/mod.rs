@@ -101,9 +101,6 @@ pub(crate) struct Task {
     released: bool,
     /// When it last stopped running.
     ran_until: Option<Timestamp>,
-    /// The overlay outlives a failed transaction: when that is broken on purpose.
-    #[cfg(any(test, feature = "testing"))]
-    keeps_overlay: bool,
 }
 
 /// A task that stopped running no longer ago than this has a state without an age.
@@ -219,8 +216,6 @@ impl Task {
             started: false,
             released: false,
             ran_until: None,
-            #[cfg(any(test, feature = "testing"))]
-            keeps_overlay: false,
         }
     }
 
@@ -332,12 +327,6 @@ impl Task {
     }
 
     fn drop_uncommitted(&mut self) {
-        #[cfg(any(test, feature = "testing"))]
-        if std::mem::take(&mut self.keeps_overlay) {
-            self.inputs.clear();
-            self.in_flight = None;
-            return;
-        }
         if let Some(stores) = &self.stores {
             stores.discard();
         }

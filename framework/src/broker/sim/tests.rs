@@ -4,6 +4,7 @@ mod copy;
 mod faults;
 mod membership;
 mod model;
+mod outside;
 
 use std::time::Duration;
 
