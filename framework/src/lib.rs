@@ -76,7 +76,7 @@
 //! | [`runtime`] | stream threads, the commit, the restore, configuration, health |
 //! | [`broker`] | what the core needs from Kafka, as traits; the real and the simulated one |
 //! | [`metrics`], `http` | what an operator sees |
-//! | `testing` | the test driver, and the facts that every broker must fulfil |
+//! | `testing` | the test driver, the simulation from seeds, and the facts that every broker must fulfil |
 //! | [`record`], [`time`], [`error`], [`partitioner`] | the vocabulary |
 //!
 //! Dependencies point down only. `framework/ARCHITECTURE.md` in the repository has the picture, the protocol, and the test
