@@ -1,11 +1,12 @@
 //! Failpoints: named places at which a test lets the process die, as `kill -9` would at just that place.
 //!
 //! [`failpoint!`](crate::failpoint!) is nothing at all unless the feature `failpoints` is on *and* debug assertions are
-//! compiled in, which no release build has. With both it looks at two environment variables, once:
+//! compiled in, which no release build has. With both it looks at some environment variables, once:
 //!
 //! | Variable | Meaning |
 //! |---|---|
 //! | `FAILPOINT=name:pass[:micros]` | SIGKILL at that pass of the place, counted from 1; so many microseconds later, while the process goes on |
+//! | `FAILPOINT_CLOCK=path` | the wall clock of stream threads is off by the milliseconds in this file |
 //! | `FAILPOINT_JOURNAL=path` | a line for the first pass of each place, and one for the kill, each with the wall clock in milliseconds |
 //!
 //! Without the variables a place costs one load. The journal is what makes counts of injections facts.
@@ -111,13 +112,20 @@ macro_rules! failpoint {
 pub const COMPILED: bool = cfg!(all(feature = "failpoints", debug_assertions));
 
 #[cfg(all(feature = "failpoints", debug_assertions))]
-pub use active::pass;
+pub use active::{clock_offset_ms, pass};
+
+/// By how much the wall clock is off: not at all.
+#[cfg(not(all(feature = "failpoints", debug_assertions)))]
+pub(crate) const fn clock_offset_ms() -> i64 {
+    0
+}
 
 #[cfg(all(feature = "failpoints", debug_assertions))]
 mod active {
     use std::collections::BTreeMap;
     use std::fs::File;
     use std::io::Write;
+    use std::path::PathBuf;
     use std::sync::{Mutex, OnceLock, PoisonError};
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -163,6 +171,14 @@ mod active {
             self.note("killed", name, pass);
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
+    }
+
+    /// By how much the wall clock is off, as the file says just now.
+    pub fn clock_offset_ms() -> i64 {
+        static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();
+        let file = FILE.get_or_init(|| std::env::var_os("FAILPOINT_CLOCK").map(PathBuf::from));
+        let text = file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+        text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
     }
 
     /// Counts a pass and dies at the one that was asked for.

@@ -77,5 +77,6 @@ impl Observer for Meter {
 /// The wall clock, read once per round.
 pub(crate) fn wall_clock() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(millis.saturating_add(crate::failpoint::clock_offset_ms()))
 }

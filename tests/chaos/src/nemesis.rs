@@ -20,6 +20,7 @@ pub(crate) fn strike(
     stop: &AtomicBool,
 ) -> Result<(), Error> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut struck = 0;
     let mut left: Vec<(Fault, u64)> = faults.to_vec();
     while left.iter().any(|(_, count)| *count > 0) || !stop.load(Ordering::Acquire) {
         for (fault, count) in &mut left {
@@ -27,7 +28,8 @@ pub(crate) fn strike(
                 continue;
             }
             std::thread::park_timeout(Duration::from_millis(rng.random_range(500..4_000)));
-            one(servers, *fault, &mut rng)?;
+            struck += 1;
+            one(servers, *fault, struck, &mut rng)?;
             tally.injected(*fault);
             *count = count.saturating_sub(1);
         }
@@ -35,14 +37,18 @@ pub(crate) fn strike(
     Ok(())
 }
 
-fn one(servers: &Servers, fault: Fault, rng: &mut ChaCha8Rng) -> Result<(), Error> {
+fn one(servers: &Servers, fault: Fault, number: usize, rng: &mut ChaCha8Rng) -> Result<(), Error> {
     let away = Duration::from_millis(rng.random_range(0..1_500));
     match fault {
-        Fault::Broker | Fault::BrokerDown => servers.kafka(|kafka| {
-            kafka.kill()?;
-            std::thread::park_timeout(if fault == Fault::BrokerDown { Duration::from_secs(70) } else { away });
-            kafka.restart()
-        }),
+        // With three, each in its turn, the controller, too.
+        Fault::Broker | Fault::BrokerDown | Fault::ThreeNodes => {
+            let restarted = servers.node(number, |kafka| {
+                kafka.kill()?;
+                std::thread::park_timeout(if fault == Fault::BrokerDown { Duration::from_secs(70) } else { away });
+                kafka.restart()
+            });
+            restarted.unwrap_or(Ok(()))
+        }
         Fault::Postgres => servers.postgres(|postgres| {
             postgres.kill()?;
             std::thread::park_timeout(away);

@@ -1,6 +1,6 @@
 //! One round: topics, four applications, their tormentors, and the oracle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -16,6 +16,9 @@ use crate::victim::{Injection, Victim};
 
 /// How long everything may take to come through after the last fault.
 const PATIENCE: Duration = Duration::from_mins(10);
+
+/// How often a failpoint is tried that is not reached in time.
+const TRIES_MAX: u32 = 3;
 
 /// What a round does.
 #[derive(Debug, Default)]
@@ -35,7 +38,7 @@ pub(crate) struct Plan {
 pub(crate) fn play(servers: &Servers, tally: &Tally, plan: Plan) -> Result<(), Error> {
     let place = Place {
         bootstrap_servers: servers.brokers.clone(),
-        replicas: 1,
+        replicas: servers.replicas,
         database: servers.database()?,
         dir: Scratch::new(&plan.name)?.path().to_owned(),
     };
@@ -75,8 +78,11 @@ fn panicked<T>(tool: &'static str) -> Result<T, Error> {
 }
 
 fn torment(victim: &mut Victim<'_>, queue: Vec<Injection>) -> Result<(), Error> {
-    for injection in queue {
-        victim.suffer(injection)?;
+    let mut queue: VecDeque<(Injection, u32)> = queue.into_iter().map(|injection| (injection, 1)).collect();
+    while let Some((injection, tries)) = queue.pop_front() {
+        if !victim.suffer(injection)? && tries < TRIES_MAX {
+            queue.push_back((injection, tries + 1));
+        }
     }
     victim.recover()
 }

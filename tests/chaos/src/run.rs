@@ -26,6 +26,9 @@ const FAILPOINT_TENTHS: u64 = 7;
 /// How often a failpoint that was missed is tried again, in rounds.
 const MORE_ROUNDS_MAX: u64 = 4;
 
+/// So many times a broker of three is killed.
+const NODE_KILLS: u64 = 9;
+
 type Queues = BTreeMap<&'static str, Vec<Injection>>;
 
 /// Runs it all. What cannot be judged is an error; what is judged bad is in the report.
@@ -37,7 +40,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     let began = Instant::now();
     let tally = Tally::default();
     let scratch = Scratch::new("chaos")?;
-    let servers = Servers::start(scratch.path())?;
+    let servers = Servers::start(scratch.path(), 1)?;
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let rounds = options.kills.div_ceil(KILLS_PER_ROUND).max(1);
     let mut number = 0;
@@ -64,14 +67,50 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         }
         number += 1;
     }
-    for fault in scenario::SCRIPTED.into_iter().filter(|fault| options.has(*fault)) {
-        if let Err(error) = scenario::play(&servers, &tally, fault, options.seed) {
-            tally.complain(format!("the script of {fault} could not be finished: {error}"));
-        }
+    special(options, &servers, &tally, &mut rng);
+    drop(servers);
+    if options.has(Fault::ThreeNodes)
+        && let Err(error) = three_nodes(options, &tally, &mut rng)
+    {
+        tally.complain(format!("the round on three nodes could not be finished: {error}"));
     }
     let report = Report::new(options, &tally.counts(), began.elapsed().as_secs());
     eprint(if report.is_good() { "good" } else { "NOT good" });
     Ok(report)
+}
+
+/// Faults that need a round of their own, and those that have a script.
+fn special(options: &Options, servers: &Servers, tally: &Tally, rng: &mut ChaCha8Rng) {
+    for fault in scenario::SCRIPTED.into_iter().filter(|fault| options.has(*fault)) {
+        if let Err(error) = scenario::play(servers, tally, fault, rng.random()) {
+            tally.complain(format!("the script of {fault} could not be finished: {error}"));
+        }
+    }
+    if options.has(Fault::BrokerDown) {
+        let plan = with_servers("chaos-down", options, (Fault::BrokerDown, 1), 1, rng);
+        if let Err(error) = round::play(servers, tally, plan) {
+            tally.complain(format!("the round with a broker away could not be finished: {error}"));
+        }
+    }
+}
+
+fn three_nodes(options: &Options, tally: &Tally, rng: &mut ChaCha8Rng) -> Result<(), Error> {
+    let scratch = Scratch::new("chaos-three")?;
+    let servers = Servers::start(scratch.path(), 3)?;
+    round::play(&servers, tally, with_servers("chaos-three", options, (Fault::ThreeNodes, NODE_KILLS), 4, rng))
+}
+
+/// A round in which a server fails, and applications are killed a few times.
+fn with_servers(name: &str, options: &Options, fault: (Fault, u64), kills: usize, rng: &mut ChaCha8Rng) -> Plan {
+    let queue = vec![Injection::Other(Fault::Kill); kills];
+    Plan {
+        name: name.to_owned(),
+        seed: rng.random(),
+        rate: options.rate / 2,
+        events: 0,
+        injections: BINARIES.map(|binary| (binary, queue.clone())).into(),
+        servers: vec![fault],
+    }
 }
 
 /// How often each failpoint must kill.

@@ -54,7 +54,7 @@ impl<'r> Stage<'r> {
         let name = format!("script-{fault}");
         let place = Place {
             bootstrap_servers: servers.brokers.clone(),
-            replicas: 1,
+            replicas: servers.replicas,
             database: servers.database()?,
             dir: Scratch::new(&name)?.path().to_owned(),
         };

@@ -5,38 +5,63 @@ use std::sync::{Mutex, PoisonError};
 
 use millpond_harness::{Error, Kafka, KafkaOptions, Postgres};
 
-/// One broker and one database server.
+/// Brokers and a database server.
 #[derive(Debug)]
 pub(crate) struct Servers {
-    /// Where they listen.
+    /// Where the brokers listen.
     pub(crate) brokers: String,
-    kafka: Mutex<Kafka>,
+    /// Copies of each topic.
+    pub(crate) replicas: i32,
+    nodes: Vec<Mutex<Kafka>>,
     postgres: Mutex<Postgres>,
 }
 
 impl Servers {
-    pub(crate) fn start(dir: &Path) -> Result<Self, Error> {
-        let mut options = KafkaOptions { heap_mib: 768, ..KafkaOptions::default() };
-        // A transaction that has timed out is aborted at once, not within ten seconds.
-        let interval = ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500");
-        options.properties.push((interval.0.to_owned(), interval.1.to_owned()));
-        let kafka = Kafka::start_with(dir.join("kafka"), options)?;
+    /// One broker, or three: the first is the controller, too.
+    pub(crate) fn start(dir: &Path, count: u32) -> Result<Self, Error> {
+        let mut nodes: Vec<Kafka> = Vec::new();
+        for id in 1..=count {
+            let joins = nodes.first().map(|first| (id, first.controller().to_owned()));
+            let options =
+                KafkaOptions { heap_mib: 768, joins, properties: properties(count), ..KafkaOptions::default() };
+            nodes.push(Kafka::start_with(dir.join(format!("kafka-{id}")), options)?);
+        }
         let postgres = Postgres::start(dir.join("postgres"))?;
-        let brokers = kafka.bootstrap_servers().to_owned();
-        Ok(Self { brokers, kafka: Mutex::new(kafka), postgres: Mutex::new(postgres) })
+        let brokers: Vec<&str> = nodes.iter().map(Kafka::bootstrap_servers).collect();
+        Ok(Self {
+            brokers: brokers.join(","),
+            replicas: i32::try_from(count).unwrap_or(1),
+            nodes: nodes.into_iter().map(Mutex::new).collect(),
+            postgres: Mutex::new(postgres),
+        })
     }
 
     pub(crate) fn database(&self) -> Result<String, Error> {
         self.postgres(|postgres| postgres.create_database())
     }
 
-    /// Does something with the broker; nobody else does so meanwhile.
-    pub(crate) fn kafka<T>(&self, work: impl FnOnce(&mut Kafka) -> T) -> T {
-        work(&mut self.kafka.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Does something with a broker; nobody else does so meanwhile.
+    pub(crate) fn node<T>(&self, number: usize, work: impl FnOnce(&mut Kafka) -> T) -> Option<T> {
+        let node = self.nodes.get(number % self.nodes.len().max(1))?;
+        Some(work(&mut node.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Does something with the database server; nobody else does so meanwhile.
     pub(crate) fn postgres<T>(&self, work: impl FnOnce(&mut Postgres) -> T) -> T {
         work(&mut self.postgres.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn properties(count: u32) -> Vec<(String, String)> {
+    let (copies, in_sync) = (count.to_string(), count.div_ceil(2).to_string());
+    let lines = [
+        // A transaction that has timed out is aborted at once, not within ten seconds.
+        ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500"),
+        ("default.replication.factor", &copies),
+        ("offsets.topic.replication.factor", &copies),
+        ("transaction.state.log.replication.factor", &copies),
+        ("transaction.state.log.min.isr", &in_sync),
+        ("min.insync.replicas", &in_sync),
+    ];
+    lines.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

@@ -80,10 +80,10 @@ impl<'r> Victim<'r> {
         }
     }
 
-    /// Does it; afterwards `a` may run or not.
-    pub(crate) fn suffer(&mut self, injection: Injection) -> Result<(), Error> {
-        match injection {
-            Injection::Failpoint(name) => self.failpoint(Point::of(name)),
+    /// Does it; afterwards `a` may run or not. False when it did not strike.
+    pub(crate) fn suffer(&mut self, injection: Injection) -> Result<bool, Error> {
+        let done = match injection {
+            Injection::Failpoint(name) => return self.failpoint(Point::of(name)),
             Injection::Other(Fault::Kill) => self.random_kill(),
             Injection::Other(Fault::Zombie) => self.zombie(),
             Injection::Other(Fault::Twice) => self.twice(),
@@ -91,7 +91,8 @@ impl<'r> Victim<'r> {
             Injection::Other(Fault::Timeout) => self.timeout(),
             Injection::Other(Fault::Storm) => self.storm(),
             Injection::Other(_) => Ok(()),
-        }
+        };
+        done.map(|()| true)
     }
 
     /// `a` runs alone.
@@ -230,7 +231,8 @@ impl<'r> Victim<'r> {
         Error::Tool { tool: "an application that stands still", output }
     }
 
-    fn failpoint(&mut self, point: Point) -> Result<(), Error> {
+    /// False when it was not reached.
+    fn failpoint(&mut self, point: Point) -> Result<bool, Error> {
         if point.trigger == Trigger::LostDisk {
             // So that there is something to restore.
             self.random_kill()?;
@@ -269,10 +271,11 @@ impl<'r> Victim<'r> {
             }
         }
         let done = self.is_dead()? && self.a.journal().killed.is_some() && !self.notes.open;
-        if !done && !self.await_death()? {
+        let died = done || self.await_death()?;
+        if !died {
             *self.tally.counts().missed.entry(point.name).or_default() += 1;
         }
-        Ok(())
+        Ok(died)
     }
 
     fn join(&mut self) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use millpond_chaos::{Fault, Options, run};
 #[test]
 fn a_kill_at_every_failpoint_changes_nothing() {
     let options = Options {
-        kills: 80,
+        kills: 70,
         seconds: 240,
         faults: vec![Fault::Failpoint, Fault::Kill, Fault::Fence, Fault::Backends],
         seed: 1,

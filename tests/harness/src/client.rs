@@ -255,6 +255,8 @@ impl Client {
         // librdkafka wants a group's name even from a consumer that joins none.
         config.set("group.id", "millpond-harness").set("enable.auto.commit", "false");
         config.set("allow.auto.create.topics", "false");
+        // The end of a partition is told when the broker gives up waiting for more.
+        config.set("fetch.wait.max.ms", "10");
         for (name, value) in properties {
             config.set(*name, *value);
         }

@@ -36,9 +36,15 @@ pub(super) fn play(stage: &mut Stage<'_>) -> Result<(), Error> {
     stage.app = app.state_in(&mount.0.join("state"));
     stage.app.start()?;
     stage.flow()?;
-    for _ in 0..2 {
+    for at_start in [false, true] {
         let ballast = mount.0.join("ballast");
+        if at_start {
+            stage.app.kill()?;
+        }
         fill(&ballast)?;
+        if at_start {
+            stage.app.start()?;
+        }
         // Full now: some write of the next commits must fail, and then the process must not go on as if nothing was.
         let app = &mut stage.app;
         for _ in 0..20 {

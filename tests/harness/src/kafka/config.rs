@@ -28,10 +28,15 @@ pub(super) fn properties(
         advertised = format!("{advertised},PROXIED://{proxy}");
     }
     let data = dir.join("data").display().to_string();
+    let (mut roles, mut node, mut quorum) = ("broker,controller", "1".to_owned(), controller.clone());
+    if let Some((id, leader)) = &options.joins {
+        (roles, node, quorum) = ("broker", id.to_string(), leader.clone());
+        (listeners, advertised) = (format!("PLAINTEXT://{broker}"), format!("PLAINTEXT://{broker}"));
+    }
     let own = [
-        ("process.roles", "broker,controller"),
-        ("node.id", "1"),
-        ("controller.quorum.bootstrap.servers", &controller),
+        ("process.roles", roles),
+        ("node.id", &node),
+        ("controller.quorum.bootstrap.servers", &quorum),
         ("listeners", &listeners),
         ("advertised.listeners", &advertised),
         (
@@ -72,8 +77,11 @@ pub(super) fn format_storage(dir: &Path, options: &KafkaOptions) -> Result<(), E
     let mut launch = Launch::new(install::java()?, &log)
         .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", &classpath()?])
         .args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "kafka.tools.StorageTool"])
-        .args(["format", "--standalone", "--cluster-id", CLUSTER_ID, "--config"])
+        .args(["format", "--cluster-id", CLUSTER_ID, "--config"])
         .arg(dir.join("server.properties"));
+    if options.joins.is_none() {
+        command.arg("--standalone");
+    }
     for (name, password) in options.security.iter().flat_map(|security| &security.users) {
         for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
             launch = launch.arg("--add-scram").arg(format!("{mechanism}=[name={name},password={password}]"));

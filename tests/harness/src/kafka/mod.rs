@@ -28,11 +28,13 @@ pub struct KafkaOptions {
     /// The address of a [`Proxy`](crate::Proxy), which is told to the clients of a further plaintext listener as its own;
     /// none unless told otherwise.
     pub proxied: Option<String>,
+    /// The node's id, and the controller of the cluster that it joins as a broker only; none: it is its own controller.
+    pub joins: Option<(u32, String)>,
 }
 
 impl Default for KafkaOptions {
     fn default() -> Self {
-        Self { heap_mib: 512, long_running: false, properties: Vec::new(), security: None, proxied: None }
+        Self { heap_mib: 512, long_running: false, properties: Vec::new(), security: None, proxied: None, joins: None }
     }
 }
 
@@ -42,6 +44,7 @@ pub struct Kafka {
     dir: PathBuf,
     options: KafkaOptions,
     bootstrap_servers: String,
+    controller: String,
     behind_proxy: String,
     secured: Option<Secured>,
     process: Option<Process>,
@@ -80,6 +83,7 @@ impl Kafka {
         let dir = dir.canonicalize().map_err(Error::io("find the directory", dir))?;
         let ports = Port::kept(&dir.join("ports"))?;
         let [broker, controller, ssl, sasl_ssl, proxied] = &ports;
+        let controller_address = controller.address();
         let secured = options.security.as_ref();
         let secured = secured.map(|_| Secured::listen(&dir.join("tls"), ssl.address(), sasl_ssl.address()));
         let secured = secured.transpose()?;
@@ -90,7 +94,16 @@ impl Kafka {
             config::format_storage(&dir, &options)?;
         }
         let (bootstrap_servers, behind_proxy) = (broker.address(), proxied.address());
-        let mut kafka = Self { dir, options, bootstrap_servers, behind_proxy, secured, process: None, _ports: ports };
+        let mut kafka = Self {
+            dir,
+            options,
+            bootstrap_servers,
+            controller: controller_address,
+            behind_proxy,
+            secured,
+            process: None,
+            _ports: ports,
+        };
         kafka.restart()?;
         Ok(kafka)
     }
@@ -121,6 +134,11 @@ impl Kafka {
     /// `host:port` of the plaintext listener.
     pub fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
+    }
+
+    /// `host:port` of the controller, for nodes that join.
+    pub fn controller(&self) -> &str {
+        &self.controller
     }
 
     /// `host:port` that a proxy forwards to, if the options named one.
