@@ -1,6 +1,5 @@
 //! Who strikes at the servers while applications are struck.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use millpond_harness::{Error, query};
@@ -11,23 +10,17 @@ use crate::fault::Fault;
 use crate::servers::Servers;
 use crate::tally::Tally;
 
-/// Strikes with these faults in turn, until it is told to stop and each has struck as often as it must.
-pub(crate) fn strike(
-    servers: &Servers,
-    tally: &Tally,
-    faults: &[(Fault, u64)],
-    seed: u64,
-    stop: &AtomicBool,
-) -> Result<(), Error> {
+/// Strikes with these faults in turn, so often each.
+pub(crate) fn strike(servers: &Servers, tally: &Tally, faults: &[(Fault, u64)], seed: u64) -> Result<(), Error> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut struck = 0;
     let mut left: Vec<(Fault, u64)> = faults.to_vec();
-    while left.iter().any(|(_, count)| *count > 0) || !stop.load(Ordering::Acquire) {
-        for (fault, count) in &mut left {
-            if *count == 0 && stop.load(Ordering::Acquire) {
-                continue;
-            }
-            std::thread::park_timeout(Duration::from_millis(rng.random_range(500..4_000)));
+    while left.iter().any(|(_, count)| *count > 0) {
+        for (fault, count) in left.iter_mut().filter(|(_, count)| *count > 0) {
+            // Between two strikes at the brokers applications must be able to get on: the pace of the torment.
+            let (least, most) =
+                if *fault == Fault::Postgres || *fault == Fault::Backends { (500, 2_000) } else { (5_000, 8_000) };
+            std::thread::park_timeout(Duration::from_millis(rng.random_range(least..most)));
             struck += 1;
             one(servers, *fault, struck, &mut rng)?;
             tally.injected(*fault);

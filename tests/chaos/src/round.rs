@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use millpond_harness::{Error, Scratch};
@@ -47,18 +46,22 @@ pub(crate) fn play(servers: &Servers, tally: &Tally, plan: Plan) -> Result<(), E
     let began = Instant::now();
     let load = Load::start(scene.client(), &scene.topic("events"), plan.seed, plan.rate, EVENTS_MAX);
     let with_servers = !plan.servers.is_empty();
-    let stop = AtomicBool::new(false);
     let (tormented, struck) = std::thread::scope(|scope| {
-        let nemesis =
-            with_servers.then(|| scope.spawn(|| nemesis::strike(servers, tally, &plan.servers, plan.seed, &stop)));
+        let nemesis = with_servers.then(|| scope.spawn(|| nemesis::strike(servers, tally, &plan.servers, plan.seed)));
         let mut injections = plan.injections;
         let torments = BINARIES.map(|binary| {
             let mut victim = Victim::new(&scene, tally, binary, plan.seed ^ binary.len() as u64, with_servers);
             let queue = injections.remove(binary).unwrap_or_default();
-            scope.spawn(move || torment(&mut victim, queue).map(|()| victim))
+            scope.spawn(move || match torment(&mut victim, queue) {
+                Ok(()) => Ok(victim),
+                Err(error) => {
+                    // Told now: the others go on for a while.
+                    eprint(&error.to_string());
+                    Err(error)
+                }
+            })
         });
         let tormented = torments.map(|torment| torment.join().unwrap_or_else(|_| panicked("a tormentor")));
-        stop.store(true, Ordering::Release);
         let struck = nemesis.map(|nemesis| nemesis.join().unwrap_or_else(|_| panicked("the nemesis")));
         (tormented, struck)
     });
