@@ -386,7 +386,9 @@ impl BrokerErrorKind {
                  away for longer than session.timeout.ms: start this one again"
             }
             Self::OffsetOutOfRange => "records were deleted before they were read, or the topic was recreated",
-            Self::RecordRejected => "raise max.message.bytes of the topic, or make the record smaller",
+            Self::RecordRejected => {
+                "raise max.message.bytes of the topic, or make the record smaller; a timestamp over an hour ahead of the broker is refused, too"
+            }
             Self::Unauthorized => "check the credentials and the ACLs of this principal",
             Self::Configuration => "correct the configuration",
         }
