@@ -174,6 +174,6 @@ fn server_faults(options: &Options, rounds: u64, number: u64) -> Vec<(Fault, u64
         return Vec::new();
     }
     let wanted = [Fault::Broker, Fault::Postgres, Fault::Backends];
-    let each = options.kills.div_ceil(rounds).div_ceil(8).max(1);
+    let each = options.kills.div_ceil(rounds).div_ceil(4).max(1);
     wanted.into_iter().filter(|fault| options.has(*fault)).map(|fault| (fault, each)).collect()
 }

@@ -18,9 +18,10 @@ const REACHED_MAX: Duration = Duration::from_secs(20);
 const EXITS_MAX: u32 = 20;
 /// Longer than the session: its member is given up.
 const BEYOND_SESSION: Duration = Duration::from_secs(13);
-/// The transaction's time-out for [`Fault::Timeout`], and a time beyond it and within the session.
-const TRANSACTION_TIMEOUT: &str = "--set=transaction.timeout.ms=2000";
-const BEYOND_TRANSACTION: Duration = Duration::from_secs(5);
+/// The transaction's time-out for [`Fault::Timeout`], a long session, and a time between them: the broker looks for
+/// transactions that have timed out every ten seconds.
+const TRANSACTION_TIMEOUT: [&str; 2] = ["--set=transaction.timeout.ms=2000", "--set=session.timeout.ms=30000"];
+const BEYOND_TRANSACTION: Duration = Duration::from_secs(13);
 
 /// What is done to an application.
 #[derive(Debug, Clone, Copy)]
@@ -385,7 +386,7 @@ impl<'r> Victim<'r> {
     }
 
     fn timeout(&mut self) -> Result<(), Error> {
-        self.start(None, &[TRANSACTION_TIMEOUT])?;
+        self.start(None, &TRANSACTION_TIMEOUT)?;
         self.await_commit()?;
         self.pause(Duration::from_millis(200));
         self.a.process()?.pause();

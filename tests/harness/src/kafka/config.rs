@@ -80,7 +80,7 @@ pub(super) fn format_storage(dir: &Path, options: &KafkaOptions) -> Result<(), E
         .args(["format", "--cluster-id", CLUSTER_ID, "--config"])
         .arg(dir.join("server.properties"));
     if options.joins.is_none() {
-        command.arg("--standalone");
+        launch = launch.arg("--standalone");
     }
     for (name, password) in options.security.iter().flat_map(|security| &security.users) {
         for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
