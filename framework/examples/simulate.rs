@@ -19,7 +19,7 @@ use millpond::testing::simulation::{Outcome, Run, Summary};
 mod topologies;
 
 const USAGE: &str = "\
-./dev simulate [--topology copy|counts|table] [--seeds N] [--from SEED] [--tearing] [--json]
+./dev simulate [--topology copy|counts|memory|table] [--seeds N] [--from SEED] [--tearing] [--json]
 ./dev simulate [--topology …] [--tearing] --report SEED   the whole story of one seed
 ./dev simulate --mutations   breaks the protocol in each way there is, and tells which seed finds it
   --tearing   also lets transactions be torn: a run may then stop, and say so";

@@ -1,9 +1,10 @@
 //! A bounded number of seeds of each topology. `./dev simulate` runs as many as one likes.
 
+use millpond::runtime::Breakage;
 use millpond::testing::Simulation;
 use millpond::testing::simulation::Outcome;
 
-use crate::topologies::{copy, counts, table};
+use crate::topologies::{copy, counts, memory, table};
 
 #[test]
 fn a_copy_is_exact_under_every_fault() {
@@ -16,6 +17,12 @@ fn counts_over_a_repartition_are_exact_under_every_fault() {
     let summary = counts().seeds(0..150);
     assert_eq!(summary.exact, 150, "{summary}");
     assert_eq!(summary.never_hit(false), Vec::<String>::new(), "a fault that never struck shows nothing");
+}
+
+#[test]
+fn counts_in_memory_are_exact_under_every_fault() {
+    let summary = memory().seeds(0..60);
+    assert_eq!(summary.exact, 60, "{summary}");
 }
 
 #[test]
@@ -40,4 +47,18 @@ fn a_seed_is_a_run() {
     assert_eq!(first, runs(&counts()));
     assert!(first.windows(2).all(|pair| pair[0].trace_digest != pair[1].trace_digest));
     assert!(first.iter().all(|run| run.outcome == Outcome::Exact));
+}
+
+#[test]
+fn a_seed_that_fails_tells_few_faults_and_the_logs() {
+    let broken = counts().broken(Breakage::UnknownIsCommitted);
+    let failing = (0..200).map(|seed| broken.run(seed)).find(millpond::testing::simulation::Run::failed).unwrap();
+    let struck: u64 = failing.hits.values().sum();
+    let report = broken.report(failing.seed);
+    let (_, takes) = report.split_once("faults that it takes:").unwrap();
+    let (takes, rest) = takes.split_once("processes that stopped:").unwrap();
+    let left = takes.lines().filter(|line| !line.trim().is_empty()).count();
+    assert!(report.starts_with(&format!("seed {} fails", failing.seed)), "{report}");
+    assert!(left > 0 && left < 6 && u64::try_from(left).unwrap() < struck, "{left} of {struck}: {report}");
+    assert!(rest.contains("app-counts-changelog-0  "), "{report}");
 }

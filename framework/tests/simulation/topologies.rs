@@ -24,6 +24,7 @@ pub(crate) fn by_name(name: &str) -> Option<Simulation> {
     match name {
         "copy" => Some(copy()),
         "counts" => Some(counts()),
+        "memory" => Some(memory()),
         "table" => Some(table()),
         _ => None,
     }
@@ -55,12 +56,21 @@ pub(crate) fn copy() -> Simulation {
 
 /// Two sub-topologies: lines without keys, words by a repartition topic, a count of each.
 pub(crate) fn counts() -> Simulation {
+    counting(Materialized::persistent("counts", &Utf8, &Int64))
+}
+
+/// The same in memory: every start replays the whole changelog.
+pub(crate) fn memory() -> Simulation {
+    counting(Materialized::in_memory("counts", &Utf8, &Int64))
+}
+
+fn counting(counts: Materialized<String, i64>) -> Simulation {
     let builder = StreamsBuilder::new();
     builder
         .stream(&LINES)
         .flat_map_values(|(), line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
         .group_by(|(), word| word.clone(), Grouped::named("words", &Utf8, &Utf8))
-        .count(Materialized::persistent("counts", &Utf8, &Int64))
+        .count(counts)
         .updates()
         .to(&COUNTS);
     Simulation::of(builder.build().unwrap())
