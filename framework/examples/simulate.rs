@@ -20,6 +20,7 @@ mod topologies;
 
 const USAGE: &str = "\
 ./dev simulate [--topology copy|counts|memory|table] [--seeds N] [--from SEED] [--tearing] [--json]
+               [--instances N] [--partitions N]
 ./dev simulate [--topology …] [--tearing] --report SEED   the whole story of one seed
 ./dev simulate --mutations   breaks the protocol in each way there is, and tells which seed finds it
   --tearing   also lets transactions be torn: a run may then stop, and say so";
@@ -39,6 +40,8 @@ struct Options {
     tearing: bool,
     json: bool,
     mutations: bool,
+    instances: usize,
+    partitions: usize,
     report: Option<u64>,
 }
 
@@ -51,6 +54,8 @@ impl Options {
             tearing: false,
             json: false,
             mutations: false,
+            instances: 3,
+            partitions: 3,
             report: None,
         };
         let mut arguments = std::env::args().skip(1);
@@ -62,6 +67,8 @@ impl Options {
                 "--tearing" => options.tearing = true,
                 "--json" => options.json = true,
                 "--mutations" => options.mutations = true,
+                "--instances" => options.instances = arguments.next()?.parse().ok()?,
+                "--partitions" => options.partitions = arguments.next()?.parse().ok()?,
                 "--report" => options.report = Some(arguments.next()?.parse().ok()?),
                 _ => return None,
             }
@@ -84,6 +91,7 @@ fn main() -> ExitCode {
         eprintln!("there is no topology {}\n{USAGE}", options.topology);
         return ExitCode::from(2);
     };
+    let simulation = simulation.instances(options.instances).partitions(options.partitions);
     let simulation = if options.tearing { simulation.tearing() } else { simulation };
     if let Some(seed) = options.report {
         println!("{}", simulation.report(seed));
