@@ -1,5 +1,6 @@
 //! The program behind `./dev`; run it through that script, which sets up what it needs.
 
+mod bench;
 mod demo;
 mod services;
 
@@ -24,6 +25,8 @@ enum Command {
     Demo(demo::Options),
     /// Run the four applications under load while they and the services are killed, frozen and damaged; compare results.
     Chaos(millpond_chaos::Options),
+    /// Measure the library beside Kafka Streams: the same work, topics and broker.
+    Bench(bench::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -32,6 +35,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Down => services::down().map(|()| ExitCode::SUCCESS),
         Command::Demo(options) => demo::run(&options),
         Command::Chaos(options) => chaos(&options),
+        Command::Bench(options) => bench::run(&options),
     }
 }
 

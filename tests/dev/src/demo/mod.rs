@@ -23,6 +23,7 @@ use std::time::Instant;
 use millpond_support::Stop;
 
 pub(crate) use options::Options;
+pub(crate) use shop::Random;
 
 use run::Run;
 use screen::Screen;

@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::Write;
 
-use random::Random;
+pub(crate) use random::Random;
 
 const CHANNELS: [&str; 7] = ["google", "mail", "instagram", "affiliate", "tiktok", "partner", "retargeting"];
 const FIRST_NAMES: [&str; 8] = ["ada", "ben", "chloe", "dario", "elif", "femi", "grace", "j\u{fc}rgen"];

@@ -1,10 +1,10 @@
 //! Numbers that look random and are the same on every machine: `SplitMix64`.
 
 #[derive(Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) const fn new(seed: u64) -> Self {
+    pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -16,19 +16,19 @@ impl Random {
     }
 
     /// A number below `bound`; 0 when there is none.
-    pub(super) fn below(&mut self, bound: u32) -> u32 {
+    pub(crate) fn below(&mut self, bound: u32) -> u32 {
         // The upper half of the product: no division, and no bias that anybody could see.
         let product = (self.next() >> 32) * u64::from(bound);
         u32::try_from(product >> 32).unwrap_or(0)
     }
 
     /// True once in so many times.
-    pub(super) fn one_in(&mut self, times: u32) -> bool {
+    pub(crate) fn one_in(&mut self, times: u32) -> bool {
         self.below(times) == 0
     }
 
     /// One of these.
-    pub(super) fn pick<'t>(&mut self, texts: &[&'t str]) -> &'t str {
+    pub(crate) fn pick<'t>(&mut self, texts: &[&'t str]) -> &'t str {
         let place = self.below(u32::try_from(texts.len()).unwrap_or(u32::MAX));
         usize::try_from(place).ok().and_then(|place| texts.get(place)).copied().unwrap_or_default()
     }

@@ -1,0 +1,34 @@
+//! Counts the records of each key.
+
+use std::process::ExitCode;
+
+use millpond::dsl::{Grouped, Materialized, StreamsBuilder, Topic};
+use millpond::serde::{Int64, Raw, Utf8};
+use millpond_support::App;
+use serde::Deserialize;
+
+const COUNT: App = App {
+    name: "bench-count",
+    version: env!("CARGO_PKG_VERSION"),
+    defaults: &[("app.input", "events"), ("app.output", "counts")],
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    input: String,
+    output: String,
+}
+
+fn main() -> ExitCode {
+    COUNT.run(|env| {
+        let settings: Settings = env.config.app.get()?;
+        let builder = StreamsBuilder::new();
+        let events = builder.stream(&Topic::new(settings.input, &Utf8, &Raw));
+        let counts = events
+            .group_by_key(Grouped::named("counts", &Utf8, &Raw))
+            .count(Materialized::persistent("counts", &Utf8, &Int64));
+        counts.updates().to(&Topic::new(settings.output, &Utf8, &Int64));
+        Ok(builder.build()?)
+    })
+}
