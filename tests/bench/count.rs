@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use bytes::Bytes;
 use millpond::dsl::{Grouped, Materialized, StreamsBuilder, Topic};
 use millpond::serde::{Int64, Raw, Utf8};
 use millpond_support::App;
@@ -12,6 +13,9 @@ const COUNT: App = App {
     version: env!("CARGO_PKG_VERSION"),
     defaults: &[("app.input", "events"), ("app.output", "counts")],
 };
+
+const EVENTS: Topic<String, Bytes> = Topic::new("events", &Utf8, &Raw);
+const COUNTS: Topic<String, i64> = Topic::new("counts", &Utf8, &Int64);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,11 +28,11 @@ fn main() -> ExitCode {
     COUNT.run(|env| {
         let settings: Settings = env.config.app.get()?;
         let builder = StreamsBuilder::new();
-        let events = builder.stream(&Topic::new(settings.input, &Utf8, &Raw));
+        let events = builder.stream(&EVENTS.named(settings.input));
         let counts = events
             .group_by_key(Grouped::named("counts", &Utf8, &Raw))
             .count(Materialized::persistent("counts", &Utf8, &Int64));
-        counts.updates().to(&Topic::new(settings.output, &Utf8, &Int64));
+        counts.updates().to(&COUNTS.named(settings.output));
         Ok(builder.build()?)
     })
 }

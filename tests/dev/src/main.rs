@@ -1,6 +1,7 @@
 //! The program behind `./dev`; run it through that script, which sets up what it needs.
 
 mod bench;
+mod coverage;
 mod demo;
 mod services;
 
@@ -27,6 +28,8 @@ enum Command {
     Chaos(millpond_chaos::Options),
     /// Measure the library beside Kafka Streams: the same work, topics and broker.
     Bench(bench::Options),
+    /// Show which lines of the library the tests reach.
+    Coverage(coverage::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -36,6 +39,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Demo(options) => demo::run(&options),
         Command::Chaos(options) => chaos(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Coverage(options) => coverage::run(&options),
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn output(
         match work {
             Work::Redaction => addresses += u64::from(value.contains(&b'@')),
             Work::Count => {
-                counts.insert(key.to_vec(), value.try_into().map(i64::from_be_bytes).unwrap_or(i64::MIN));
+                counts.insert(key.to_vec(), value.try_into().map_or(i64::MIN, i64::from_be_bytes));
             }
             Work::Attribution => drop(orders.insert(key.to_vec())),
             Work::Fraud => {}

@@ -37,7 +37,8 @@ pub(crate) fn load(bootstrap_servers: &str, topic: &str, options: &Options) -> a
     let mut input = Input::default();
     while input.events < options.events() {
         let user = random.below(options.users.get());
-        (key.clear(), value.clear());
+        key.clear();
+        value.clear();
         write!(key, "u{user}")?;
         event(&mut input, user, &mut random, options.record_bytes, &mut value)?;
         let at = BEGIN_MS + i64::try_from(input.events / EVENTS_PER_MS)?;
@@ -69,7 +70,7 @@ fn event(input: &mut Input, user: u32, random: &mut Random, bytes: usize, out: &
     let missing = bytes.saturating_sub(out.len() + r#","agent":""}"#.len());
     out.extend_from_slice(br#","agent":""#);
     // Words, so that compression finds neither nothing nor everything to do.
-    out.extend((0..missing).map(|_| b"abcdefgh ijklmno"[random.below(16) as usize & 15]));
+    out.extend((0..missing).map(|_| u8::try_from(random.below(16)).map_or(b' ', |letter| b'a' + letter)));
     out.extend_from_slice(br#""}"#);
     Ok(())
 }

@@ -55,7 +55,7 @@ impl Watch<'_> {
         let before = self.committed(&group)?;
         let began = Instant::now();
         let mut process = launch.start()?;
-        let (_, at) = self.until(&mut process, || Ok((self.committed(&group)? > before).then_some(())))?;
+        let ((), at) = self.until(&mut process, || Ok((self.committed(&group)? > before).then_some(())))?;
         Ok((at - began, process))
     }
 

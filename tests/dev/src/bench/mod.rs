@@ -82,7 +82,7 @@ impl Bench<'_> {
         let empty = |&side: &Side| Runs {
             work,
             side,
-            runs: Vec::new(),
+            done: Vec::new(),
             output_records: 0,
             restart_ms: Vec::new(),
             restore_ms: Vec::new(),
@@ -123,8 +123,8 @@ impl Bench<'_> {
         let (run, process) = watch.run(launch(), self.input.events)?;
         show(side, work, &run, self.input.events);
         runs.output_records = check::output(&place.bootstrap_servers, &place.output, (side, work), &self.input)?;
-        runs.runs.push(run);
-        let mut process = process;
+        runs.done.push(run);
+        let (mut process, mut events_more) = (process, 0);
         if work.has_state() && !options.quick {
             process.kill()?;
             self.one_more_event()?;
@@ -137,15 +137,16 @@ impl Bench<'_> {
             let (time, again) = watch.resume(launch())?;
             runs.restore_ms.push(time.as_secs_f64() * 1e3);
             process = again;
+            events_more = 2;
         }
         process.stop()?;
+        self.input.events += events_more;
         self.forget(&place)
     }
 
     /// So that there is something to commit.
-    fn one_more_event(&mut self) -> anyhow::Result<()> {
+    fn one_more_event(&self) -> anyhow::Result<()> {
         self.client.produce(INPUT, [Outgoing::value(r#"{"user_id":"u1","event_name":"page_view"}"#).key("u1")])?;
-        self.input.events += 1;
         Ok(())
     }
 

@@ -13,7 +13,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 pub(crate) struct Runs {
     pub(crate) work: Work,
     pub(crate) side: Side,
-    pub(crate) runs: Vec<Run>,
+    pub(crate) done: Vec<Run>,
     pub(crate) output_records: u64,
     /// After `kill -9`, and after the loss of the state, until the next commit.
     pub(crate) restart_ms: Vec<f64>,
@@ -68,12 +68,12 @@ struct Better {
 
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]
 fn line(runs: &Runs, events: u64) -> Line {
-    let of = |value: &dyn Fn(&Run) -> f64| Spread::of(runs.runs.iter().map(value));
+    let of = |value: &dyn Fn(&Run) -> f64| Spread::of(runs.done.iter().map(value));
     let events = events as f64;
     Line {
         work: runs.work.name(),
         program: runs.side.name(),
-        runs: runs.runs.len(),
+        runs: runs.done.len(),
         records_per_second: of(&|run| run.rate.round()),
         cpu_us_per_record: of(&|run| run.usage.cpu.as_secs_f64() * 1e6 / events),
         peak_resident_mib: of(&|run| run.usage.peak_resident_bytes as f64 / MIB),
@@ -125,18 +125,30 @@ pub(crate) fn table(lines: &[Line]) -> String {
             format!("{:.digits$} ({:.digits$}–{:.digits$})", spread.median, spread.min, spread.max)
         }
         Some(spread) => format!("{:.digits$}", spread.median),
-        None => "".to_owned(),
+        None => String::new(),
     };
-    let mut text = "| Work | Program | Records/s | CPU µs/record | Peak MiB | Disk B/record | First commit ms | Restart ms | Restore ms | Times better: rate, CPU, memory |\n|---|---|---|---|---|---|---|---|---|---|\n".to_owned();
-    for line in lines {
+    let row = |cells: [String; 10]| format!("| {} |", cells.join(" | "));
+    let titles = [
+        "Work",
+        "Program",
+        "Records/s",
+        "CPU µs/record",
+        "Peak MiB",
+        "Disk B/record",
+        "First commit ms",
+        "Restart ms",
+        "Restore ms",
+        "Times better: rate, CPU, memory",
+    ];
+    let mut rows = vec![row(titles.map(str::to_owned)), row(titles.map(|_| "---".to_owned()))];
+    rows.extend(lines.iter().map(|line| {
         let better = line
             .times_better
             .as_ref()
             .map_or_else(String::new, |better| format!("{:.1}, {:.1}, {:.1}", better.rate, better.cpu, better.memory));
-        text += &format!(
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {better} |\n",
-            line.work,
-            line.program,
+        row([
+            line.work.to_owned(),
+            line.program.to_owned(),
             show(&line.records_per_second, 0),
             show(&line.cpu_us_per_record, 2),
             show(&line.peak_resident_mib, 0),
@@ -144,7 +156,8 @@ pub(crate) fn table(lines: &[Line]) -> String {
             show(&line.first_commit_ms, 0),
             show(&line.restart_ms, 0),
             show(&line.restore_ms, 0),
-        );
-    }
-    text
+            better,
+        ])
+    }));
+    rows.join("\n")
 }
