@@ -10,3 +10,4 @@ mod kill;
 mod members;
 mod size;
 mod torn;
+mod wire;
