@@ -11,6 +11,7 @@ use serde::Deserialize;
 const COUNT: App = App {
     name: "bench-count",
     version: env!("CARGO_PKG_VERSION"),
+    about: "Counts the records of each key, for the benchmark",
     defaults: &[("app.input", "events"), ("app.output", "counts")],
 };
 
