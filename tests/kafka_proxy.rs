@@ -14,8 +14,8 @@
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use millpond::broker::kafka::{KafkaBroker, KafkaConfig, KafkaConsumer};
-use millpond::broker::{Broker, BrokerErrorKind, Consumer, MemberConfig, Polled, Producer};
+use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
+use millpond::broker::{Broker, BrokerErrorKind, Producer};
 use millpond::record::{Headers, Partition, ProducerRecord, TopicPartition};
 use millpond::time::Timestamp;
 use millpond_harness::proxy::{Action, Api, Rule};
@@ -25,7 +25,6 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 const LIMIT: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(100);
 /// `INVALID_PRODUCER_EPOCH` and `PRODUCER_FENCED`.
 const FENCED: [i16; 2] = [47, 90];
 
@@ -119,40 +118,6 @@ fn ours_is_replaced_and_the_late_request_is_fenced() {
     producer.send(record(topic, "b2")).unwrap();
     producer.commit(LIMIT).unwrap();
     assert_eq!(committed(&client, topic), ["a", "b1", "b2"]);
-}
-
-/// librdkafka can fence its own member after a broker was away (#3437). Without trouble of its own the same answer means a
-/// twin, and is final: the contract's `a_frozen_member_is_replaced_and_commits_nothing_when_it_wakes`.
-#[test]
-fn a_member_that_is_fenced_soon_after_a_broken_connection_joins_again() {
-    let ((kafka, proxy, _turn), topic) = (kafka(), "fenced");
-    kafka.client().create_topics(&[topic], 1, &[]).unwrap();
-    let member = MemberConfig { group_id: topic.into(), group_instance_id: "fenced-0".into() };
-    let broker = KafkaBroker::connect(KafkaConfig::new(proxy.address())).unwrap();
-    let mut first = broker.consumer(&member).unwrap();
-    first.subscribe(&[topic.into()]).unwrap();
-    let assigned = |consumer: &mut KafkaConsumer| matches!(consumer.poll(POLL).unwrap(), Polled::Rebalance(_));
-    wait_for(LIMIT, "the member is assigned", || assigned(&mut first)).unwrap();
-    first.acknowledge().unwrap();
-    proxy.set_rules([Rule::once(Api::Heartbeat, Action::CutRequest).of(topic)]);
-    let is_cut = |consumer: &mut KafkaConsumer| {
-        let polled = consumer.poll(POLL).unwrap();
-        assert!(matches!(polled, Polled::Idle), "{polled:?}");
-        proxy.hits() == [1]
-    };
-    wait_for(LIMIT, "its connection breaks", || is_cut(&mut first)).unwrap();
-
-    let direct = KafkaBroker::connect(KafkaConfig::new(kafka.bootstrap_servers())).unwrap();
-    let mut second = direct.consumer(&member).unwrap();
-    second.subscribe(&[topic.into()]).unwrap();
-    wait_for(LIMIT, "the other one is assigned", || assigned(&mut second)).unwrap();
-    let mut error = None;
-    let fenced = wait_for(LIMIT, "the first is fenced", || {
-        error = first.poll(POLL).err();
-        error.is_some()
-    });
-    fenced.unwrap();
-    assert_eq!(error.map(|error| error.kind), Some(BrokerErrorKind::MemberFenced));
 }
 
 /// No time-out, no broken connection: nothing that a guard could see. The transaction is torn, and its second half is

@@ -381,7 +381,10 @@ impl BrokerErrorKind {
             Self::OutcomeUnknown => "the committed offsets are read again to learn the outcome",
             Self::ProducerFenced => "another process uses the same instance name; give each its own",
             Self::MemberFenced => "it was away too long, or its client is broken; it joins again",
-            Self::InstanceFenced => "another process has started under the same instance name: give each its own",
+            Self::InstanceFenced => {
+                "another process has started under the same instance name: give each its own. If none has, the broker was \
+                 away for longer than session.timeout.ms: start this one again"
+            }
             Self::OffsetOutOfRange => "records were deleted before they were read, or the topic was recreated",
             Self::RecordRejected => {
                 "raise max.message.bytes of the topic, or make the record smaller; a timestamp over an hour ahead of the broker is refused, too"

@@ -31,10 +31,6 @@ const WAIT_MAX: Duration = Duration::from_millis(100);
 const CLIENT_CALL_MAX: Duration = Duration::from_secs(5);
 /// How long closing may keep the stream thread.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
-/// A member that is fenced so soon after a broken connection was most likely fenced by itself: librdkafka joins again as a
-/// new member while a heartbeat of the old one is under way (librdkafka#3437). It joins again once; a client that is fenced
-/// without any trouble of its own has a twin.
-const FALSE_FENCING: Duration = Duration::from_mins(1);
 
 /// A member of a Kafka consumer group: classic protocol, `range`, static membership.
 ///
@@ -132,10 +128,6 @@ impl KafkaConsumer {
             (false, BrokerErrorKind::MemberFenced) if error::class(code).is_none() => {
                 tracing::warn!(group = self.member.group_id, %judged, "the client reports a failure and goes on");
                 Ok(())
-            }
-            (_, BrokerErrorKind::InstanceFenced) if self.consumer.context().link.troubled_within(FALSE_FENCING) => {
-                let reason = format!("{}, soon after a connection was broken", judged.reason);
-                Err(BrokerError::new("poll", BrokerErrorKind::MemberFenced, reason))
             }
             _ => Err(judged),
         }

@@ -41,8 +41,6 @@ struct Seen {
     accepted: bool,
     /// Why the producer must be replaced; the first.
     taint: Option<&'static str>,
-    /// When a connection broke or a request timed out, the latest.
-    troubled: Option<Instant>,
     /// Sums of the last statistics.
     counters: Option<Counters>,
 }
@@ -82,16 +80,6 @@ impl Link {
         }
     }
 
-    /// Whether a connection has broken, or a request timed out, so recently.
-    pub(super) fn troubled_within(&self, span: Duration) -> bool {
-        self.seen().troubled.is_some_and(|at| at.elapsed() < span)
-    }
-
-    fn trouble(&self, why: &'static str) {
-        self.seen().troubled = Some(Instant::now());
-        self.mark(why);
-    }
-
     /// Why the brokers refuse our credentials or we theirs, when it is so: a wrong password is told instead of waited for.
     pub(super) fn refusal(&self) -> Option<Failure> {
         let seen = self.seen();
@@ -119,7 +107,7 @@ impl Link {
     pub(super) fn log(&self, level: Level, facility: &str, message: &str) {
         let (client, message) = (self.name.as_str(), self.scrubber.scrub(message));
         if let Some(why) = taint_of_log(facility, &message) {
-            self.trouble(why);
+            self.mark(why);
         }
         match level {
             // A property of consumers told to a producer: passed-through properties reach every client.
@@ -137,7 +125,7 @@ impl Link {
         let reason = self.scrubber.scrub(reason);
         let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
         if matches!(code, Code::BrokerTransportFailure | Code::OperationTimedOut | Code::AllBrokersDown) {
-            self.trouble("a connection broke during the transaction");
+            self.mark("a connection broke during the transaction");
         }
         if error::class(code) == Some(BrokerErrorKind::Unauthorized) && !is_interrupted(&reason) {
             tracing::error!(client = self.name, ?code, "{reason}");
