@@ -15,7 +15,7 @@ use crate::{oracle, stores};
 
 /// Long enough that no event of a test is late, however the partitions are read.
 const GRACE: Duration = Duration::from_hours(2);
-/// So many events fit into [`GRACE`]: with more, some could be late.
+/// So many events fit into `GRACE`: with more, some could be late.
 pub const EVENTS_MAX: u64 = 470_000;
 /// Nothing leaves because the stream stands still for a moment: in these tests it does.
 const IDLE: Duration = Duration::from_hours(1);
