@@ -111,6 +111,7 @@ fn tasks(status: &LoaderStatus, ends: &BTreeMap<TopicPartition, Offset>) -> Vec<
             }],
             stores: Vec::new(),
             restore: None,
+            start: None,
         }
     };
     status.partitions.iter().map(task).collect()

@@ -56,6 +56,7 @@ pub(super) struct Task {
     pub(super) inputs: Vec<Input>,
     pub(super) stores: Vec<Store>,
     pub(super) restore: Option<Restore>,
+    pub(super) start: Option<Start>,
 }
 
 #[derive(Debug, Serialize)]
@@ -80,6 +81,16 @@ pub(super) struct Store {
 pub(super) struct Restore {
     pub(super) done: u64,
     pub(super) total: u64,
+}
+
+/// How a task came to run.
+#[derive(Debug, Serialize)]
+pub(super) struct Start {
+    pub(super) kind: &'static str,
+    pub(super) rows: u64,
+    pub(super) offset: i64,
+    pub(super) replayed: u64,
+    pub(super) verified: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -176,6 +187,13 @@ impl Task {
             inputs: task.inputs.iter().map(Input::read).collect(),
             stores: stores.collect(),
             restore: task.restore.map(|restore| Restore { done: restore.done, total: restore.total }),
+            start: task.start.map(|start| Start {
+                kind: start.kind.as_str(),
+                rows: start.rows,
+                offset: start.offset.0,
+                replayed: start.replayed,
+                verified: start.verified,
+            }),
         }
     }
 }

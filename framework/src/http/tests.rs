@@ -74,6 +74,7 @@ fn thread(state: TaskState) -> ThreadSnapshot {
             }],
             stores: vec![StoreSnapshot { name: "carts".into(), rows: 7, bytes: 2048 }],
             restore: (state == TaskState::Restoring).then_some(RestoreSnapshot { done: 1, total: 4 }),
+            start: None,
         }],
         ..ThreadSnapshot::default()
     }

@@ -283,6 +283,24 @@ pub static TABLE: &[Metric] = &[
         },
     },
     Metric {
+        name: "millpond_task_start",
+        kind: Kind::Gauge,
+        help: "How the task came to run: rows in its stores, offset of its commit log, changelog records replayed; \
+            and whether its last commit record and the group's offsets were compared and agree",
+        labels: &["task", "kind", "verified", "figure"],
+        unit: Unit::Count,
+        level: Level::Task,
+        read: |view, out| {
+            each_task(view, |task| {
+                let Some(start) = task.start else { return };
+                let offset = u64::try_from(start.offset.0).unwrap_or(0);
+                for (figure, value) in [("rows", start.rows), ("offset", offset), ("replayed", start.replayed)] {
+                    out.count(&[&task.id, &start.kind.as_str(), &start.verified, &figure], value);
+                }
+            });
+        },
+    },
+    Metric {
         name: "millpond_restore_done_records",
         kind: Kind::Gauge,
         help: "Changelog offsets replayed by the running restore",

@@ -7,8 +7,8 @@ use super::*;
 use crate::error::Recovery;
 use crate::record::{Offset, Partition, TaskId};
 use crate::runtime::stats::{
-    CommitCounts, CommitPhases, InputSnapshot, RecentErrors, RestoreSnapshot, StoreSnapshot, TaskSnapshot, TaskState,
-    ThreadState,
+    CommitCounts, CommitPhases, InputSnapshot, RecentErrors, RestoreSnapshot, StartKind, StoreSnapshot, TaskSnapshot,
+    TaskStart, TaskState, ThreadState,
 };
 
 /// A snapshot in which every number is another one, and the numbers in it. Written without `..`, so that a new field
@@ -41,6 +41,13 @@ fn distinct() -> (ThreadSnapshot, Vec<u64>) {
             }],
             stores: vec![StoreSnapshot { name: "counts".into(), rows: 10_022, bytes: 10_023 }],
             restore: Some(RestoreSnapshot { done: 10_024, total: 10_024 + 10_025 }),
+            start: Some(TaskStart {
+                kind: StartKind::Replayed,
+                rows: 10_034,
+                offset: Offset(10_035),
+                replayed: 10_036,
+                verified: true,
+            }),
         }],
         records_in: BTreeMap::from([("events".into(), 10_002)]),
         records_out: BTreeMap::from([("alerts".into(), 10_003)]),
@@ -63,7 +70,7 @@ fn distinct() -> (ThreadSnapshot, Vec<u64>) {
         end_to_end: histogram(10_033),
         errors,
     };
-    (thread, (10_001..=10_033).collect())
+    (thread, (10_001..=10_036).collect())
 }
 
 fn view(threads: &[ThreadSnapshot]) -> View<'_> {
@@ -153,8 +160,21 @@ fn names_follow_the_rules() {
 
 #[test]
 fn labels_come_from_a_fixed_set_that_holds_no_key_user_or_address() {
-    const ALLOWED: &[&str] =
-        &["phase", "partition", "reason", "result", "state", "store", "task", "thread", "topic", "version"];
+    const ALLOWED: &[&str] = &[
+        "figure",
+        "kind",
+        "phase",
+        "partition",
+        "reason",
+        "result",
+        "state",
+        "store",
+        "task",
+        "thread",
+        "topic",
+        "verified",
+        "version",
+    ];
     for metric in TABLE {
         assert!(metric.labels.iter().all(|label| ALLOWED.contains(label)), "{}: {:?}", metric.name, metric.labels);
     }
@@ -183,6 +203,7 @@ fn a_scrape_shows_names_labels_and_cumulative_buckets() {
         "# TYPE millpond_commits_total counter",
         "millpond_commits_total{thread=\"7\",result=\"ok\",application_id=\"shop\"} 10008",
         "millpond_consumer_lag_records{task=\"1_2\",topic=\"events\",partition=\"2\",application_id=\"shop\"} 10020",
+        "millpond_task_start{task=\"1_2\",kind=\"replayed\",verified=\"true\",figure=\"rows\",application_id=\"shop\"} 10034",
         "# TYPE millpond_commit_seconds histogram",
         "millpond_commit_seconds_bucket{thread=\"7\",phase=\"flush\",application_id=\"shop\",le=\"0.01\"} 0",
         "millpond_commit_seconds_bucket{thread=\"7\",phase=\"flush\",application_id=\"shop\",le=\"0.025\"} 1",

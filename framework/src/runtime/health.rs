@@ -79,6 +79,7 @@ mod tests {
                 inputs: vec![],
                 stores: vec![],
                 restore: None,
+                start: None,
             }],
             ..ThreadSnapshot::default()
         }

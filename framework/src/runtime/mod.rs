@@ -10,6 +10,7 @@ mod meter;
 pub mod observer;
 mod publish;
 mod rebalance;
+mod replay;
 mod restore;
 pub mod stats;
 mod streams;
@@ -28,4 +29,4 @@ pub use thread::{Application, Progress, StreamThread, ThreadConfig, ThreadCounte
 pub use topics::Topics;
 pub use view::TaskView;
 
-pub use crate::task::{ErrorPolicy, Refusal, TaskCounters, TaskError, TaskState};
+pub use crate::task::{ErrorPolicy, Refusal, StartKind, TaskCounters, TaskError, TaskStart, TaskState};

@@ -87,6 +87,7 @@ impl<B: Broker> StreamThread<B> {
                 done: progress.restored,
                 total: progress.restored + progress.remaining,
             }),
+            start: task.last_start(),
         }
     }
 
@@ -124,6 +125,7 @@ const fn waiting_snapshot(id: TaskId) -> TaskSnapshot {
         inputs: Vec::new(),
         stores: Vec::new(),
         restore: None,
+        start: None,
     }
 }
 

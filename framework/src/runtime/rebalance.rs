@@ -199,7 +199,10 @@ impl<B: Broker> StreamThread<B> {
             Err(StoreError::Corrupt { reason, .. }) => {
                 let moved = self.directory.quarantine(id)?;
                 tracing::error!(task = %id, reason, moved_to = %moved.display(), "damaged state is set aside");
-                self.directory.open(id, &specs)?
+                let backend = self.directory.open(id, &specs)?;
+                let mut task = Task::new(id, inputs, Some(TaskStores::new(id, specs, backend)), log);
+                task.mark_wiped();
+                return Ok(task);
             }
             opened => opened?,
         };
@@ -236,7 +239,8 @@ impl<B: Broker> StreamThread<B> {
         }
         self.counters.state_wipes += 1;
         clear(&*self.directory)?;
-        let task = self.open_task(id, inputs)?;
+        let mut task = self.open_task(id, inputs)?;
+        task.mark_wiped();
         debug_assert_eq!(task.state(), TaskState::Restoring);
         self.tasks.insert(id, task);
         Ok(())

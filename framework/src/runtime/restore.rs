@@ -11,14 +11,14 @@ use std::time::Duration;
 use super::Error;
 use super::breakage::broken;
 use super::config::StartFrom;
+use super::replay::{BATCH_BYTES, Replay};
 use super::thread::StreamThread;
 use crate::broker::{Broker, BrokerError, ChangelogReader, Consumer, LogRange};
 use crate::error::Recovery;
-use crate::record::{ConsumedRecord, Offset, TaskId, TopicPartition};
-use crate::state::changelog::{BeginRecord, ChangelogKey, CommitRecord, classify};
-use crate::state::{Checkpoint, CommitBatch, StoreIndex};
-use crate::task::restore::{Committed, Evidence, Facts, LogTail, Plan, Resume, Verdict, plan, reconcile};
-use crate::task::{Task, TaskError, TaskState};
+use crate::record::{Offset, TaskId, TopicPartition};
+use crate::state::Checkpoint;
+use crate::task::restore::{Committed, Evidence, Facts, Plan, Resume, Verdict, plan, reconcile};
+use crate::task::{Task, TaskState};
 use crate::time::Timestamp;
 use crate::topology::TopologyError;
 
@@ -30,8 +30,6 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const TOPIC_MISSING_MAX: Duration = Duration::from_secs(30);
 /// How long one request of a restore may keep the tasks that run.
 const REQUEST_MAX: Duration = Duration::from_secs(1);
-/// Rows are written in batches of about this size.
-const BATCH_BYTES: usize = 4 << 20;
 
 /// Inputs with the offset where each begins.
 type Starts = Vec<(TopicPartition, Offset)>;
@@ -40,24 +38,6 @@ type Starts = Vec<(TopicPartition, Offset)>;
 #[derive(Debug, Default)]
 pub(crate) struct Restoration {
     tasks: BTreeMap<TaskId, Replay>,
-}
-
-/// One task's replay.
-#[derive(Debug)]
-struct Replay {
-    committed: Committed,
-    targets: BTreeMap<TopicPartition, Offset>,
-    positions: BTreeMap<TopicPartition, Offset>,
-    tail: LogTail,
-    /// Offset of the newest begin record whose commit record was not yet seen: never stored past it.
-    begin_offset: Option<Offset>,
-    commit_offset: Option<Offset>,
-    rows: BTreeMap<StoreIndex, BTreeMap<bytes::Bytes, Option<bytes::Bytes>>>,
-    bytes: usize,
-    checkpoint: Checkpoint,
-    restored: u64,
-    /// How many of them the task's counters have.
-    counted: u64,
 }
 
 /// How far the restore of one task is.
@@ -394,10 +374,11 @@ impl<B: Broker> StreamThread<B> {
         let (topology, topics) = (self.topology.clone(), self.topics.clone());
         let task = self.tasks.get_mut(&id).ok_or(Error::bug("a restored task has vanished"))?;
         let checkpoint = replay.finish(task, resume, now)?;
+        let start = replay.start(task, resume);
         crate::failpoint!("restore.before_start");
-        task.start(&topology, topics.resolved(), checkpoint, now)?;
-        tracing::info!(task = %id, replayed = replay.restored, sequence = resume.sequence,
-            verified = resume.verified, inputs = ?starts, "restored");
+        task.start(&topology, topics.resolved(), (checkpoint, start), now)?;
+        tracing::info!(task = %id, kind = start.kind.as_str(), rows = start.rows, offset = %start.offset,
+            replayed = start.replayed, sequence = resume.sequence, verified = start.verified, inputs = ?starts, "restored");
         self.doubted.remove(&id);
         let consumer = self.consumer()?;
         for (partition, offset) in starts {
@@ -433,126 +414,4 @@ fn log_partitions(task: &Task) -> impl Iterator<Item = TopicPartition> {
     let all: BTreeSet<TopicPartition> =
         log.changelogs.iter().flatten().chain(std::iter::once(&log.partition)).cloned().collect();
     all.into_iter()
-}
-
-impl Replay {
-    fn new(
-        committed: Committed,
-        targets: BTreeMap<TopicPartition, Offset>,
-        positions: BTreeMap<TopicPartition, Offset>,
-        checkpoint: Checkpoint,
-    ) -> Self {
-        Self {
-            committed,
-            targets,
-            positions,
-            tail: LogTail::default(),
-            begin_offset: None,
-            commit_offset: None,
-            rows: BTreeMap::new(),
-            bytes: 0,
-            checkpoint,
-            restored: 0,
-            counted: 0,
-        }
-    }
-
-    /// Partitions that are not there yet, with position and target.
-    fn behind(&self) -> impl Iterator<Item = (&TopicPartition, Offset, Offset)> {
-        let positions = self.targets.iter().map(|(partition, &target)| {
-            (partition, self.positions.get(partition).copied().unwrap_or_default(), target)
-        });
-        positions.filter(|(_, position, target)| position < target)
-    }
-
-    fn is_done(&self) -> bool {
-        self.remaining() == 0
-    }
-
-    fn remaining(&self) -> u64 {
-        let left = self.targets.iter().map(|(partition, target)| {
-            let position = self.positions.get(partition).copied().unwrap_or_default();
-            u64::try_from(target.0.saturating_sub(position.0)).unwrap_or(0)
-        });
-        left.sum()
-    }
-
-    fn take(&mut self, task: &Task, record: &ConsumedRecord) -> Result<(), Error> {
-        // Records at or past the target are another owner's business only after a rebalance; they are committed rows of
-        // this partition all the same, and taking them is harmless.
-        let Some(key) = record.key.as_ref().filter(|_| self.targets.contains_key(&record.source)) else {
-            return Ok(());
-        };
-        let log_error = |source| Error::Task(TaskError::CommitLog { task: task.id(), source });
-        match (classify(key), &record.value) {
-            (ChangelogKey::Begin(id), Some(value)) if id == task.id() => {
-                self.tail.begin = Some(BeginRecord::decode(value).map_err(log_error)?);
-                self.begin_offset = Some(record.offset);
-            }
-            (ChangelogKey::Commit(id), Some(value)) if id == task.id() => {
-                self.tail.commit = Some(CommitRecord::decode(value).map_err(log_error)?);
-                self.commit_offset = Some(record.offset);
-                self.begin_offset = None;
-            }
-            (ChangelogKey::Row, value) => {
-                let changelogs = task.log().changelogs.iter().zip(0..);
-                let store =
-                    changelogs.filter(|(log, _)| log.as_ref() == Some(&record.source)).map(|(_, index)| index).next();
-                let Some(store) = store.map(StoreIndex) else { return Ok(()) };
-                self.bytes += record.size();
-                self.restored += 1;
-                self.rows.entry(store).or_default().insert(key.clone(), value.clone());
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Writes the rows so far together with the positions reached.
-    fn flush(&mut self, task: &mut Task, now: Timestamp) -> Result<(), Error> {
-        task.counters_mut().restored += self.restored - std::mem::replace(&mut self.counted, self.restored);
-        let Some(stores) = task.stores() else { return Ok(()) };
-        self.bytes = 0;
-        let rows = std::mem::take(&mut self.rows).into_iter().map(|(store, rows)| (store, rows.into_iter().collect()));
-        let mut checkpoint = self.checkpoint.clone();
-        for (partition, &position) in &self.positions {
-            let mut position = position;
-            if let Some(begin) = self.begin_offset.filter(|_| partition == &task.log().partition) {
-                // A later start must meet this begin record again: it may have no end.
-                position = position.min(begin);
-            }
-            checkpoint.changelog.insert(partition.clone(), position);
-        }
-        if let Some(commit) = &self.tail.commit {
-            checkpoint.sequence = checkpoint.sequence.max(commit.sequence);
-            checkpoint.input.clone_from(&commit.input);
-            checkpoint.stream_time = commit.stream_time;
-        }
-        // Half a restore belongs to a topic, too, and has an age. What lay here before it is as old as it was: the tombstones
-        // that it needs may still be ahead.
-        let owned_until = checkpoint.owned_until;
-        task.stamp(&mut checkpoint, if owned_until.is_some() { owned_until } else { now });
-        crate::failpoint!("restore.before_batch");
-        stores.apply_restored(&CommitBatch { rows: rows.collect(), checkpoint: checkpoint.clone() })?;
-        crate::failpoint!("restore.after_batch");
-        self.checkpoint = checkpoint;
-        Ok(())
-    }
-
-    /// The checkpoint with which the task starts.
-    fn finish(&self, task: &mut Task, resume: &Resume, now: Timestamp) -> Result<Checkpoint, Error> {
-        let mut checkpoint = self.checkpoint.clone();
-        checkpoint.sequence = resume.sequence;
-        checkpoint.stream_time = resume.stream_time;
-        checkpoint.input = resume.input.iter().filter_map(|(p, offset)| Some((p.clone(), (*offset)?))).collect();
-        for (partition, &position) in &self.positions {
-            checkpoint.changelog.insert(partition.clone(), position);
-        }
-        task.stamp(&mut checkpoint, now);
-        task.set_log_offset(self.commit_offset);
-        if let Some(stores) = task.stores() {
-            stores.apply_restored(&CommitBatch { rows: BTreeMap::new(), checkpoint: checkpoint.clone() })?;
-        }
-        Ok(checkpoint)
-    }
 }

@@ -47,7 +47,7 @@ impl ThreadState {
     }
 }
 
-pub use crate::task::TaskState;
+pub use crate::task::{StartKind, TaskStart, TaskState};
 
 /// Everything one stream thread tells. Counters only grow for as long as the process lives.
 #[derive(Debug, Clone, Default)]
@@ -135,6 +135,8 @@ pub struct TaskSnapshot {
     pub stores: Vec<StoreSnapshot>,
     /// How far the restore is, while it restores.
     pub restore: Option<RestoreSnapshot>,
+    /// How it came to run the last time; `None` before the first.
+    pub start: Option<TaskStart>,
 }
 
 /// One input partition.

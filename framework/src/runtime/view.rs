@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::record::{Offset, TaskId, TopicPartition};
 use crate::state::TaskStores;
-use crate::task::{Task, TaskCounters, TaskState};
+use crate::task::{Task, TaskCounters, TaskStart, TaskState};
 use crate::time::Timestamp;
 
 /// A look at a task.
@@ -24,6 +24,11 @@ impl<'a> TaskView<'a> {
     /// Where it is in its life.
     pub const fn state(&self) -> TaskState {
         self.0.state()
+    }
+
+    /// How it came to run the last time; `None` before the first.
+    pub const fn last_start(&self) -> Option<TaskStart> {
+        self.0.last_start()
     }
 
     /// Its counters.

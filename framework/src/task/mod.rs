@@ -19,6 +19,7 @@ mod dead_letter;
 mod metadata;
 pub(crate) mod queue;
 pub(crate) mod restore;
+mod start;
 mod state;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub(crate) use commit::{CommitLog, TaskCommit};
 pub use dead_letter::ErrorPolicy;
 use queue::{BufferLimit, InputQueues};
 pub use restore::Refusal;
+pub use start::{StartKind, TaskStart};
 pub use state::TaskState;
 
 use crate::error::Recovery;
@@ -96,7 +98,10 @@ pub(crate) struct Task {
     in_flight: Option<TaskCommit>,
     counters: TaskCounters,
     times: TimeSample,
-    started: bool,
+    /// How it came to run the last time.
+    start: Option<TaskStart>,
+    /// What lay on disk was removed or set aside, and is not restored yet.
+    wiped: bool,
     /// Suspended since it last ran: another member may have had it.
     released: bool,
     /// When it last stopped running.
@@ -213,7 +218,8 @@ impl Task {
             in_flight: None,
             counters: TaskCounters::default(),
             times: TimeSample::default(),
-            started: false,
+            start: None,
+            wiped: false,
             released: false,
             ran_until: None,
         }
@@ -249,7 +255,20 @@ impl Task {
 
     /// True when this value has run before: its clock is ours.
     pub(crate) const fn was_started(&self) -> bool {
-        self.started
+        self.start.is_some()
+    }
+
+    pub(crate) const fn last_start(&self) -> Option<TaskStart> {
+        self.start
+    }
+
+    /// Notes that what lay on disk was removed or set aside.
+    pub(crate) const fn mark_wiped(&mut self) {
+        self.wiped = true;
+    }
+
+    pub(crate) const fn is_wiped(&self) -> bool {
+        self.wiped
     }
 
     /// True when this value has run until just now: its state was in our hands all the time, and nothing it has not seen
@@ -349,14 +368,15 @@ impl Task {
         &mut self,
         topology: &Topology,
         topics: &ResolvedTopics,
-        checkpoint: Checkpoint,
+        (checkpoint, start): (Checkpoint, TaskStart),
         now: Timestamp,
     ) -> Result<(), TaskError> {
         let graph = Instantiation::graph(topology, self.id.subtopology, topics, self.stores.as_ref())?;
         let mut context = TaskContext::new(self.id, checkpoint.stream_time, now);
         graph.init(&mut context).map_err(|source| self.processor_error(None, source))?;
         self.checkpoint = checkpoint;
-        self.started = true;
+        self.start = Some(start);
+        self.wiped = false;
         self.released = false;
         self.phase = Phase::Running { graph, context };
         Ok(())

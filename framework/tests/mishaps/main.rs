@@ -12,6 +12,7 @@ mod edge;
 mod members;
 mod memory;
 mod records;
+mod starts;
 mod state;
 mod topics;
 

@@ -1,0 +1,174 @@
+//! The replay of one task's changelogs: rows into its stores, the last begin and commit records beside them.
+
+use std::collections::BTreeMap;
+
+use super::Error;
+use crate::record::{ConsumedRecord, Offset, TopicPartition};
+use crate::state::changelog::{BeginRecord, ChangelogKey, CommitRecord, classify};
+use crate::state::{Checkpoint, CommitBatch, StoreIndex};
+use crate::task::restore::{Committed, LogTail, Resume};
+use crate::task::{StartKind, Task, TaskError, TaskStart};
+use crate::time::Timestamp;
+
+/// Rows are written in batches of about this size.
+pub(super) const BATCH_BYTES: usize = 4 << 20;
+
+/// One task's replay.
+#[derive(Debug)]
+pub(super) struct Replay {
+    pub(super) committed: Committed,
+    pub(super) targets: BTreeMap<TopicPartition, Offset>,
+    pub(super) positions: BTreeMap<TopicPartition, Offset>,
+    pub(super) tail: LogTail,
+    /// Offset of the newest begin record whose commit record was not yet seen: never stored past it.
+    begin_offset: Option<Offset>,
+    commit_offset: Option<Offset>,
+    pub(super) rows: BTreeMap<StoreIndex, BTreeMap<bytes::Bytes, Option<bytes::Bytes>>>,
+    pub(super) bytes: usize,
+    pub(super) checkpoint: Checkpoint,
+    /// Nothing was on disk.
+    from_nothing: bool,
+    pub(super) restored: u64,
+    /// How many of them the task's counters have.
+    counted: u64,
+}
+
+impl Replay {
+    pub(super) fn new(
+        committed: Committed,
+        targets: BTreeMap<TopicPartition, Offset>,
+        positions: BTreeMap<TopicPartition, Offset>,
+        checkpoint: Checkpoint,
+    ) -> Self {
+        Self {
+            committed,
+            targets,
+            positions,
+            tail: LogTail::default(),
+            begin_offset: None,
+            commit_offset: None,
+            rows: BTreeMap::new(),
+            bytes: 0,
+            from_nothing: checkpoint.changelog.is_empty(),
+            checkpoint,
+            restored: 0,
+            counted: 0,
+        }
+    }
+
+    /// Partitions that are not there yet, with position and target.
+    pub(super) fn behind(&self) -> impl Iterator<Item = (&TopicPartition, Offset, Offset)> {
+        let positions = self.targets.iter().map(|(partition, &target)| {
+            (partition, self.positions.get(partition).copied().unwrap_or_default(), target)
+        });
+        positions.filter(|(_, position, target)| position < target)
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.remaining() == 0
+    }
+
+    pub(super) fn remaining(&self) -> u64 {
+        let left = self.targets.iter().map(|(partition, target)| {
+            let position = self.positions.get(partition).copied().unwrap_or_default();
+            u64::try_from(target.0.saturating_sub(position.0)).unwrap_or(0)
+        });
+        left.sum()
+    }
+
+    pub(super) fn take(&mut self, task: &Task, record: &ConsumedRecord) -> Result<(), Error> {
+        // Records at or past the target are another owner's business only after a rebalance; they are committed rows of
+        // this partition all the same, and taking them is harmless.
+        let Some(key) = record.key.as_ref().filter(|_| self.targets.contains_key(&record.source)) else {
+            return Ok(());
+        };
+        let log_error = |source| Error::Task(TaskError::CommitLog { task: task.id(), source });
+        match (classify(key), &record.value) {
+            (ChangelogKey::Begin(id), Some(value)) if id == task.id() => {
+                self.tail.begin = Some(BeginRecord::decode(value).map_err(log_error)?);
+                self.begin_offset = Some(record.offset);
+            }
+            (ChangelogKey::Commit(id), Some(value)) if id == task.id() => {
+                self.tail.commit = Some(CommitRecord::decode(value).map_err(log_error)?);
+                self.commit_offset = Some(record.offset);
+                self.begin_offset = None;
+            }
+            (ChangelogKey::Row, value) => {
+                let changelogs = task.log().changelogs.iter().zip(0..);
+                let store =
+                    changelogs.filter(|(log, _)| log.as_ref() == Some(&record.source)).map(|(_, index)| index).next();
+                let Some(store) = store.map(StoreIndex) else { return Ok(()) };
+                self.bytes += record.size();
+                self.restored += 1;
+                self.rows.entry(store).or_default().insert(key.clone(), value.clone());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Writes the rows so far together with the positions reached.
+    pub(super) fn flush(&mut self, task: &mut Task, now: Timestamp) -> Result<(), Error> {
+        task.counters_mut().restored += self.restored - std::mem::replace(&mut self.counted, self.restored);
+        let Some(stores) = task.stores() else { return Ok(()) };
+        self.bytes = 0;
+        let rows = std::mem::take(&mut self.rows).into_iter().map(|(store, rows)| (store, rows.into_iter().collect()));
+        let mut checkpoint = self.checkpoint.clone();
+        for (partition, &position) in &self.positions {
+            let mut position = position;
+            if let Some(begin) = self.begin_offset.filter(|_| partition == &task.log().partition) {
+                // A later start must meet this begin record again: it may have no end.
+                position = position.min(begin);
+            }
+            checkpoint.changelog.insert(partition.clone(), position);
+        }
+        if let Some(commit) = &self.tail.commit {
+            checkpoint.sequence = checkpoint.sequence.max(commit.sequence);
+            checkpoint.input.clone_from(&commit.input);
+            checkpoint.stream_time = commit.stream_time;
+        }
+        // Half a restore belongs to a topic, too, and has an age. What lay here before it is as old as it was: the tombstones
+        // that it needs may still be ahead.
+        let owned_until = checkpoint.owned_until;
+        task.stamp(&mut checkpoint, if owned_until.is_some() { owned_until } else { now });
+        crate::failpoint!("restore.before_batch");
+        stores.apply_restored(&CommitBatch { rows: rows.collect(), checkpoint: checkpoint.clone() })?;
+        crate::failpoint!("restore.after_batch");
+        self.checkpoint = checkpoint;
+        Ok(())
+    }
+
+    /// The checkpoint with which the task starts.
+    pub(super) fn finish(&self, task: &mut Task, resume: &Resume, now: Timestamp) -> Result<Checkpoint, Error> {
+        let mut checkpoint = self.checkpoint.clone();
+        checkpoint.sequence = resume.sequence;
+        checkpoint.stream_time = resume.stream_time;
+        checkpoint.input = resume.input.iter().filter_map(|(p, offset)| Some((p.clone(), (*offset)?))).collect();
+        for (partition, &position) in &self.positions {
+            checkpoint.changelog.insert(partition.clone(), position);
+        }
+        task.stamp(&mut checkpoint, now);
+        task.set_log_offset(self.commit_offset);
+        if let Some(stores) = task.stores() {
+            stores.apply_restored(&CommitBatch { rows: BTreeMap::new(), checkpoint: checkpoint.clone() })?;
+        }
+        Ok(checkpoint)
+    }
+
+    /// How the task comes to run.
+    pub(super) fn start(&self, task: &Task, resume: &Resume) -> TaskStart {
+        let kind = match () {
+            () if task.is_wiped() => StartKind::Wiped,
+            () if resume.sequence == 0 => StartKind::First,
+            () if task.stores().is_some() && self.from_nothing => StartKind::Restored,
+            () if self.restored > 0 => StartKind::Replayed,
+            () => StartKind::Resumed,
+        };
+        let rows = task.stores().map_or(0, |stores| {
+            let counts = (0..).take(stores.specs().len()).map(StoreIndex);
+            counts.map(|store| stores.approximate_count(store).unwrap_or(0)).sum()
+        });
+        let offset = self.positions.get(&task.log().partition).copied().unwrap_or_default();
+        TaskStart { kind, rows, offset, replayed: self.restored, verified: resume.verified }
+    }
+}
