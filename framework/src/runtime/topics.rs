@@ -67,6 +67,8 @@ impl Topics {
             tracing::info!(%topic, "creating dead-letter topic");
             broker.create_topic(&dead_letter_topic(topic, replication_factor))?;
         }
+        // What one broker knew another may not have heard of yet: what exists is not forgotten.
+        resolved.extend(existing);
         resolved.extend(broker.describe_topics(&names)?);
         let repartitions = internal.iter().filter(|topic| topic.kind == InternalTopicKind::Repartition);
         let repartitions = repartitions.map(|topic| topic.name.clone()).collect();

@@ -13,6 +13,7 @@ use super::consumer::list_of;
 use super::error;
 use super::ffi::{self, Failure, Handle, OffsetRequest, Wait};
 use super::link::{Link, Listener};
+use super::new_topics::NewTopics;
 use crate::broker::{BrokerError, BrokerErrorKind, LogRange, NewTopic, TopicDescription};
 use crate::record::{Offset, TopicName, TopicPartition};
 
@@ -21,6 +22,7 @@ pub(super) struct Admin {
     handle: Handle,
     link: Arc<Link>,
     timeout: Duration,
+    created: NewTopics,
     /// Serves the client's events: logs, errors, token refreshes.
     server: EventServer,
 }
@@ -35,7 +37,7 @@ impl Admin {
         let client = Arc::new(client);
         let handle = Handle::of_producer(&client);
         let server = EventServer::start("kafka-admin", client).map_err(|error| error::no_thread(OPERATION, &error))?;
-        Ok(Self { handle, link, timeout, server })
+        Ok(Self { handle, link, timeout, created: NewTopics::default(), server })
     }
 
     pub(super) fn describe(&self, topics: &[TopicName]) -> Result<BTreeMap<TopicName, TopicDescription>, BrokerError> {
@@ -43,8 +45,10 @@ impl Admin {
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let found = self.call("describe_topics", self.timeout, |handle, wait| handle.describe_topics(&names, wait))?;
-        Ok(found.into_iter().map(|topic| (TopicName::from(topic.name), topic.description)).collect())
+        let ask = || self.call("describe_topics", self.timeout, |handle, wait| handle.describe_topics(&names, wait));
+        self.created.settled(topics, || {
+            Ok(ask()?.into_iter().map(|topic| (TopicName::from(topic.name), topic.description)).collect())
+        })
     }
 
     /// Creates the topic and waits until it can be used; one that exists is left as it is.
@@ -55,7 +59,9 @@ impl Admin {
             other => other,
         });
         created.map_err(|error| BrokerError { reason: format!("topic {}: {}", topic.name, error.reason), ..error })?;
-        // The controller answers before every broker knows the topic: a describe right after it could miss it.
+        // The controller answers before every broker knows the topic: a describe right after it could miss it, also when
+        // it is another process that has just created it.
+        self.created.note(&topic.name);
         let deadline = Instant::now() + self.timeout;
         loop {
             let found =

@@ -10,7 +10,7 @@
 //! | `consumer`, `fetch`, `wakeup` | the group member; its partitions' queues; waiting for all of them at once |
 //! | `producer` | transactions and delivery reports |
 //! | `reader` | changelogs, outside the group |
-//! | `admin` | topics, log ends, deleting records |
+//! | `admin`, `new_topics` | topics, log ends, deleting records; topics that not every broker knows yet |
 //! | `link` | what connections tell: logs, refused credentials, the taint of a transaction |
 //! | `auth`, `msk_iam` | tokens for OAUTHBEARER |
 //! | `error` | librdkafka's codes as the core's classes |
@@ -30,6 +30,7 @@ mod groups;
 mod link;
 #[cfg(feature = "msk-iam")]
 mod msk_iam;
+mod new_topics;
 mod producer;
 mod properties;
 mod reader;
