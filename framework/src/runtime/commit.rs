@@ -206,7 +206,11 @@ impl<B: Broker> StreamThread<B> {
         };
         *self.counters.aborts.entry(cause(kind)).or_default() += 1;
         if kind == BrokerErrorKind::ProducerFenced {
-            self.note_fencing(now)?;
+            match self.transaction.as_ref().and_then(Transaction::unended_since) {
+                // This round may have stood still since it began: the next one knows how old the transaction was.
+                Some(since) => self.fenced_in = Some(since),
+                None => self.note_fencing(now)?,
+            }
         }
         if let Error::Broker(source) = &error
             && kind == BrokerErrorKind::RecordRejected
@@ -236,6 +240,21 @@ impl<B: Broker> StreamThread<B> {
             }
         }
         crate::failpoint!("recover.after_revive");
+        Ok(())
+    }
+
+    /// A producer is fenced by another one with its name, or by the coordinator, which ends a transaction that is older than
+    /// its time-out. The first counts.
+    pub(super) fn tell_fencing_from_timeout(&mut self, now: Timestamp) -> Result<(), Error> {
+        let Some(since) = self.fenced_in.take() else { return Ok(()) };
+        let age = now.since(since);
+        if age < self.config.transaction_timeout {
+            return self.note_fencing(now);
+        }
+        tracing::warn!(
+            ?age,
+            "the transaction was open for longer than transaction.timeout.ms, so the broker has ended it"
+        );
         Ok(())
     }
 

@@ -182,6 +182,8 @@ pub struct StreamThread<B: Broker> {
     pub(super) topics_doubted_since: Option<Timestamp>,
     pub(super) last_commit: Timestamp,
     pub(super) fenced_at: Vec<Timestamp>,
+    /// Fenced in a transaction that began then; the next round tells why.
+    pub(super) fenced_in: Option<Timestamp>,
     pub(super) rejected_at: Vec<Timestamp>,
     pub(super) last_purge: Timestamp,
     /// The last error that was mended, for reports.
@@ -227,6 +229,7 @@ impl<B: Broker> StreamThread<B> {
             topics_doubted_since: None,
             last_commit: now,
             fenced_at: Vec::new(),
+            fenced_in: None,
             rejected_at: Vec::new(),
             last_purge: now,
             last_error: None,
@@ -272,6 +275,7 @@ impl<B: Broker> StreamThread<B> {
 
     fn round(&mut self, now: Timestamp) -> Result<Progress, Error> {
         let mut progress = Progress::default();
+        self.tell_fencing_from_timeout(now)?;
         self.drop_tainted();
         progress.changed |= self.open_waiting(now)?;
         let busy = self.replay_moved || self.tasks.values().any(|task| task.buffered() > 0);

@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 pub(crate) struct Transaction<P> {
     producer: P,
     open: Option<Open>,
+    /// When the last transaction that has not ended cleanly began: also after a commit that failed.
+    unended_since: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -38,12 +40,17 @@ pub(crate) struct CommitPlan {
 
 impl<P: Producer> Transaction<P> {
     pub(crate) const fn new(producer: P) -> Self {
-        Self { producer, open: None }
+        Self { producer, open: None, unended_since: None }
     }
 
     /// When the open transaction began.
     pub(crate) fn open_since(&self) -> Option<Timestamp> {
         self.open.as_ref().map(|open| open.since)
+    }
+
+    /// When the transaction began that this producer has failed in; `None` between two transactions.
+    pub(crate) const fn unended_since(&self) -> Option<Timestamp> {
+        self.unended_since
     }
 
     /// Bytes of outputs in the open transaction.
@@ -80,6 +87,7 @@ impl<P: Producer> Transaction<P> {
         if self.open.is_none() {
             crate::failpoint!("commit.before_begin_txn");
             self.producer.begin()?;
+            self.unended_since = Some(now);
         }
         let open = self.open.get_or_insert_with(|| Open { since: now, tasks: BTreeSet::new(), bytes: 0 });
         if open.tasks.insert(task.id()) {
@@ -119,7 +127,9 @@ impl<P: Producer> Transaction<P> {
         }
         self.producer.send_offsets(&plan.offsets, membership)?;
         crate::failpoint!("commit.inside_end_txn");
-        Ok(self.producer.commit(timeout)?)
+        let receipt = self.producer.commit(timeout)?;
+        self.unended_since = None;
+        Ok(receipt)
     }
 
     /// Why the producer must be replaced before the next transaction.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use millpond::broker::BrokerErrorKind;
-use millpond::broker::sim::Fault;
+use millpond::broker::sim::{Fault, SimBroker, SimConfig};
+use millpond::broker::{Broker, BrokerErrorKind};
 use millpond::runtime::{Error, TaskState};
 use millpond::state::MemoryDirectory;
 
@@ -129,4 +129,80 @@ fn a_member_that_is_thrown_out_in_a_transaction_sends_nothing_twice() {
     assert_eq!(thread.tasks().count(), 0, "lost");
     seconds(&mut thread, 20, now).unwrap();
     assert_eq!(committed_keys(&broker, "out"), ["a"]);
+}
+
+/// Transactions run out, nothing else does.
+fn impatient() -> SimBroker {
+    let broker = SimBroker::with_config(SimConfig {
+        start: T,
+        transaction_timeout: Duration::from_secs(10),
+        ..SimConfig::without_timeouts()
+    });
+    for topic in ["in", "out"] {
+        broker.add_topic(topic, 1);
+    }
+    broker
+}
+
+/// A coordinator fences a producer whose transaction is too old. That is no twin, however often it happens.
+#[test]
+fn transactions_that_time_out_again_and_again_do_not_end_the_process() {
+    let broker = impatient();
+    let mut thread = start(&broker, copy(), &MemoryDirectory::new(), patient("app-0"), T);
+    seconds(&mut thread, 3, T).unwrap();
+    for pause in 0..8 {
+        append(&broker, &format!("k{pause}"));
+        rounds(&mut thread, 1, broker.now()).unwrap();
+        assert_eq!(broker.unfinished_transactions(), ["app-0"]);
+        // The process stands still, for longer than its transaction may be open.
+        broker.advance(Duration::from_secs(11));
+        rounds(&mut thread, 20, broker.now()).unwrap();
+        broker.advance(Duration::from_secs(1));
+        rounds(&mut thread, 20, broker.now()).unwrap();
+    }
+    let expected: Vec<String> = (0..8).map(|pause| format!("k{pause}")).collect();
+    assert_eq!((committed_keys(&broker, "out"), thread.counters().aborts["fenced"]), (expected, 8));
+}
+
+/// The same, when the process stands still inside its commit: the round knows the time at which it began.
+#[test]
+fn a_commit_that_stands_still_until_its_transaction_times_out_is_not_taken_for_a_twin() {
+    let broker = impatient();
+    let mut thread = start(&broker, copy(), &MemoryDirectory::new(), patient("app-0"), T);
+    seconds(&mut thread, 3, T).unwrap();
+    let meanwhile = broker.clone();
+    broker.on_pause(Some(Box::new(move || meanwhile.advance(Duration::from_secs(11)))));
+    for pause in 0..8 {
+        append(&broker, &format!("k{pause}"));
+        rounds(&mut thread, 1, broker.now()).unwrap();
+        broker.advance(Duration::from_secs(1));
+        // Past the poll: in one of the requests of the commit.
+        broker.fail_after(Fault::Paused, 1 + pause % 3);
+        rounds(&mut thread, 1, broker.now()).unwrap();
+        rounds(&mut thread, 20, broker.now()).unwrap();
+        broker.advance(Duration::from_secs(1));
+        rounds(&mut thread, 20, broker.now()).unwrap();
+    }
+    broker.on_pause(None);
+    let expected: Vec<String> = (0..8).map(|pause| format!("k{pause}")).collect();
+    assert_eq!(committed_keys(&broker, "out"), expected, "{:?}", thread.counters());
+    assert!(thread.counters().aborts["fenced"] >= 3, "{:?}", thread.counters());
+}
+
+/// Another process with our name takes our transactions again and again: that ends us, by name.
+#[test]
+fn a_twin_that_fences_young_transactions_ends_the_process() {
+    let broker = impatient();
+    let mut thread = start(&broker, copy(), &MemoryDirectory::new(), patient("app-0"), T);
+    seconds(&mut thread, 3, T).unwrap();
+    let stopped = (0..10).try_for_each(|second| {
+        append(&broker, "k");
+        rounds(&mut thread, 1, broker.now())?;
+        drop(broker.producer("app-0").unwrap());
+        broker.advance(Duration::from_secs(1));
+        let told = rounds(&mut thread, 20, broker.now());
+        assert!(second > 1 || told.is_ok(), "fenced {} times", second + 1);
+        told
+    });
+    assert!(matches!(stopped, Err(Error::DuplicateInstance { times: 3, .. })), "{stopped:?}");
 }
