@@ -113,16 +113,16 @@ impl Replay {
         let Some(stores) = task.stores() else { return Ok(()) };
         self.bytes = 0;
         let rows = std::mem::take(&mut self.rows).into_iter().map(|(store, rows)| (store, rows.into_iter().collect()));
-        let mut checkpoint = self.checkpoint.clone();
+        let (mut checkpoint, done) = (self.checkpoint.clone(), self.is_done());
         for (partition, &position) in &self.positions {
-            let mut position = position;
-            if let Some(begin) = self.begin_offset.filter(|_| partition == &task.log().partition) {
-                // A later start must meet this begin record again: it may have no end.
-                position = position.min(begin);
-            }
+            // A later start must meet this begin record again: it may have no end. And the commit record, too, as long as rows
+            // are missing: only a whole state is that of a commit.
+            let again = [self.begin_offset, self.commit_offset.filter(|_| !done)];
+            let again = again.into_iter().flatten().filter(|_| partition == &task.log().partition);
+            let position = again.fold(position, Ord::min);
             checkpoint.changelog.insert(partition.clone(), position);
         }
-        if let Some(commit) = &self.tail.commit {
+        if let Some(commit) = self.tail.commit.as_ref().filter(|_| done) {
             checkpoint.sequence = checkpoint.sequence.max(commit.sequence);
             checkpoint.input.clone_from(&commit.input);
             checkpoint.stream_time = commit.stream_time;

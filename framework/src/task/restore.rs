@@ -70,24 +70,42 @@ pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
     // After the changelogs: with those gone, and nothing committed, the application was reset.
     recreated_input(task, (&checkpoint.topic_ids, &checkpoint.input), facts.topic_ids, facts.committed)?;
     if let Some(reason) = outdated(facts) {
-        return Ok(Plan::Wipe(reason));
+        return wipe(task, facts, reason);
     }
     let mut from = BTreeMap::new();
     for (partition, range) in facts.ranges {
         let start = match checkpoint.changelog.get(partition) {
-            Some(&stored) if stored < range.start => {
-                return Ok(Plan::Wipe("the changelog no longer holds what is missing"));
-            }
             Some(&stored) if stored > range.end => {
-                return Ok(Plan::Wipe("the changelog ends before it: records were lost there"));
+                return wipe(task, facts, "the changelog ends before it: records were lost there");
             }
-            Some(&stored) => stored,
-            None if facts.stateful => range.start,
-            None => log_hint(facts.committed).map_or(range.start, |hint| hint.max(range.start).min(range.end)),
+            Some(&stored) if stored >= range.start => stored,
+            // A checkpoint that is the last commit misses nothing, wherever the changelog begins by now.
+            _ if facts.stateful && range.start > Offset::default() && !is_last_commit(facts) => {
+                return Err(cut(task, partition, range));
+            }
+            _ if facts.stateful => range.start,
+            _ => log_hint(facts.committed).map_or(range.start, |hint| hint.max(range.start).min(range.end)),
         };
         from.insert(partition.clone(), start);
     }
     Ok(Plan::Replay(from))
+}
+
+/// Removes the rows, if the changelogs have all of them: compaction leaves a log's start where it is, so one that begins
+/// later was cut, and nobody knows what it held.
+fn wipe(task: TaskId, facts: &Facts<'_>, reason: &'static str) -> Result<Plan, Refusal> {
+    let mut ranges = facts.ranges.iter().filter(|(_, range)| facts.stateful && range.start > Offset::default());
+    ranges.next().map_or(Ok(Plan::Wipe(reason)), |(partition, range)| Err(cut(task, partition, range)))
+}
+
+fn cut(task: TaskId, partition: &TopicPartition, range: &LogRange) -> Refusal {
+    Refusal::ChangelogCut { task, partition: partition.clone(), start: range.start }
+}
+
+/// True when the group's offsets are of the commit that the checkpoint holds.
+fn is_last_commit(facts: &Facts<'_>) -> bool {
+    let sequences = facts.committed.values().flatten().map(|offset| Some(CommitMetadata::decode(offset)?.sequence));
+    sequences.max() == Some(Some(facts.checkpoint.sequence))
 }
 
 /// Topics that are others now than when they were recorded.
@@ -276,6 +294,18 @@ pub enum Refusal {
         task: TaskId,
         /// The topic.
         topic: TopicName,
+    },
+    /// Records were deleted from the beginning of the changelog, and the disk does not have all of them.
+    #[error(
+        "task {task}: changelog {partition} begins at offset={start}: records were deleted from it, and what is on disk does not make up for them; reset the application to build its state again from the input, with the changelog deleted as a whole"
+    )]
+    ChangelogCut {
+        /// The task.
+        task: TaskId,
+        /// The changelog.
+        partition: TopicPartition,
+        /// Where it begins.
+        start: Offset,
     },
     /// An input is another topic than the one that the last commit was about.
     #[error(

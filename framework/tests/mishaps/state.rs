@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use millpond::broker::sim::Fault;
 use millpond::dsl::{Materialized, StreamsBuilder};
-use millpond::runtime::TaskState;
+use millpond::record::Offset;
+use millpond::runtime::{Error, Refusal, TaskError, TaskState};
 use millpond::serde::Utf8;
 use millpond::state::MemoryDirectory;
 use millpond::topology::Topology;
@@ -168,5 +169,35 @@ fn a_restore_goes_on_after_a_rebalance_and_after_an_orderly_end() {
         rounds(&mut thread, 30, T).unwrap();
         assert_eq!((rows(&half, "table").len(), broker.lag("app").values().sum::<u64>()), (601, 0), "ends={ends}");
         assert_eq!(thread.counters().state_wipes, 0);
+    }
+}
+
+/// Somebody has deleted the beginning of a changelog. The rows that were in it are on one disk only.
+#[test]
+fn a_changelog_without_its_beginning_is_not_taken_for_the_whole_state() {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let changelog = at("app-table-changelog", 0);
+    let mut thread = start(&broker, table(), &directory, eager("app-0"), T);
+    for key in ["a", "b", "c"] {
+        append(&broker, key);
+        rounds(&mut thread, 20, T).unwrap();
+    }
+    drop(thread);
+    let end = broker.end_offset(&changelog).unwrap();
+    for cut in 1..=end.0 {
+        broker.delete_records_before(&changelog, Offset(cut));
+        let (empty, had) = (MemoryDirectory::new(), rows(&directory, "table"));
+        // Twice: nothing that the first start leaves behind makes the second one believe in it.
+        for _ in 0..2 {
+            let mut thread = start(&broker, table(), &empty, eager("app-0"), T);
+            let refused = rounds(&mut thread, 50, T);
+            let told = |error: &Error| matches!(error, Error::Task(TaskError::Refused(Refusal::ChangelogCut { .. })));
+            assert!(refused.as_ref().is_err_and(told), "cut={cut}: {refused:?} {:?}", rows(&empty, "table"));
+        }
+        // Whoever has the rows goes on, also when only markers are left, or nothing.
+        let mut thread = start(&broker, table(), &directory, eager("app-0"), T);
+        append(&broker, &format!("more-{cut}"));
+        rounds(&mut thread, 50, T).unwrap();
+        assert_eq!((rows(&directory, "table").len(), thread.counters().state_wipes), (had.len() + 1, 0), "cut={cut}");
     }
 }

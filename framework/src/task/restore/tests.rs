@@ -51,7 +51,17 @@ fn decide_with(
     topic_ids: &BTreeMap<TopicName, TopicId>,
     change: impl FnOnce(&mut Facts<'_>),
 ) -> Result<Plan, Refusal> {
-    let ranges = BTreeMap::from([(tp("log"), LogRange { start: Offset(10), end: Offset(50) })]);
+    decide_from(0, (checkpoint, committed), topic_ids, change)
+}
+
+/// With a changelog that begins at `start`.
+fn decide_from(
+    start: i64,
+    (checkpoint, committed): (&Checkpoint, &Committed),
+    topic_ids: &BTreeMap<TopicName, TopicId>,
+    change: impl FnOnce(&mut Facts<'_>),
+) -> Result<Plan, Refusal> {
+    let ranges = BTreeMap::from([(tp("log"), LogRange { start: Offset(start), end: Offset(50) })]);
     let mut facts = Facts {
         checkpoint,
         committed,
@@ -75,14 +85,30 @@ fn replay_from(offset: i64) -> Result<Plan, Refusal> {
 #[test]
 fn a_store_goes_on_from_its_own_offset_and_a_new_one_from_the_start() {
     assert_eq!(decide(&stored(30), &group(None), |_| {}), replay_from(30));
-    assert_eq!(decide(&Checkpoint::default(), &group(None), |_| {}), replay_from(10));
+    assert_eq!(decide(&Checkpoint::default(), &group(None), |_| {}), replay_from(0));
 }
 
 #[test]
-fn a_store_before_the_logs_start_or_past_its_end_is_wiped() {
-    assert!(matches!(decide(&stored(9), &group(None), |_| {}), Ok(Plan::Wipe(_))));
+fn a_store_past_the_logs_end_is_wiped() {
     assert!(matches!(decide(&stored(51), &group(None), |_| {}), Ok(Plan::Wipe(_))));
     assert_eq!(decide(&stored(50), &group(None), |_| {}), replay_from(50));
+}
+
+/// Compaction leaves the start of a log where it is: somebody has deleted records.
+#[test]
+fn a_changelog_that_was_cut_gives_no_state_that_the_disk_does_not_have() {
+    let ids = BTreeMap::from([(TopicName::from("log"), TopicId([1; 16]))]);
+    let decide = |checkpoint: &Checkpoint, group: &Committed| decide_from(10, (checkpoint, group), &ids, |_| {});
+    let cut = Err(Refusal::ChangelogCut { task: TASK, partition: tp("log"), start: Offset(10) });
+    let seventh = |changelog| Checkpoint { sequence: 7, ..stored(changelog) };
+    for group in [group(None), group(ours(9, 7))] {
+        assert_eq!(decide(&Checkpoint::default(), &group), cut, "an empty disk");
+        assert_eq!(decide(&seventh(30), &group), replay_from(30), "what was cut is on disk");
+        assert_eq!(decide(&seventh(51), &group), cut, "nothing is removed that cannot be restored");
+    }
+    assert_eq!(decide(&seventh(9), &group(ours(9, 8))), cut, "another commit lay there");
+    assert_eq!(decide(&seventh(9), &group(None)), cut, "nobody knows what lay there");
+    assert_eq!(decide(&seventh(9), &group(ours(9, 7))), replay_from(10), "markers alone lay there");
 }
 
 #[test]
@@ -151,7 +177,7 @@ fn a_task_without_stores_reads_its_log_from_the_hint_alone() {
     let metadata = CommitMetadata { sequence: 3, stream_time: Timestamp::NONE, log: Some(Offset(40)) }.encode();
     let committed = group(Some(CommittedOffset { next: Offset(5), metadata }));
     assert_eq!(decide(&Checkpoint::default(), &committed, |facts| facts.stateful = false), replay_from(40));
-    assert_eq!(decide(&Checkpoint::default(), &committed, |_| {}), replay_from(10), "stores need everything");
+    assert_eq!(decide(&Checkpoint::default(), &committed, |_| {}), replay_from(0), "stores need everything");
 }
 
 fn commit(sequence: u64, next: i64) -> Option<CommitRecord> {
