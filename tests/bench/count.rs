@@ -1,4 +1,4 @@
-//! Counts the records of each key.
+//! Counts the records of each key, in one store or in several.
 
 use std::process::ExitCode;
 
@@ -23,6 +23,7 @@ const COUNTS: Topic<String, i64> = Topic::new("counts", &Utf8, &Int64);
 struct Settings {
     input: String,
     output: String,
+    stores: Option<u32>,
 }
 
 fn main() -> ExitCode {
@@ -30,10 +31,12 @@ fn main() -> ExitCode {
         let settings: Settings = env.config.app.get()?;
         let builder = StreamsBuilder::new();
         let events = builder.stream(&EVENTS.named(settings.input));
-        let counts = events
-            .group_by_key(Grouped::named("counts", &Utf8, &Raw))
-            .count(Materialized::persistent("counts", &Utf8, &Int64));
+        let events = events.group_by_key(Grouped::named("counts", &Utf8, &Raw));
+        let counts = events.count(Materialized::persistent("counts", &Utf8, &Int64));
         counts.updates().to(&COUNTS.named(settings.output));
+        for more in 1..settings.stores.unwrap_or(1) {
+            let _ = events.count(Materialized::persistent(&format!("counts-{more}"), &Utf8, &Int64));
+        }
         Ok(builder.build()?)
     })
 }

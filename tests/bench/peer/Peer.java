@@ -14,6 +14,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.regex.Pattern;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
+import org.apache.kafka.common.utils.Bytes;
 import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.KeyValue;
 import org.apache.kafka.streams.StreamsBuilder;
@@ -21,6 +22,7 @@ import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.Topology;
 import org.apache.kafka.streams.kstream.Consumed;
 import org.apache.kafka.streams.kstream.Grouped;
+import org.apache.kafka.streams.kstream.KGroupedStream;
 import org.apache.kafka.streams.kstream.KStream;
 import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
@@ -35,7 +37,7 @@ import org.apache.kafka.streams.state.Stores;
  * The same work in Kafka Streams, as its users would write it: defaults everywhere, but for exactly-once, the commit
  * interval and the number of threads.
  *
- * <pre>java Peer WORK BOOTSTRAP APPLICATION_ID STATE_DIR THREADS COMMIT_MS INPUT OUTPUT</pre>
+ * <pre>java [-Dstores=N] [-Dinstance=NAME] Peer WORK BOOTSTRAP APPLICATION_ID STATE_DIR THREADS COMMIT_MS INPUT OUTPUT</pre>
  */
 public final class Peer {
     private static final ObjectMapper JSON = new ObjectMapper();
@@ -52,6 +54,9 @@ public final class Peer {
         config.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, args[5]);
         config.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.EXACTLY_ONCE_V2);
         config.put(StreamsConfig.consumerPrefix("auto.offset.reset"), "earliest");
+        if (System.getProperty("instance") != null) {
+            config.put(StreamsConfig.consumerPrefix("group.instance.id"), System.getProperty("instance"));
+        }
         KafkaStreams streams = new KafkaStreams(topology(work, input, output), config);
         CountDownLatch stopped = new CountDownLatch(1);
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
@@ -67,8 +72,15 @@ public final class Peer {
         KStream<String, String> events = builder.stream(input, Consumed.with(TEXT, TEXT));
         switch (work) {
             case "redaction" -> events.mapValues(Peer::redact).to(output, Produced.with(TEXT, TEXT));
-            case "count" -> events.groupByKey(Grouped.with(TEXT, TEXT))
-                .count(Materialized.<String, Long>as(Stores.persistentKeyValueStore("counts")).withKeySerde(TEXT).withValueSerde(COUNT))
+            case "count" -> {
+                KGroupedStream<String, String> byKey = events.groupByKey(Grouped.with(TEXT, TEXT));
+                byKey.count(persistent("counts")).toStream().to(output, Produced.with(TEXT, COUNT));
+                for (int more = 1; more < Integer.getInteger("stores", 1); more++) {
+                    byKey.count(persistent("counts-" + more));
+                }
+            }
+            case "table" -> events.groupByKey(Grouped.with(TEXT, TEXT))
+                .aggregate(() -> 0L, (key, amount, sum) -> sum + Long.parseLong(amount), persistent("sums"))
                 .toStream().to(output, Produced.with(TEXT, COUNT));
             case "fraud" -> {
                 builder.addStateStore(Stores.keyValueStoreBuilder(Stores.persistentKeyValueStore("carts"), TEXT, Serdes.ByteArray()));
@@ -77,11 +89,16 @@ public final class Peer {
             }
             case "attribution" -> {
                 builder.addStateStore(Stores.keyValueStoreBuilder(Stores.persistentKeyValueStore("visits"), TEXT, TEXT));
-                byUser(events).process(Attribution::new, "visits").to(output, Produced.with(TEXT, TEXT));
+                byUser(events.filter((key, value) -> value != null && (value.contains("visit") || value.contains("order_confirmed"))))
+                    .process(Attribution::new, "visits").to(output, Produced.with(TEXT, TEXT));
             }
             default -> throw new IllegalArgumentException("no such work: " + work);
         }
         return builder.build();
+    }
+
+    private static Materialized<String, Long, KeyValueStore<Bytes, byte[]>> persistent(String name) {
+        return Materialized.<String, Long>as(Stores.persistentKeyValueStore(name)).withKeySerde(TEXT).withValueSerde(COUNT);
     }
 
     private static KStream<String, String> byUser(KStream<String, String> events) {

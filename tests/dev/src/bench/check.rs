@@ -1,6 +1,6 @@
 //! Whether an output is right: a fast wrong program is of no interest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -11,52 +11,101 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::load::Input;
+use super::expected::Expected;
 use super::options::Work;
 use super::program::Side;
 
 const REQUEST: Duration = Duration::from_secs(30);
+const MARKER: &[u8] = b"[redacted]";
 
 /// Reads the output to its end and compares it with the input; yields the number of its records.
 pub(crate) fn output(
     bootstrap_servers: &str,
     topic: &str,
     (side, work): (Side, Work),
-    input: &Input,
+    expected: &Expected,
 ) -> anyhow::Result<u64> {
-    let mut records = 0_u64;
-    let (mut counts, mut orders, mut addresses) = (BTreeMap::<Vec<u8>, i64>::new(), BTreeSet::<Vec<u8>>::new(), 0);
-    each(bootstrap_servers, topic, |message| {
-        records += 1;
-        let (key, value) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
-        match work {
-            Work::Redaction => addresses += u64::from(value.contains(&b'@')),
-            Work::Count => {
-                counts.insert(key.to_vec(), value.try_into().map_or(i64::MIN, i64::from_be_bytes));
-            }
-            Work::Attribution => drop(orders.insert(key.to_vec())),
-            Work::Fraud => {}
-        }
-    })?;
-    let events = input.events;
     match work {
-        Work::Redaction => {
-            ensure!(records == events, "{records} records for {events} events");
-            ensure!(side == Side::Bare || addresses == 0, "{addresses} records with an address");
+        Work::Redaction if side == Side::Bare => copied(bootstrap_servers, topic, expected),
+        Work::Redaction => redacted(bootstrap_servers, topic, expected),
+        Work::Count => last_numbers(bootstrap_servers, topic, &expected.counts),
+        Work::Table => last_numbers(bootstrap_servers, topic, &expected.sums),
+        Work::Attribution => attributed(bootstrap_servers, topic, side, expected),
+        Work::Fraud => {
+            let alerts = each(bootstrap_servers, topic, |_| Ok(()))?;
+            let (least, most) = expected.alerts(side);
+            ensure!((least..=most).contains(&alerts), "{alerts} alerts, expected {least} to {most}");
+            Ok(alerts)
         }
-        Work::Count => {
-            let counted: i64 = counts.values().sum();
-            ensure!(u64::try_from(counted).ok() == Some(events), "{counted} counted of {events} events");
-        }
-        Work::Attribution => {
-            ensure!(orders.len() as u64 == input.orders, "{} orders of {}", orders.len(), input.orders);
-        }
-        Work::Fraud => ensure!(records > 0, "no alert"),
     }
+}
+
+fn copied(bootstrap_servers: &str, topic: &str, expected: &Expected) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    let records = each(bootstrap_servers, topic, |message| {
+        bytes += message.payload().unwrap_or_default().len() as u64;
+        Ok(())
+    })?;
+    let (found, wanted) = ((records, bytes), (expected.events, expected.value_bytes));
+    ensure!(found == wanted, "records and bytes are {found:?}, expected {wanted:?}");
     Ok(records)
 }
 
-fn each(bootstrap_servers: &str, topic: &str, mut found: impl FnMut(&BorrowedMessage<'_>)) -> anyhow::Result<()> {
+fn redacted(bootstrap_servers: &str, topic: &str, expected: &Expected) -> anyhow::Result<u64> {
+    let (mut addresses, mut markers) = (0_u64, 0_u64);
+    let records = each(bootstrap_servers, topic, |message| {
+        let value = message.payload().unwrap_or_default();
+        addresses += u64::from(value.contains(&b'@'));
+        // The marker's bracket is nowhere else in the events.
+        let bracket = value.iter().position(|byte| *byte == b'[');
+        let marked = bracket.and_then(|place| value.get(place..)).is_some_and(|rest| rest.starts_with(MARKER));
+        markers += u64::from(marked);
+        Ok(())
+    })?;
+    let (found, wanted) = ((records, markers, addresses), (expected.events, expected.addresses, 0));
+    ensure!(found == wanted, "records, redacted ones and addresses left are {found:?}, expected {wanted:?}");
+    Ok(records)
+}
+
+/// The last number of each key.
+fn last_numbers(bootstrap_servers: &str, topic: &str, wanted: &[i64]) -> anyhow::Result<u64> {
+    let mut numbers = vec![0; wanted.len()];
+    let records = each(bootstrap_servers, topic, |message| {
+        let number = message.payload().unwrap_or_default().try_into().map(i64::from_be_bytes);
+        let key = std::str::from_utf8(message.key().unwrap_or_default()).unwrap_or_default();
+        let place = key.strip_prefix('u').and_then(|user| user.parse::<usize>().ok());
+        let place = place.and_then(|user| numbers.get_mut(user)).with_context(|| format!("an unknown key, {key}"))?;
+        *place = number.context("a number has eight bytes")?;
+        Ok(())
+    })?;
+    let wrong = numbers.iter().zip(wanted).filter(|(found, wanted)| found != wanted).count();
+    ensure!(wrong == 0, "{wrong} of {} keys have a wrong number", wanted.len());
+    Ok(records)
+}
+
+fn attributed(bootstrap_servers: &str, topic: &str, side: Side, expected: &Expected) -> anyhow::Result<u64> {
+    let mut orders = BTreeMap::new();
+    let records = each(bootstrap_servers, topic, |message| {
+        let value: serde_json::Value = serde_json::from_slice(message.payload().unwrap_or_default())?;
+        let channel = value.get("marketing_channel").and_then(|channel| channel.as_str()).unwrap_or_default();
+        orders.insert(message.key().unwrap_or_default().to_vec(), channel.to_owned());
+        Ok(())
+    })?;
+    let mut channels = BTreeMap::<String, u64>::new();
+    for channel in orders.into_values() {
+        *channels.entry(channel).or_default() += 1;
+    }
+    let wanted = expected.channels(side);
+    ensure!(channels == wanted, "orders of each channel are {channels:?}, expected {wanted:?}");
+    Ok(records)
+}
+
+/// Hands out everything committed in the topic; yields the number of records.
+fn each(
+    bootstrap_servers: &str,
+    topic: &str,
+    mut found: impl FnMut(&BorrowedMessage<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<u64> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap_servers)
         .set("group.id", "bench-check")
@@ -71,13 +120,16 @@ fn each(bootstrap_servers: &str, topic: &str, mut found: impl FnMut(&BorrowedMes
         assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
     }
     consumer.assign(&assignment)?;
-    let mut open = partitions;
+    let (mut open, mut records) = (partitions, 0);
     while open > 0 {
         match consumer.poll(REQUEST).with_context(|| format!("{topic} does not come to its end"))? {
-            Ok(message) => found(&message),
+            Ok(message) => {
+                records += 1;
+                found(&message)?;
+            }
             Err(KafkaError::PartitionEOF(_)) => open -= 1,
             Err(error) => bail!("read {topic}: {error}"),
         }
     }
-    Ok(())
+    Ok(records)
 }

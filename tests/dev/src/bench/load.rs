@@ -8,7 +8,8 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use super::options::Options;
+use super::expected::Expected;
+use super::shape::{Content, Shape};
 use crate::demo::Random;
 
 /// Event times begin here and go on at 20,000 events a second.
@@ -17,15 +18,8 @@ const EVENTS_PER_MS: u64 = 20;
 const CHANNELS: [&str; 5] = ["google", "mail", "instagram", "affiliate", "partner"];
 const SEED: u64 = 1;
 
-/// What is in the topic, for the checks of the outputs.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Input {
-    pub(crate) events: u64,
-    pub(crate) orders: u64,
-}
-
 /// Writes the events into the topic.
-pub(crate) fn load(bootstrap_servers: &str, topic: &str, options: &Options) -> anyhow::Result<Input> {
+pub(crate) fn load(bootstrap_servers: &str, topic: &str, shape: &Shape) -> anyhow::Result<Expected> {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap_servers)
         .set("enable.idempotence", "true")
@@ -34,15 +28,25 @@ pub(crate) fn load(bootstrap_servers: &str, topic: &str, options: &Options) -> a
         .set("compression.type", "lz4")
         .create()?;
     let (mut random, mut value, mut key) = (Random::new(SEED), Vec::new(), Vec::new());
-    let mut input = Input::default();
-    while input.events < options.events() {
-        let user = random.below(options.users.get());
+    let mut expected = Expected::new(shape.users);
+    while expected.events < shape.events {
+        let at_ms = BEGIN_MS + i64::try_from(expected.events / EVENTS_PER_MS)?;
+        let user = shape.keys.draw(expected.events, shape.users, &mut random);
         key.clear();
         value.clear();
         write!(key, "u{user}")?;
-        event(&mut input, user, &mut random, options.record_bytes, &mut value)?;
-        let at = BEGIN_MS + i64::try_from(input.events / EVENTS_PER_MS)?;
-        let mut record = BaseRecord::to(topic).key(key.as_slice()).payload(value.as_slice()).timestamp(at);
+        match shape.content {
+            Content::Events => {
+                Event { user, at_ms, bytes: shape.record_bytes }.write(&mut expected, &mut random, &mut value)?;
+            }
+            Content::Amounts => {
+                let amount = random.below(1000);
+                write!(value, "{amount}")?;
+                expected.amount(user, i64::from(amount));
+            }
+        }
+        expected.event(user, at_ms, value.len());
+        let mut record = BaseRecord::to(topic).key(key.as_slice()).payload(value.as_slice()).timestamp(at_ms);
         while let Err((error, refused)) = producer.send(record) {
             if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
                 return Err(error).context("load the events");
@@ -50,27 +54,49 @@ pub(crate) fn load(bootstrap_servers: &str, topic: &str, options: &Options) -> a
             producer.poll(Duration::from_millis(5));
             record = refused;
         }
-        input.events += 1;
     }
     producer.flush(Duration::from_mins(2)).context("load the events")?;
-    Ok(input)
+    Ok(expected)
 }
 
-fn event(input: &mut Input, user: u32, random: &mut Random, bytes: usize, out: &mut Vec<u8>) -> std::io::Result<()> {
-    write!(out, r#"{{"user_id":"u{user}","event_name":""#)?;
-    match random.below(10) {
-        0..4 => write!(out, r#"visit","page":"/landing/{}","channel":"{}""#, random.below(50), random.pick(&CHANNELS))?,
-        4..7 => write!(out, r#"add_to_cart","item_url":"/item/{}""#, random.below(20_000))?,
-        7 => {
-            input.orders += 1;
-            write!(out, r#"order_confirmed","order_id":"o{}","order_email":"user{user}@example.com""#, input.orders)?;
+/// One event of the shop.
+pub(crate) struct Event {
+    pub(crate) user: u32,
+    pub(crate) at_ms: i64,
+    pub(crate) bytes: usize,
+}
+
+impl Event {
+    pub(crate) fn write(self, expected: &mut Expected, random: &mut Random, out: &mut Vec<u8>) -> std::io::Result<()> {
+        let Self { user, at_ms, bytes } = self;
+        write!(out, r#"{{"user_id":"u{user}","event_name":""#)?;
+        match random.below(10) {
+            0..4 => {
+                let channel = random.pick(&CHANNELS);
+                write!(out, r#"visit","page":"/landing/{}","channel":"{channel}""#, random.below(50))?;
+                expected.visit(user, at_ms, channel);
+            }
+            4..7 => {
+                write!(out, r#"add_to_cart","item_url":"/item/{}""#, random.below(20_000))?;
+                expected.cart(user, at_ms);
+            }
+            7 => {
+                expected.order(user, at_ms);
+                let order = expected.addresses;
+                write!(out, r#"order_confirmed","order_id":"o{order}","order_email":"user{user}@example.com""#)?;
+            }
+            _ => write!(out, r#"page_view","page":"/items?page={}""#, random.below(5_000))?,
         }
-        _ => write!(out, r#"page_view","page":"/items?page={}""#, random.below(5_000))?,
+        let missing = bytes.saturating_sub(out.len() + r#","agent":""}"#.len());
+        out.extend_from_slice(br#","agent":""#);
+        // Letters in no order, so that compression finds neither nothing nor everything to do.
+        let mut left = missing;
+        while left > 0 {
+            let (four, some) = (random.below(1 << 16), left.min(4));
+            out.extend((0..some).map(|place| b'a' + u8::try_from(four >> (4 * place) & 15).unwrap_or(0)));
+            left -= some;
+        }
+        out.extend_from_slice(br#""}"#);
+        Ok(())
     }
-    let missing = bytes.saturating_sub(out.len() + r#","agent":""}"#.len());
-    out.extend_from_slice(br#","agent":""#);
-    // Words, so that compression finds neither nothing nor everything to do.
-    out.extend((0..missing).map(|_| u8::try_from(random.below(16)).map_or(b' ', |letter| b'a' + letter)));
-    out.extend_from_slice(br#""}"#);
-    Ok(())
 }

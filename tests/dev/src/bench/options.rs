@@ -5,21 +5,27 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// What is measured.
+use super::shape::{Content, Keys, Shape};
+
+/// What a program does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Work {
     /// Addresses are redacted; no state.
     Redaction,
     /// Records of each key are counted; one store.
     Count,
-    /// Bursts in carts; re-keyed, one store.
+    /// Bursts in carts; re-keyed, stores.
     Fraud,
-    /// Orders get the channel of the first visit; re-keyed, one store.
+    /// Orders get the channel of the first visit; re-keyed, stores.
     Attribution,
+    /// Amounts of each key are summed up; one store.
+    #[value(skip)]
+    Table,
 }
 
 impl Work {
-    pub(crate) const ALL: [Self; 4] = [Self::Redaction, Self::Count, Self::Fraud, Self::Attribution];
+    /// What is measured when nothing is said.
+    const ALL: [Self; 4] = [Self::Redaction, Self::Count, Self::Fraud, Self::Attribution];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -27,36 +33,87 @@ impl Work {
             Self::Count => "count",
             Self::Fraud => "fraud",
             Self::Attribution => "attribution",
+            Self::Table => "table",
         }
     }
 
     pub(crate) const fn is_rekeyed(self) -> bool {
         matches!(self, Self::Fraud | Self::Attribution)
     }
+}
 
-    pub(crate) const fn has_state(self) -> bool {
-        !matches!(self, Self::Redaction)
+/// What is measured, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Part {
+    /// Each work, one thread, uniform keys
+    Works,
+    /// A bare consumer and a bare RocksDB writer
+    Limits,
+    /// Tables of many rows: filled, killed and started again, restored from nothing
+    Rows,
+    /// Time from record to output at a fixed rate
+    Latency,
+    /// Into PostgreSQL, beside a plain COPY
+    Loader,
+    /// Other keys, other record sizes, two threads
+    Shapes,
+    /// Cost per record against keys, partitions, record size, stores
+    Growth,
+}
+
+impl Part {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Works => "works",
+            Self::Limits => "limits",
+            Self::Rows => "rows",
+            Self::Latency => "latency",
+            Self::Loader => "loader",
+            Self::Shapes => "shapes",
+            Self::Growth => "growth",
+        }
+    }
+
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Works => "One thread, each work",
+            Self::Limits => "What bare libraries do",
+            Self::Rows => "Many rows: filled, killed, restored",
+            Self::Latency => "Latency",
+            Self::Loader => "Into PostgreSQL",
+            Self::Shapes => "Other keys, other sizes, two threads",
+            Self::Growth => "Growth",
+        }
     }
 }
 
 /// Options of `./dev bench`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
-    /// At most five minutes: fewer events, one round
+    /// At most five minutes: less of everything, one round
     #[arg(long)]
     pub(crate) quick: bool,
-    /// What to measure, separated by commas; all if not said
+    /// Which parts, separated by commas; all if not said
     #[arg(long, value_enum, value_delimiter = ',')]
-    pub(crate) works: Vec<Work>,
+    parts: Vec<Part>,
+    /// What to measure in the first part, separated by commas; all if not said
+    #[arg(long, value_enum, value_delimiter = ',')]
+    works: Vec<Work>,
     /// Events in the input topic [3,000,000; quick: 600,000]
     #[arg(long, value_name = "N")]
     events: Option<NonZeroU64>,
+    /// How often each key occurs
+    #[arg(long, value_enum, default_value = "uniform")]
+    keys: Keys,
     /// Users, which are the keys
     #[arg(long, value_name = "N", default_value = "200000")]
-    pub(crate) users: NonZeroU32,
+    users: NonZeroU32,
     /// Bytes of an event, at least
     #[arg(long, value_name = "N", default_value = "170")]
-    pub(crate) record_bytes: usize,
+    record_bytes: usize,
+    /// Tables of so many rows, separated by commas [100000,1000000,10000000; quick: 100000]
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    rows: Vec<u32>,
     /// Runs of each program, alternating; medians are shown [3; quick: 1]
     #[arg(long, value_name = "N")]
     rounds: Option<NonZeroU32>,
@@ -65,35 +122,71 @@ pub(crate) struct Options {
     pub(crate) threads: NonZeroU32,
     /// Partitions of each topic
     #[arg(long, value_name = "N", default_value = "4")]
-    pub(crate) partitions: NonZeroU32,
+    partitions: NonZeroU32,
     /// `commit.interval.ms` of each program
     #[arg(long, value_name = "MS", default_value = "100")]
     pub(crate) commit_ms: NonZeroU32,
     /// Leave Kafka Streams out
     #[arg(long)]
     pub(crate) alone: bool,
+    /// Write the document and its plots here; the full run's are in the repository, at tests/
+    #[arg(long, value_name = "DIR")]
+    document: Option<PathBuf>,
     /// Print one JSON object in the end; everything else goes to standard error
     #[arg(long)]
     pub(crate) json: bool,
     /// Kafka Streams' jars; `./dev bench` says where
-    #[arg(long, env = "MILLPOND_STREAMS_LIB", hide = true)]
+    #[arg(long, value_name = "DIR", hide = true)]
     pub(crate) streams_lib: Option<PathBuf>,
 }
 
 impl Options {
-    pub(crate) fn events(&self) -> u64 {
-        self.events.map_or(if self.quick { 600_000 } else { 3_000_000 }, NonZeroU64::get)
+    /// One of two, by `--quick`.
+    pub(crate) fn pick<T>(&self, full: T, quick: T) -> T {
+        if self.quick { quick } else { full }
     }
 
-    pub(crate) fn rounds(&self) -> u32 {
-        self.rounds.map_or(if self.quick { 1 } else { 3 }, NonZeroU32::get)
+    pub(crate) fn parts(&self) -> Vec<Part> {
+        let all = Part::value_variants();
+        all.iter().copied().filter(|part| self.parts.is_empty() || self.parts.contains(part)).collect()
     }
 
     pub(crate) fn works(&self) -> Vec<Work> {
         if self.works.is_empty() { Work::ALL.to_vec() } else { self.works.clone() }
     }
 
+    pub(crate) fn rounds(&self) -> u32 {
+        self.rounds.map_or(self.pick(3, 1), NonZeroU32::get)
+    }
+
+    pub(crate) fn rows(&self) -> Vec<u32> {
+        if self.rows.is_empty() {
+            return self.pick(vec![100_000, 1_000_000, 10_000_000], vec![100_000]);
+        }
+        self.rows.clone()
+    }
+
     pub(crate) fn partitions(&self) -> i32 {
         i32::try_from(self.partitions.get()).unwrap_or(i32::MAX)
+    }
+
+    pub(crate) fn events(&self) -> u64 {
+        self.events.map_or(self.pick(3_000_000, 600_000), NonZeroU64::get)
+    }
+
+    /// The input that is asked for.
+    pub(crate) fn shape(&self) -> Shape {
+        Shape {
+            content: Content::Events,
+            events: self.events(),
+            keys: self.keys,
+            users: self.users.get(),
+            record_bytes: self.record_bytes,
+            partitions: self.partitions(),
+        }
+    }
+
+    pub(crate) fn document(&self) -> PathBuf {
+        self.document.clone().unwrap_or_else(|| self.pick("tests", ".millpond/bench-results").into())
     }
 }

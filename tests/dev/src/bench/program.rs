@@ -45,12 +45,37 @@ pub(crate) struct Place {
     pub(crate) dir: PathBuf,
 }
 
+impl Place {
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+}
+
+/// How a program is started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting {
+    pub(crate) threads: u32,
+    pub(crate) commit_ms: u32,
+    /// Stores that each record is counted in.
+    pub(crate) stores: u32,
+    /// Whether the peer keeps its place in the group over a restart (`group.instance.id`), as ours always does.
+    pub(crate) static_member: bool,
+}
+
+impl Setting {
+    pub(crate) fn of(options: &Options) -> Self {
+        let (threads, commit_ms) = (options.threads.get(), options.commit_ms.get());
+        Self { threads, commit_ms, stores: 1, static_member: false }
+    }
+}
+
 impl Programs {
     /// Builds ours with the release profile, and the peer with its compiler.
     pub(crate) fn build(options: &Options, dir: &Path) -> anyhow::Result<Self> {
-        let packages = ["redaction", "fraud", "attribution", "millpond-bench"].iter().flat_map(|name| ["-p", name]);
+        let packages = ["redaction", "fraud", "attribution", "loader", "millpond-bench"];
         let mut cargo = Command::new("cargo");
-        cargo.args(["build", "--release", "--bins", "--message-format=json-render-diagnostics"]).args(packages);
+        cargo.args(["build", "--release", "--bins", "--message-format=json-render-diagnostics"]);
+        cargo.args(packages.iter().flat_map(|name| ["-p", name]));
         let output = cargo.stderr(Stdio::inherit()).output().context("start cargo")?;
         if !output.status.success() {
             bail!("the release build failed, see above");
@@ -68,38 +93,41 @@ impl Programs {
         Ok(Self { release, java, classpath })
     }
 
-    /// Who can do this work.
-    pub(crate) fn sides(&self, work: Work) -> Vec<Side> {
-        let mut sides = vec![Side::Millpond];
-        if self.classpath.is_some() {
-            sides.push(Side::Streams);
-        }
-        if work == Work::Redaction {
-            sides.push(Side::Bare);
-        }
-        sides
+    /// The two sides, or ours alone.
+    pub(crate) fn sides(&self) -> Vec<Side> {
+        if self.classpath.is_some() { vec![Side::Millpond, Side::Streams] } else { vec![Side::Millpond] }
     }
 
-    pub(crate) fn launch(&self, side: Side, work: Work, place: &Place, options: &Options) -> Launch {
-        let log = place.dir.join(format!("{}.log", place.application_id));
-        let state = place.dir.join("state").display().to_string();
-        let (threads, commit) = (options.threads.to_string(), options.commit_ms.to_string());
-        let Place { bootstrap_servers, application_id, input, output, .. } = place;
+    /// A program of ours that is none of the works.
+    pub(crate) fn tool(&self, name: &str, place: &Place) -> Launch {
+        Launch::new(self.release.join(name), place.dir.join(format!("{name}.log"))).env("RUST_LOG", "warn")
+    }
+
+    pub(crate) fn launch(&self, side: Side, work: Work, place: &Place, setting: Setting) -> Launch {
+        let state = place.state().display().to_string();
+        let (threads, commit) = (setting.threads.to_string(), setting.commit_ms.to_string());
+        let Place { bootstrap_servers, application_id, input, output, dir } = place;
         match (side, &self.classpath) {
-            (Side::Streams, Some(classpath)) => Launch::new(&self.java, log)
-                .args(["-cp", classpath, "Peer", work.name()])
-                .args([bootstrap_servers, application_id, &state, &threads, &commit, input, output]),
-            (Side::Bare, _) => Launch::new(self.release.join("bench-copy"), log).args([
-                bootstrap_servers,
-                application_id,
-                input,
-                output,
-                &commit,
-            ]),
+            (Side::Streams, Some(classpath)) => {
+                let launch = Launch::new(&self.java, dir.join("peer.log")).args(["-cp", classpath]);
+                let launch = launch.arg(format!("-Dstores={}", setting.stores));
+                let instance = setting.static_member.then(|| format!("-Dinstance={application_id}"));
+                launch
+                    .args(instance)
+                    .args(["Peer", work.name(), bootstrap_servers, application_id, &state])
+                    .args([&threads, &commit, input, output])
+            }
+            (Side::Bare, _) => {
+                self.tool("bench-copy", place).args([bootstrap_servers, application_id, input, output, &commit])
+            }
             _ => {
-                let binary = if work == Work::Count { "bench-count" } else { work.name() };
-                let launch = Launch::new(self.release.join(binary), log).env("RUST_LOG", "warn");
-                launch.args([
+                let name = match work {
+                    Work::Count => "bench-count",
+                    Work::Table => "bench-table",
+                    _ => work.name(),
+                };
+                let stores = (work == Work::Count).then(|| format!("--set=app.stores={}", setting.stores));
+                self.tool(name, place).args(stores).args([
                     format!("--bootstrap-servers={bootstrap_servers}"),
                     format!("--application-id={application_id}"),
                     format!("--state-dir={state}"),

@@ -35,6 +35,17 @@ impl Usage {
     }
 }
 
+impl Usage {
+    /// What was used after an earlier look; the peak stays the whole one.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        Self {
+            cpu: self.cpu.saturating_sub(earlier.cpu),
+            peak_resident_bytes: self.peak_resident_bytes,
+            written_bytes: self.written_bytes.saturating_sub(earlier.written_bytes),
+        }
+    }
+}
+
 fn number(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)

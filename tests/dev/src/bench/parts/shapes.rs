@@ -1,0 +1,32 @@
+//! The same with other keys, other record sizes, and two threads: nothing here is tuned to one input.
+
+use crate::bench::figures::Lines;
+use crate::bench::options::Work;
+use crate::bench::program::Setting;
+use crate::bench::shape::{Keys, Shape};
+use crate::bench::stand::Bench;
+
+use super::works::{alternate, case};
+
+pub(super) fn measure(bench: &mut Bench<'_>, lines: &mut Lines) -> anyhow::Result<()> {
+    let plain = bench.options.shape();
+    let plain = Shape { events: plain.events.min(bench.options.pick(1_000_000, 300_000)), ..plain };
+    let one = Setting::of(bench.options);
+    let two = Setting { threads: 2, ..one };
+    let skewed = Shape { keys: Keys::Skewed, ..plain };
+    let long = Shape { record_bytes: 1_000, events: plain.events / 2, ..plain };
+    let mut runs = vec![("two-threads", plain, two, vec![Work::Redaction, Work::Count])];
+    if !bench.options.quick {
+        runs.push(("skewed", skewed, one, vec![Work::Count, Work::Fraud, Work::Attribution]));
+        runs.push(("long", long, one, vec![Work::Redaction, Work::Count]));
+        runs.push(("many-partitions", Shape { partitions: 64, ..plain }, one, vec![Work::Count]));
+    }
+    for (name, shape, setting, works) in runs {
+        let input = bench.input(&format!("bench-shape-{name}"), shape)?;
+        for work in works {
+            alternate(bench, (work, setting), &input, lines, &case(&shape, setting))?;
+        }
+        bench.client.delete_topics(&[&input.topic])?;
+    }
+    Ok(())
+}

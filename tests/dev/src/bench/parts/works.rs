@@ -1,0 +1,48 @@
+//! Each work by each program, on the same input.
+
+use crate::bench::figures::{Lines, thousands};
+use crate::bench::options::Work;
+use crate::bench::program::{Setting, Side};
+use crate::bench::shape::Shape;
+use crate::bench::stand::{Bench, Input};
+
+pub(super) fn measure(bench: &mut Bench<'_>, input: &Input, lines: &mut Lines) -> anyhow::Result<()> {
+    let setting = Setting::of(bench.options);
+    // The broker compiles what transactions need in its first run: that is charged to nobody.
+    let unmeasured = bench.run((Side::Bare, Work::Redaction), setting, input)?;
+    bench.end(unmeasured)?;
+    for work in bench.options.works() {
+        alternate(bench, (work, setting), input, lines, &case(&input.shape, setting))?;
+    }
+    Ok(())
+}
+
+/// What a reader has to know of the input, in few words.
+pub(super) fn case(shape: &Shape, setting: Setting) -> String {
+    let Shape { keys, users, record_bytes, partitions, .. } = shape;
+    let (users, threads) = (thousands(u64::from(*users)), setting.threads);
+    let threads = if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") };
+    format!("{} of {users} keys, {record_bytes} B, {partitions} partitions, {threads}", keys.name())
+}
+
+/// All rounds of one work; who begins changes with the round.
+pub(super) fn alternate(
+    bench: &mut Bench<'_>,
+    (work, setting): (Work, Setting),
+    input: &Input,
+    lines: &mut Lines,
+    case: &str,
+) -> anyhow::Result<()> {
+    let mut sides = bench.programs.sides();
+    if work == Work::Redaction && setting.threads == 1 {
+        sides.push(Side::Bare);
+    }
+    for _ in 0..bench.options.rounds() {
+        for side in &sides {
+            let done = bench.run((*side, work), setting, input)?;
+            bench.end(done)?.put_into(lines.line(work.name(), case, side.name()));
+        }
+        sides.reverse();
+    }
+    Ok(())
+}
