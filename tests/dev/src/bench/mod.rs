@@ -57,7 +57,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     let results = Results { parts: done };
     let document = options.document();
-    document::write(&document, &results::kept(results.is_quick())?)?;
+    document::write(&document, &results::kept(results.is_quick()))?;
     say(&format!("==> {}", document.join("BENCHMARKS.md").display()));
     let text = if options.json { serde_json::to_string_pretty(&results)? } else { document::tables(&results) };
     out(&text)?;

@@ -99,7 +99,7 @@ pub(crate) struct Options {
     /// What to measure in the first part, separated by commas; all if not said
     #[arg(long, value_enum, value_delimiter = ',')]
     works: Vec<Work>,
-    /// Events in the input topic [3,000,000; quick: 600,000]
+    /// Events in the input topic [3,000,000; quick: 400,000]
     #[arg(long, value_name = "N")]
     events: Option<NonZeroU64>,
     /// How often each key occurs
@@ -171,7 +171,7 @@ impl Options {
     }
 
     pub(crate) fn events(&self) -> u64 {
-        self.events.map_or(self.pick(3_000_000, 600_000), NonZeroU64::get)
+        self.events.map_or(self.pick(3_000_000, 400_000), NonZeroU64::get)
     }
 
     /// The input that is asked for.

@@ -135,6 +135,8 @@ impl Programs {
                     format!("--output={output}"),
                     format!("--threads={threads}"),
                     format!("--set=commit.interval.ms={commit}"),
+                    // A name that does not go with the disk, as a pod's ordinal.
+                    "--set=instance=0".to_owned(),
                     "--http=127.0.0.1:0".to_owned(),
                 ])
             }

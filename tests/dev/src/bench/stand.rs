@@ -105,7 +105,10 @@ impl Bench<'_> {
     pub(crate) fn forget(&self, place: &Place) -> anyhow::Result<()> {
         let topics = self.client.topics()?;
         let own = topics.iter().map(String::as_str).filter(|topic| topic.starts_with(&place.application_id));
-        self.client.delete_topics(&own.collect::<Vec<_>>())?;
+        let own: Vec<&str> = own.collect();
+        if !own.is_empty() {
+            self.client.delete_topics(&own)?;
+        }
         let _ = fs::remove_dir_all(place.state());
         settle();
         Ok(())

@@ -25,12 +25,13 @@ const TICK: Duration = Duration::from_millis(1);
 const LATE: Duration = Duration::from_secs(2);
 
 pub(super) fn measure(bench: &mut Bench<'_>, lines: &mut Lines) -> anyhow::Result<()> {
-    let (works, time) = (bench.options.pick(vec![Work::Redaction, Work::Count], vec![Work::Count]), bench.options);
-    let time = Duration::from_secs(time.pick(20, 10));
+    let works = bench.options.pick(vec![Work::Redaction, Work::Count], vec![Work::Count]);
+    let rates = bench.options.pick(vec![1_000_u32, 10_000], vec![10_000]);
+    let time = Duration::from_secs(bench.options.pick(20, 10));
     let mut sides = bench.programs.sides();
     for _ in 0..bench.options.rounds() {
         for work in &works {
-            for per_second in [1_000_u32, 10_000] {
+            for &per_second in &rates {
                 for side in &sides {
                     one(bench, (*side, *work), (per_second, time), lines)?;
                 }
