@@ -14,8 +14,8 @@
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
-use millpond::broker::{Broker, BrokerErrorKind, Producer};
+use millpond::broker::kafka::{KafkaBroker, KafkaConfig, KafkaConsumer};
+use millpond::broker::{Broker, BrokerErrorKind, Consumer, MemberConfig, Polled, Producer, Rebalance};
 use millpond::record::{Headers, Partition, ProducerRecord, TopicPartition};
 use millpond::time::Timestamp;
 use millpond_harness::proxy::{Action, Api, Rule};
@@ -25,6 +25,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 const LIMIT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(100);
 /// `INVALID_PRODUCER_EPOCH` and `PRODUCER_FENCED`.
 const FENCED: [i16; 2] = [47, 90];
 
@@ -118,6 +119,59 @@ fn ours_is_replaced_and_the_late_request_is_fenced() {
     producer.send(record(topic, "b2")).unwrap();
     producer.commit(LIMIT).unwrap();
     assert_eq!(committed(&client, topic), ["a", "b1", "b2"]);
+}
+
+/// Polls until the assignment changes, and confirms it.
+fn changed(member: &mut KafkaConsumer, what: &str) -> Rebalance {
+    let mut change = None;
+    let seen = wait_for(LIMIT, what, || {
+        if let Polled::Rebalance(rebalance) = member.poll(POLL).unwrap() {
+            change = Some(rebalance);
+        }
+        change.is_some()
+    });
+    seen.unwrap();
+    member.acknowledge().unwrap();
+    change.unwrap()
+}
+
+/// Polls until the member is fenced.
+fn fenced(member: &mut KafkaConsumer) -> BrokerErrorKind {
+    let mut error = None;
+    let fenced = wait_for(LIMIT, "the member is fenced", || {
+        error = member.poll(POLL).err();
+        error.is_some()
+    });
+    fenced.unwrap();
+    error.unwrap().kind
+}
+
+/// librdkafka can fence its own member when a broker comes back (#3437): after its session has ended. Without that the same
+/// answer means a twin, and is final. Of two twins one stays, whoever had lost its session.
+#[test]
+fn a_member_that_is_fenced_after_its_session_had_ended_joins_again_and_another_one_does_not() {
+    let ((kafka, proxy, _turn), topic) = (kafka(), "fenced");
+    kafka.client().create_topics(&[topic], 1, &[]).unwrap();
+    let member = MemberConfig { group_id: topic.into(), group_instance_id: "fenced-0".into() };
+    let join = |bootstrap_servers: &str| {
+        let config = KafkaConfig { session_timeout: Duration::from_secs(6), ..KafkaConfig::new(bootstrap_servers) };
+        let mut consumer = KafkaBroker::connect(config).unwrap().consumer(&member).unwrap();
+        consumer.subscribe(&[topic.into()]).unwrap();
+        assert!(matches!(changed(&mut consumer, "it is assigned"), Rebalance::Assign(_)));
+        consumer
+    };
+    let mut first = join(proxy.address());
+    proxy.set_rules([Rule::every(1, Api::Heartbeat, Action::CutRequest).of(topic)]);
+    assert!(matches!(changed(&mut first, "its session ends"), Rebalance::Lost(_)));
+    proxy.set_rules([]);
+    assert!(matches!(changed(&mut first, "it has joined again"), Rebalance::Assign(_)));
+
+    let mut second = join(kafka.bootstrap_servers());
+    assert_eq!(fenced(&mut first), BrokerErrorKind::MemberFenced, "its own session had ended just before");
+    drop(first);
+    let mut first = join(kafka.bootstrap_servers());
+    assert_eq!(fenced(&mut second), BrokerErrorKind::InstanceFenced, "it has a twin, and ends");
+    assert!(matches!(first.poll(POLL), Ok(Polled::Idle)), "one of the two stays");
 }
 
 /// No time-out, no broken connection: nothing that a guard could see. The transaction is torn, and its second half is

@@ -32,6 +32,11 @@ const CLIENT_CALL_MAX: Duration = Duration::from_secs(5);
 /// How long closing may keep the stream thread.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
+/// A member that is fenced so soon after its own session has ended is fenced by itself: librdkafka has joined again as a new
+/// member, and then sends a heartbeat of the old one that was left over (librdkafka#3437). It joins again, with a new client.
+/// A new client has had no session that ended, so that a twin which threw this one out, and is thrown out for it, stays.
+const OWN_FENCING: Duration = Duration::from_secs(30);
+
 /// A member of a Kafka consumer group: classic protocol, `range`, static membership.
 ///
 /// Life of an assignment: `poll` brings `Assign` → `acknowledge` pauses and assigns → `start_at` per partition seeks and
@@ -128,6 +133,10 @@ impl KafkaConsumer {
             (false, BrokerErrorKind::MemberFenced) if error::class(code).is_none() => {
                 tracing::warn!(group = self.member.group_id, %judged, "the client reports a failure and goes on");
                 Ok(())
+            }
+            (_, BrokerErrorKind::InstanceFenced) if self.consumer.context().link.session_ended_within(OWN_FENCING) => {
+                let reason = format!("{}, after its session had ended and it had joined anew", judged.reason);
+                Err(BrokerError::new("poll", BrokerErrorKind::MemberFenced, reason))
             }
             _ => Err(judged),
         }

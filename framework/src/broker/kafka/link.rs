@@ -22,6 +22,9 @@ use crate::broker::BrokerErrorKind;
 /// started may not know its users yet.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// librdkafka's word for: no heartbeat was answered for `session.timeout.ms`, so the client joins again as a new member.
+const SESSION_ENDED: &str = "SESSTMOUT";
+
 /// Shared by a client and its callbacks, which run on whatever thread serves the client's events.
 #[derive(Debug, Default)]
 pub(super) struct Link {
@@ -41,6 +44,8 @@ struct Seen {
     accepted: bool,
     /// Why the producer must be replaced; the first.
     taint: Option<&'static str>,
+    /// When the client gave its session up and joined anew, the latest.
+    session_ended: Option<Instant>,
     /// Sums of the last statistics.
     counters: Option<Counters>,
 }
@@ -80,6 +85,11 @@ impl Link {
         }
     }
 
+    /// True when the client has given its session up so recently: it has joined its group anew by itself.
+    pub(super) fn session_ended_within(&self, span: Duration) -> bool {
+        self.seen().session_ended.is_some_and(|at| at.elapsed() < span)
+    }
+
     /// Why the brokers refuse our credentials or we theirs, when it is so: a wrong password is told instead of waited for.
     pub(super) fn refusal(&self) -> Option<Failure> {
         let seen = self.seen();
@@ -108,6 +118,9 @@ impl Link {
         let (client, message) = (self.name.as_str(), self.scrubber.scrub(message));
         if let Some(why) = taint_of_log(facility, &message) {
             self.mark(why);
+        }
+        if facility == SESSION_ENDED {
+            self.seen().session_ended = Some(Instant::now());
         }
         match level {
             // A property of consumers told to a producer: passed-through properties reach every client.
