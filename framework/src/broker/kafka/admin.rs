@@ -17,6 +17,9 @@ use super::new_topics::NewTopics;
 use crate::broker::{BrokerError, BrokerErrorKind, LogRange, NewTopic, TopicDescription};
 use crate::record::{Offset, TopicName, TopicPartition};
 
+/// How long deleting records may keep the stream thread: it is tried again in the next round of it.
+const DELETE_MAX: Duration = Duration::from_secs(1);
+
 /// The client for requests that need neither a group nor a transaction.
 pub(super) struct Admin {
     handle: Handle,
@@ -82,7 +85,7 @@ impl Admin {
             return Ok(());
         }
         let list = list_of(before.keys(), |at| before.get(at).map(|offset| rdkafka::Offset::Offset(offset.0)))?;
-        self.call("delete_records", self.timeout, |handle, wait| handle.delete_records(&list, wait))
+        self.call("delete_records", self.timeout.min(DELETE_MAX), |handle, wait| handle.delete_records(&list, wait))
     }
 
     /// First offsets and ends; ends of what is committed, or of the log.
