@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use millpond_harness::proxy::{Action, Api, Rule};
 use millpond_harness::{Error, Kafka, KafkaOptions, Postgres, Proxy, Scratch, try_wait_for};
-use millpond_scene::{BINARIES, LIMIT, Place, Scene};
+use millpond_scene::{BINARIES, LIMIT, Place, Scene, wire_faults};
 
 /// A broker that is reached through a proxy alone.
 struct Wire {
@@ -41,23 +41,6 @@ impl Wire {
     }
 }
 
-/// Each of them strikes transactions of all applications; the load's own producer has none.
-fn rules() -> [Rule; 10] {
-    let moment = Duration::from_millis(200);
-    [
-        Rule::every(7, Api::EndTxn, Action::HoldAndCut),
-        Rule::every(5, Api::EndTxn, Action::CutResponse),
-        Rule::every(6, Api::EndTxn, Action::Duplicate),
-        Rule::every(11, Api::EndTxn, Action::DelayResponse(moment)),
-        Rule::every(8, Api::TxnOffsetCommit, Action::CutResponse),
-        Rule::every(9, Api::TxnOffsetCommit, Action::Duplicate),
-        Rule::every(13, Api::AddPartitionsToTxn, Action::CutRequest),
-        Rule::every(7, Api::AddOffsetsToTxn, Action::CutResponse),
-        Rule::every(20, Api::Produce, Action::CutResponse).of("wire-"),
-        Rule::every(33, Api::Produce, Action::Duplicate).of("wire-"),
-    ]
-}
-
 #[test]
 fn requests_that_are_cut_repeated_and_late_change_nothing() {
     let wire = Wire::new("wire").unwrap();
@@ -66,7 +49,7 @@ fn requests_that_are_cut_repeated_and_late_change_nothing() {
     for (application, binary) in applications.iter_mut().zip(BINARIES) {
         application.wait_for_tasks(if binary == "redaction" { 4 } else { 8 }).unwrap();
     }
-    wire.proxy.set_rules(rules());
+    wire.proxy.set_rules(wire_faults("wire"));
     let loaded = scene.under_load(8, || {
         wire.deliver_late(LIMIT * 2, || Ok(wire.proxy.hits().iter().all(|hits| *hits >= 3))).unwrap();
     });

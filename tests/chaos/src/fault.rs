@@ -36,6 +36,7 @@ faults! {
     Backends "backends" "Backends of PostgreSQL terminated.",
     BrokerDown "broker-down" "The broker is away for 70 s.",
     ThreeNodes "three-nodes" "SIGKILL and restart of one of three brokers after the other.",
+    Wire "wire" "Requests cut, repeated, delayed and late, by a proxy before the broker.",
     Damage "damage" "Files of RocksDB flipped, truncated or removed while the application is down.",
     Offsets "offsets" "The group's offsets deleted while the application is down.",
     Recreated "recreated" "A changelog deleted and made again.",

@@ -1,8 +1,9 @@
 //! Who strikes at the servers while applications are struck.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millpond_harness::{Error, query};
+use millpond_scene::wire_faults;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -10,8 +11,17 @@ use crate::fault::Fault;
 use crate::servers::Servers;
 use crate::tally::Tally;
 
-/// Strikes with these faults in turn, so often each.
-pub(crate) fn strike(servers: &Servers, tally: &Tally, faults: &[(Fault, u64)], seed: u64) -> Result<(), Error> {
+/// How long the wire is bad at a time, and how often held requests are delivered meanwhile.
+const BAD_WIRE: Duration = Duration::from_secs(8);
+const LATE: Duration = Duration::from_millis(200);
+
+/// Strikes with these faults in turn, so often each, in the round of that name.
+pub(crate) fn strike(
+    servers: &Servers,
+    tally: &Tally,
+    (round, seed): (&str, u64),
+    faults: &[(Fault, u64)],
+) -> Result<(), Error> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut struck = 0;
     let mut left: Vec<(Fault, u64)> = faults.to_vec();
@@ -22,11 +32,32 @@ pub(crate) fn strike(servers: &Servers, tally: &Tally, faults: &[(Fault, u64)], 
                 if *fault == Fault::Postgres || *fault == Fault::Backends { (500, 2_000) } else { (5_000, 8_000) };
             std::thread::park_timeout(Duration::from_millis(rng.random_range(least..most)));
             struck += 1;
-            one(servers, *fault, struck, &mut rng)?;
-            tally.injected(*fault);
+            if *fault == Fault::Wire {
+                wire(servers, tally, round)?;
+            } else {
+                one(servers, *fault, struck, &mut rng)?;
+                tally.injected(*fault);
+            }
             *count = count.saturating_sub(1);
         }
     }
+    Ok(())
+}
+
+/// For a while requests are cut, repeated and delayed, and some come late. Each of them counts.
+#[allow(clippy::disallowed_methods, reason = "the wire is bad for a while")]
+fn wire(servers: &Servers, tally: &Tally, round: &str) -> Result<(), Error> {
+    let Some(proxy) = &servers.proxy else { return Ok(()) };
+    proxy.set_rules(wire_faults(round));
+    let began = Instant::now();
+    while began.elapsed() < BAD_WIRE {
+        std::thread::park_timeout(LATE);
+        proxy.release()?;
+    }
+    let hits: u64 = proxy.hits().iter().sum();
+    proxy.set_rules([]);
+    proxy.release()?;
+    (0..hits).for_each(|_| tally.injected(Fault::Wire));
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use crate::tally::{Tally, eprint};
 use crate::victim::{Injection, Victim};
 
 /// How long everything may take to come through after the last fault.
-const PATIENCE: Duration = Duration::from_mins(10);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How often a failpoint is tried that is not reached in time.
 const TRIES_MAX: u32 = 3;
@@ -47,7 +47,8 @@ pub(crate) fn play(servers: &Servers, tally: &Tally, plan: Plan) -> Result<(), E
     let load = Load::start(scene.client(), &scene.topic("events"), plan.seed, plan.rate, EVENTS_MAX);
     let with_servers = !plan.servers.is_empty();
     let (tormented, struck) = std::thread::scope(|scope| {
-        let nemesis = with_servers.then(|| scope.spawn(|| nemesis::strike(servers, tally, &plan.servers, plan.seed)));
+        let nemesis = with_servers
+            .then(|| scope.spawn(|| nemesis::strike(servers, tally, (&plan.name, plan.seed), &plan.servers)));
         let mut injections = plan.injections;
         let torments = BINARIES.map(|binary| {
             let mut victim = Victim::new(&scene, tally, binary, plan.seed ^ binary.len() as u64, with_servers);
@@ -103,13 +104,16 @@ fn finish(scene: &Scene, victims: &mut [Victim<'_>], load: Load, events: u64) ->
 
 /// Compares everything, and stops the applications.
 fn judge(scene: &Scene, tally: &Tally, victims: &mut [Victim<'_>], events: u64) -> Result<(), Error> {
+    let oracle = scene.oracle();
     for victim in victims.iter_mut() {
-        let binary = victim.a.binary();
-        scene.drain(binary)?;
+        let (binary, began) = (victim.a.binary(), Instant::now());
+        scene.drain(binary).map_err(|error| victim.stuck(&error.to_string()))?;
         let sound = victim.a.assert_sound();
         victim.stop()?;
-        let mut findings = scene.verify(binary)?;
-        findings.absorb(scene.verify_stores(binary, victim.a.state_dir(), "a")?);
+        let drained = began.elapsed();
+        let mut findings = oracle.verify(binary)?;
+        findings.absorb(oracle.verify_stores(binary, victim.a.state_dir(), "a")?);
+        eprint(&format!("{}: drained after {drained:?}, compared after {:?}", scene.topic(binary), began.elapsed()));
         if !findings.is_clean() {
             tally.complain(format!("{}: {:#?}", scene.topic(binary), findings.first));
         }

@@ -29,6 +29,9 @@ const MORE_ROUNDS_MAX: u64 = 4;
 /// So many times a broker of three is killed.
 const NODE_KILLS: u64 = 9;
 
+/// So many times the wire is bad for a while.
+const BAD_WIRES: u64 = 6;
+
 type Queues = BTreeMap<&'static str, Vec<Injection>>;
 
 /// Runs it all. What cannot be judged is an error; what is judged bad is in the report.
@@ -74,6 +77,11 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     {
         tally.complain(format!("the round on three nodes could not be finished: {error}"));
     }
+    if options.has(Fault::Wire)
+        && let Err(error) = bad_wire(options, &tally, &mut rng)
+    {
+        tally.complain(format!("the round on a bad wire could not be finished: {error}"));
+    }
     let report = Report::new(options, &tally.counts(), began.elapsed().as_secs());
     eprint(if report.is_good() { "good" } else { "NOT good" });
     Ok(report)
@@ -98,6 +106,12 @@ fn three_nodes(options: &Options, tally: &Tally, rng: &mut ChaCha8Rng) -> Result
     let scratch = Scratch::new("chaos-three")?;
     let servers = Servers::start(scratch.path(), 3)?;
     round::play(&servers, tally, with_servers("chaos-three", options, (Fault::ThreeNodes, NODE_KILLS), 4, rng))
+}
+
+fn bad_wire(options: &Options, tally: &Tally, rng: &mut ChaCha8Rng) -> Result<(), Error> {
+    let scratch = Scratch::new("chaos-wire")?;
+    let servers = Servers::behind_proxy(scratch.path())?;
+    round::play(&servers, tally, with_servers("chaos-wire", options, (Fault::Wire, BAD_WIRES), 4, rng))
 }
 
 /// A round in which a server fails, and applications are killed a few times.

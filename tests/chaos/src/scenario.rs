@@ -104,7 +104,7 @@ impl<'r> Stage<'r> {
         self.drain()?;
         self.app.stop()?;
         let mut findings = self.scene.verify(BINARY)?;
-        findings.absorb(self.scene.verify_stores(BINARY, self.app.state_dir(), "a")?);
+        findings.absorb(self.scene.oracle().verify_stores(BINARY, self.app.state_dir(), "a")?);
         self.enter(findings);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use millpond_harness::{Error, Kafka, KafkaOptions, Postgres};
+use millpond_harness::{Error, Kafka, KafkaOptions, Postgres, Proxy};
 
 /// Brokers and a database server.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub(crate) struct Servers {
     pub(crate) brokers: String,
     /// Copies of each topic.
     pub(crate) replicas: i32,
+    /// Through which alone the broker is reached, if so.
+    pub(crate) proxy: Option<Proxy>,
     nodes: Vec<Mutex<Kafka>>,
     postgres: Mutex<Postgres>,
 }
@@ -22,17 +24,30 @@ impl Servers {
         let mut nodes: Vec<Kafka> = Vec::new();
         for id in 1..=count {
             let joins = nodes.first().map(|first| (id, first.controller().to_owned()));
-            let options =
-                KafkaOptions { heap_mib: 768, joins, properties: properties(count), ..KafkaOptions::default() };
+            let options = KafkaOptions { joins, ..options(count) };
             nodes.push(Kafka::start_with(dir.join(format!("kafka-{id}")), options)?);
         }
-        let postgres = Postgres::start(dir.join("postgres"))?;
         let brokers: Vec<&str> = nodes.iter().map(Kafka::bootstrap_servers).collect();
+        let brokers = brokers.join(",");
+        Self::with(dir, (brokers, None), nodes)
+    }
+
+    /// One broker that is reached through a proxy alone.
+    pub(crate) fn behind_proxy(dir: &Path) -> Result<Self, Error> {
+        let proxy = Proxy::start()?;
+        let options = KafkaOptions { proxied: Some(proxy.address().to_owned()), ..options(1) };
+        let kafka = Kafka::start_with(dir.join("kafka-1"), options)?;
+        proxy.forward_to(kafka.behind_proxy());
+        Self::with(dir, (proxy.address().to_owned(), Some(proxy)), vec![kafka])
+    }
+
+    fn with(dir: &Path, (brokers, proxy): (String, Option<Proxy>), nodes: Vec<Kafka>) -> Result<Self, Error> {
         Ok(Self {
-            brokers: brokers.join(","),
-            replicas: i32::try_from(count).unwrap_or(1),
+            brokers,
+            replicas: i32::try_from(nodes.len()).unwrap_or(1),
+            proxy,
             nodes: nodes.into_iter().map(Mutex::new).collect(),
-            postgres: Mutex::new(postgres),
+            postgres: Mutex::new(Postgres::start(dir.join("postgres"))?),
         })
     }
 
@@ -50,6 +65,11 @@ impl Servers {
     pub(crate) fn postgres<T>(&self, work: impl FnOnce(&mut Postgres) -> T) -> T {
         work(&mut self.postgres.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn options(count: u32) -> KafkaOptions {
+    // Compiled for long: a run is minutes of load.
+    KafkaOptions { heap_mib: 768, long_running: true, properties: properties(count), ..KafkaOptions::default() }
 }
 
 fn properties(count: u32) -> Vec<(String, String)> {

@@ -222,7 +222,8 @@ impl<'r> Victim<'r> {
         if dead.is_ok() { self.note_exit() } else { Ok(false) }
     }
 
-    fn stuck(&mut self, what: &str) -> Error {
+    /// It stands still: what it does, and what it said last.
+    pub(crate) fn stuck(&mut self, what: &str) -> Error {
         self.tally.counts().stuck += 1;
         let (binary, dir) = (self.a.binary(), self.scene.dir());
         let stacks = self.a.process().map(|process| stuck::dump(process.pid(), binary, dir));

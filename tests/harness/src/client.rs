@@ -1,13 +1,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::lag::Group;
@@ -169,18 +170,34 @@ impl Client {
         Ok(())
     }
 
-    /// Deletes everything that is in a topic now; its offsets go on from there.
+    /// Deletes the records before an offset of each partition, chosen from where it begins and ends.
     ///
     /// # Errors
     /// [`Error::Kafka`] when the broker refuses.
-    pub fn delete_all_records(&self, topic: &str) -> Result<(), Error> {
-        let mut before = TopicPartitionList::new();
+    pub fn delete_records(&self, topic: &str, before: impl Fn(i64, i64) -> i64) -> Result<(), Error> {
+        let failed = || Error::kafka(format!("delete the records of {topic}"));
+        let (consumer, mut list) = (self.consumer(&[])?, TopicPartitionList::new());
         for partition in 0..self.partition_count(topic)? {
-            let added = before.add_partition_offset(topic, partition, Offset::End);
-            added.map_err(Error::kafka("delete records"))?;
+            let (start, end) = consumer.fetch_watermarks(topic, partition, REQUEST).map_err(failed())?;
+            let added = list.add_partition_offset(topic, partition, Offset::Offset(before(start, end)));
+            added.map_err(failed())?;
         }
-        let deleted = pollster::block_on(self.admin()?.delete_records(&before, &AdminOptions::new()));
-        deleted.map(drop).map_err(Error::kafka(format!("delete the records of {topic}")))
+        let deleted = pollster::block_on(self.admin()?.delete_records(&list, &AdminOptions::new())).map_err(failed())?;
+        deleted.elements().iter().try_for_each(TopicPartitionListElem::error).map_err(failed())
+    }
+
+    /// Sets a property of a topic; all others become the broker's defaults. It may take a moment until it holds.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] when the broker refuses.
+    pub fn set_topic_property(&self, topic: &str, name: &str, value: &str) -> Result<(), Error> {
+        let failed = || Error::kafka(format!("set {name} of {topic}"));
+        let config = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
+        let results = pollster::block_on(self.admin()?.alter_configs([&config], &AdminOptions::new()));
+        for result in results.map_err(failed())? {
+            result.map_err(|(_, code)| failed()(KafkaError::AdminOp(code)))?;
+        }
+        Ok(())
     }
 
     /// Takes a transactional id from whoever has it: an open transaction of that producer is aborted, and it is fenced.

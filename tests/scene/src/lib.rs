@@ -4,6 +4,7 @@
 //! Building this crate turns the feature `failpoints` of `millpond` on for everything that is built with it.
 
 mod application;
+mod carts;
 mod findings;
 mod journal;
 mod load;
@@ -12,6 +13,8 @@ mod page;
 mod scene;
 mod shop;
 mod stores;
+mod verdict;
+mod wire;
 
 pub use application::{Application, LIMIT};
 pub use findings::Findings;
@@ -19,3 +22,5 @@ pub use journal::{Journal, Kill};
 pub use load::Load;
 pub use scene::{BINARIES, EVENTS_MAX, Place, Scene};
 pub use shop::{BEGIN_MS, CANARY, PARTITIONS, STEP_MS, Shop, carts};
+pub use verdict::Oracle;
+pub use wire::wire_faults;

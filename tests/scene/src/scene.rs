@@ -5,13 +5,13 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use fraud::Rule;
-use millpond_harness::{Client, Error, Kafka, Outgoing, Postgres, Received, Scratch, query, try_wait_for};
+use millpond_harness::{Client, Error, Kafka, Outgoing, Postgres, Scratch, query, try_wait_for};
 
 use crate::application::{Application, LIMIT};
 use crate::findings::Findings;
 use crate::load::Load;
 use crate::shop::{BEGIN_MS, PARTITIONS, carts};
-use crate::{oracle, stores};
+use crate::verdict::Oracle;
 
 /// Long enough that no event of a test is late, however the partitions are read.
 const GRACE: Duration = Duration::from_hours(2);
@@ -20,8 +20,8 @@ pub const EVENTS_MAX: u64 = 470_000;
 /// Nothing leaves because the stream stands still for a moment: in these tests it does.
 const IDLE: Duration = Duration::from_hours(1);
 /// After every event of a test, with window and grace.
-const CLOSING_MS: i64 = BEGIN_MS + 24 * 3_600_000;
-const LATE: &str = "late-";
+pub(crate) const CLOSING_MS: i64 = BEGIN_MS + 24 * 3_600_000;
+pub(crate) const LATE: &str = "late-";
 /// The rate of [`Scene::under_load`], in events a second.
 const RATE: u64 = 2_000;
 
@@ -49,6 +49,11 @@ pub struct Scene {
     place: Place,
     /// How long until everything has come through.
     patience: Duration,
+}
+
+/// The rule that the fraud detector of a scene has.
+pub(crate) fn rule() -> Rule {
+    Rule { grace: GRACE, idle: IDLE, ..Rule::default() }
 }
 
 /// The database server that all tests of this process share.
@@ -110,7 +115,7 @@ impl Scene {
         format!("{}-{name}", self.name)
     }
 
-    fn query(&self, sql: &str) -> Result<Vec<Vec<String>>, Error> {
+    pub(crate) fn query(&self, sql: &str) -> Result<Vec<Vec<String>>, Error> {
         query(&self.place.database, sql)
     }
 
@@ -224,71 +229,18 @@ impl Scene {
         self.drain("fraud")
     }
 
+    /// The oracle of this scene as it is now: every topic that it compares is read once. Applications whose results are
+    /// compared must have drained, and write no more.
+    pub fn oracle(&self) -> Oracle<'_> {
+        Oracle::new(self)
+    }
+
     /// Compares outputs and dead letters of the application with what its input asks for.
     ///
     /// # Errors
     /// [`Error`] when something cannot be read.
     pub fn verify(&self, binary: &str) -> Result<Findings, Error> {
         self.drain(binary)?;
-        let mut findings = Findings::default();
-        let (topic, processed) = (self.topic("events"), self.topic("processed"));
-        let letters = self.client.read_committed(&format!("{}-dead-letters", self.topic(binary)))?;
-        let mut found = oracle::dead_letters(&letters);
-        let expected = if binary == "loader" {
-            let loaded = self.client.read_committed(&processed)?;
-            findings.compare("events", oracle::rows(&loaded), self.query(oracle::ROWS)?);
-            let table = oracle::attribution_rows(&self.client.read_committed(&self.topic("attributions"))?);
-            findings.compare("attributions", table, self.query(oracle::ATTRIBUTION_ROWS)?);
-            oracle::refused(&processed, &loaded, |flaw| flaw.loader)
-        } else {
-            let events = self.client.read_committed(&topic)?;
-            match binary {
-                "redaction" => {
-                    let processed = self.client.read_committed(&processed)?;
-                    oracle::verify_redaction(&events, &processed, &letters, &mut findings);
-                    oracle::refused(&topic, &events, |flaw| flaw.redaction)
-                }
-                "fraud" => {
-                    self.verify_alerts(&events, &letters, &mut findings)?;
-                    found.retain(|(_, _, _, reason)| reason != "late_event");
-                    oracle::refused(&topic, &events, |flaw| flaw.fraud)
-                }
-                _ => {
-                    let attributions = self.client.read_committed(&self.topic("attributions"))?;
-                    oracle::verify_attribution(&events, &attributions, &mut findings);
-                    oracle::refused(&topic, &events, |flaw| flaw.attribution)
-                }
-            }
-        };
-        findings.compare(&format!("dead letters of {binary}"), expected, found);
-        Ok(findings)
-    }
-
-    fn verify_alerts(&self, events: &[Received], letters: &[Received], findings: &mut Findings) -> Result<(), Error> {
-        let alerts = self.client.read_committed(&self.topic("alerts"))?;
-        let rule = Rule { grace: GRACE, idle: IDLE, ..Rule::default() };
-        oracle::verify_fraud(&rule, events, &alerts, |add| add.user_id.starts_with(LATE), findings);
-        let late = letters.iter().filter(|letter| letter.header("__streams.errors.reason") == Some(b"late_event"));
-        let expected = (0..8).map(|n| format!("{LATE}{n}")).collect();
-        findings.compare("late events", expected, late.map(Received::key_text).collect());
-        Ok(())
-    }
-
-    /// Compares the application's stores with their changelogs and with the input. It must not run, and this instance
-    /// must have owned all tasks at the end.
-    ///
-    /// # Errors
-    /// [`Error`] when something cannot be read.
-    pub fn verify_stores(&self, binary: &str, state_dir: &Path, instance: &str) -> Result<Findings, Error> {
-        let mut findings = Findings::default();
-        if matches!(binary, "fraud" | "attribution") {
-            let id = self.topic(binary);
-            let tables = stores::verify(&self.client, &id, state_dir, instance, &mut findings)?;
-            if binary == "attribution" {
-                let events = self.client.read_committed(&self.topic("events"))?;
-                stores::verify_attribution(&events, &tables, &mut findings);
-            }
-        }
-        Ok(findings)
+        self.oracle().verify(binary)
     }
 }
