@@ -86,6 +86,7 @@ impl Fixture for RealKafka<'_> {
     }
 
     fn pass(&mut self, time: Duration) {
+        // Facts are waited for; this is the pause between two looks, and how the time-outs of a real broker pass.
         std::thread::sleep(time);
     }
 

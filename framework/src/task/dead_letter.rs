@@ -47,6 +47,17 @@ pub struct ErrorPolicy {
 }
 
 impl ErrorPolicy {
+    /// What tests ask for: every bad record goes to the topic `dead-letters`, of one partition.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn all_to_dead_letters(payload: bool) -> Self {
+        Self {
+            topic: Some((TopicName::from("dead-letters"), 1)),
+            on_deserialization: true,
+            on_processing: true,
+            payload,
+        }
+    }
+
     /// True when a record must be kept at hand while it is processed.
     pub(crate) const fn keeps_records(&self) -> bool {
         self.topic.is_some() && (self.on_deserialization || self.on_processing)

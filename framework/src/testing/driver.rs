@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::broker::sim::{Isolation, SimBroker};
 use crate::dsl::{KeyValueStoreRef, Topic};
 use crate::partitioner::{partition_for_key, partition_without_key};
-use crate::record::{ConsumedRecord, Headers, Partition, ProducerRecord, Record, TopicName, TopicPartition};
+use crate::record::{ConsumedRecord, Headers, Partition, ProducerRecord, Record, TopicPartition};
 use crate::runtime::{Application, Error, ErrorPolicy, StreamThread, ThreadConfig, Topics};
 use crate::serde::Serde;
 use crate::state::{MemoryDirectory, StoreIndex};
@@ -96,8 +96,7 @@ impl DriverBuilder {
     /// Sets bad records aside in the topic `dead-letters` instead of stopping.
     #[must_use]
     pub fn dead_letters(mut self, payload: bool) -> Self {
-        let topic = Some((TopicName::from("dead-letters"), 1));
-        self.errors = ErrorPolicy { topic, on_deserialization: true, on_processing: true, payload };
+        self.errors = ErrorPolicy::all_to_dead_letters(payload);
         self
     }
 

@@ -166,8 +166,7 @@ impl Simulation {
     /// Sets bad records aside in the topic `dead-letters` instead of stopping.
     #[must_use]
     pub fn dead_letters(mut self, payload: bool) -> Self {
-        let topic = Some((TopicName::from("dead-letters"), 1));
-        self.errors = ErrorPolicy { topic, on_deserialization: true, on_processing: true, payload };
+        self.errors = ErrorPolicy::all_to_dead_letters(payload);
         self
     }
 

@@ -17,11 +17,12 @@ pub(crate) struct Edge {
     pub(crate) sim: SimBroker,
     failures: Rc<RefCell<BTreeMap<String, (BrokerErrorKind, u32)>>>,
     calls: Rc<RefCell<BTreeMap<String, usize>>>,
+    waits: Rc<RefCell<Vec<Duration>>>,
 }
 
 impl Edge {
     pub(crate) fn new(sim: SimBroker) -> Self {
-        Self { sim, failures: Rc::default(), calls: Rc::default() }
+        Self { sim, failures: Rc::default(), calls: Rc::default(), waits: Rc::default() }
     }
 
     /// The next `times` calls of that name fail, and do nothing.
@@ -32,6 +33,11 @@ impl Edge {
     /// How often a call was made, failures included.
     pub(crate) fn calls(&self, call: &str) -> usize {
         self.calls.borrow().get(call).copied().unwrap_or(0)
+    }
+
+    /// How long each poll since the last call was allowed to wait.
+    pub(crate) fn take_waits(&self) -> Vec<Duration> {
+        self.waits.take()
     }
 
     fn enter(&self, operation: &'static str, call: &str) -> Result<(), BrokerError> {
@@ -81,6 +87,7 @@ impl Consumer for EdgeConsumer {
     }
     fn poll(&mut self, timeout: Duration) -> Result<Polled, BrokerError> {
         self.1.enter("poll", "poll")?;
+        self.1.waits.borrow_mut().push(timeout);
         self.0.poll(timeout)
     }
     fn acknowledge(&mut self) -> Result<(), BrokerError> {
@@ -102,6 +109,7 @@ impl Consumer for EdgeConsumer {
         self.0.log_range(partition, timeout)
     }
     fn start_at(&mut self, partition: &TopicPartition, offset: Offset) -> Result<(), BrokerError> {
+        self.1.enter("start_at", "start_at")?;
         self.0.start_at(partition, offset)
     }
     fn position(&self, partition: &TopicPartition) -> Option<Offset> {

@@ -1,5 +1,5 @@
-//! More failures at awkward moments, from a second adversarial reading: what must hold when members, topics, states and
-//! records misbehave. `failures.rs` holds the first.
+//! Failures at awkward moments, from adversarial readings of the core: what must hold when members, topics, states,
+//! transactions, clocks and records misbehave.
 #![cfg(feature = "testing")]
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +8,7 @@
     reason = "a test: helpers fail it where they stand"
 )]
 
+mod age;
 mod edge;
 mod members;
 mod memory;
@@ -15,6 +16,7 @@ mod records;
 mod starts;
 mod state;
 mod topics;
+mod transactions;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,13 +28,14 @@ use millpond::broker::sim::{Isolation, SimBroker, SimConfig};
 use millpond::dsl::{Materialized, StreamsBuilder, Topic};
 use millpond::record::{Headers, Partition, ProducerRecord, TaskId, TopicPartition};
 use millpond::runtime::{Application, Error, StreamThread, ThreadConfig, Topics};
-use millpond::serde::Utf8;
+use millpond::serde::{Nullable, Utf8};
 use millpond::state::MemoryDirectory;
 use millpond::time::Timestamp;
 use millpond::topology::Topology;
 
 const IN: Topic<String, String> = Topic::new("in", &Utf8, &Utf8);
 const OUT: Topic<String, String> = Topic::new("out", &Utf8, &Utf8);
+const CHANGES: Topic<String, Option<String>> = Topic::new("changes", &Utf8, &Nullable(&Utf8));
 const T: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const TASK: TaskId = TaskId { subtopology: 0, partition: Partition(0) };
 
@@ -42,15 +45,22 @@ fn copy() -> Topology {
     builder.build().unwrap()
 }
 
+/// A table; its changes go nowhere, so that a transaction opens with the commit only.
 fn table() -> Topology {
     let builder = StreamsBuilder::new();
     let _table = builder.table(&IN, Materialized::persistent("table", &Utf8, &Utf8));
     builder.build().unwrap()
 }
 
+fn table_with_output() -> Topology {
+    let builder = StreamsBuilder::new();
+    builder.table(&IN, Materialized::persistent("table", &Utf8, &Utf8)).to_stream().to(&CHANGES);
+    builder.build().unwrap()
+}
+
 fn broker(partitions: usize) -> SimBroker {
     let broker = SimBroker::with_config(SimConfig::without_timeouts());
-    for topic in ["in", "out"] {
+    for topic in ["in", "out", "changes"] {
         broker.add_topic(topic, partitions);
     }
     broker

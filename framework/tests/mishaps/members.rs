@@ -206,3 +206,29 @@ fn a_twin_that_fences_young_transactions_ends_the_process() {
     });
     assert!(matches!(stopped, Err(Error::DuplicateInstance { times: 3, .. })), "{stopped:?}");
 }
+
+/// A rebalance moves a task from one stream thread of a process to another, which opens the same state directory.
+#[test]
+fn a_task_moves_between_two_threads_of_a_process() {
+    let (broker, directory) = (broker(2), MemoryDirectory::new());
+    let mut one = start(&broker, table(), &directory, eager("app-p-0"), T);
+    rounds(&mut one, 20, T).unwrap();
+    assert_eq!(one.tasks().count(), 2);
+    let mut two = start(&broker, table(), &directory, eager("app-p-1"), T);
+    for _ in 0..20 {
+        rounds(&mut two, 1, T).unwrap();
+        rounds(&mut one, 1, T).unwrap();
+    }
+    assert_eq!((one.tasks().count(), two.tasks().count()), (1, 1));
+}
+
+/// A seek that timed out once, because the client's own thread did not answer, is made again.
+#[test]
+fn a_partition_whose_start_failed_once_is_read() {
+    let edge = Edge::new(broker(1));
+    append(&edge.sim, "a");
+    edge.fail("start_at", BrokerErrorKind::Retriable, 1);
+    let mut thread = start(&edge, copy(), &MemoryDirectory::new(), eager("app-0"), T);
+    rounds(&mut thread, 200, T).unwrap();
+    assert_eq!(committed_keys(&edge.sim, "out"), ["a"]);
+}

@@ -1,15 +1,18 @@
 //! Records that cannot be set aside as they are.
 
-use millpond::broker::sim::Isolation;
+use std::collections::BTreeMap;
+
+use millpond::broker::sim::{Fault, Faults, Isolation, SimBroker, SimConfig};
+use millpond::broker::{Broker, NewTopic};
 use millpond::dsl::{StreamsBuilder, Topic};
 use millpond::record::{Headers, ProducerRecord};
-use millpond::runtime::{ErrorPolicy, ThreadConfig};
+use millpond::runtime::{Error, ErrorPolicy, ThreadConfig};
 use millpond::serde::{Int64, Utf8};
 use millpond::state::MemoryDirectory;
 use millpond::time::Timestamp;
 use millpond::topology::Topology;
 
-use super::{OUT, T, append_to, at, broker, eager, later, rounds, start};
+use super::{OUT, T, append_to, at, broker, copy, eager, later, rounds, start};
 
 const NUMBERS: Topic<String, i64> = Topic::new("in", &Utf8, &Int64);
 
@@ -58,4 +61,34 @@ fn a_bad_record_from_the_future_does_not_move_stream_time() {
     assert_eq!(broker.records("letters", Isolation::ReadCommitted).len(), 1);
     let times: Vec<Timestamp> = thread.tasks().map(|task| task.stream_time()).collect();
     assert_eq!(times, [T]);
+}
+
+/// A record that no topic takes, while other partitions go on: the application must say so, not go round for ever.
+#[test]
+fn a_poison_record_stops_the_thread_although_other_partitions_commit() {
+    for seed in 0..8 {
+        let broker = SimBroker::with_config(SimConfig { max_poll_records: 1, ..SimConfig::without_timeouts() });
+        // Which partition's fetch is answered first is chance, as with real brokers.
+        broker.set_faults(Faults::seeded(seed).with(Fault::FetchEmpty, 2));
+        broker.add_topic("in", 16);
+        let configs = BTreeMap::from([("max.message.bytes".to_owned(), "100".to_owned())]);
+        broker.create_topic(&NewTopic { name: "out".into(), partitions: 2, replication_factor: 1, configs }).unwrap();
+        let directory = MemoryDirectory::new();
+        let mut thread = start(&broker, copy(), &directory, eager("app-0"), T);
+        rounds(&mut thread, 20, T).unwrap();
+        // Wherever it lies, the others commit in between.
+        let poisoned = i32::try_from(seed).unwrap() * 2;
+        append_to(&broker, poisoned, "poison", Some("x".repeat(200).into()));
+        let stopped = (0..10_000).find_map(|round| {
+            if round < 1_000 {
+                (0..16)
+                    .filter(|at| *at != poisoned)
+                    .for_each(|live| append_to(&broker, live, "live", Some("v".into())));
+            }
+            rounds(&mut thread, 1, T).err()
+        });
+        let counters = thread.counters();
+        let told = format!("seed={seed} commits={} aborts={:?}", counters.commits, counters.aborts);
+        assert!(matches!(stopped, Some(Error::NoProgress { .. })), "{told}");
+    }
 }

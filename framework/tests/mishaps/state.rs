@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use millpond::broker::sim::Fault;
+use millpond::broker::sim::{Fault, SimBroker};
 use millpond::dsl::{Materialized, StreamsBuilder};
 use millpond::record::Offset;
-use millpond::runtime::{Error, Refusal, TaskError, TaskState};
+use millpond::runtime::{Error, Refusal, StreamThread, TaskError, TaskState};
 use millpond::serde::Utf8;
 use millpond::state::MemoryDirectory;
 use millpond::topology::Topology;
@@ -42,19 +42,25 @@ fn an_interrupted_restore_brings_no_deleted_key_back() {
     assert_eq!((rows(&half, "table").contains(&"k".to_owned()), rows(&half, "table").len()), (false, 601));
 }
 
+/// A thread in the middle of a restore of 600 rows, too many for one batch.
+fn half_restored(broker: &SimBroker, half: &MemoryDirectory) -> StreamThread<SimBroker> {
+    let mut thread = start(broker, table(), &MemoryDirectory::new(), eager("app-0"), T);
+    let large = Bytes::from(vec![b'x'; 10_000]);
+    (0..600).for_each(|row| append_to(broker, 0, &format!("row-{row}"), Some(large.clone())));
+    rounds(&mut thread, 20, T).unwrap();
+    drop(thread);
+    let mut thread = start(broker, table(), half, eager("app-0"), T);
+    while rows(half, "table").is_empty() {
+        rounds(&mut thread, 1, T).unwrap();
+    }
+    thread
+}
+
 /// I10: a topic that was made again while half a restore lay on the disk.
 #[test]
 fn an_interrupted_restore_knows_its_changelog() {
-    let (broker, complete, half) = (broker(1), MemoryDirectory::new(), MemoryDirectory::new());
-    let mut thread = start(&broker, table(), &complete, eager("app-0"), T);
-    let large = Bytes::from(vec![b'x'; 10_000]);
-    (0..600).for_each(|row| append_to(&broker, 0, &format!("row-{row}"), Some(large.clone())));
-    rounds(&mut thread, 20, T).unwrap();
-    drop(thread);
-    let mut thread = start(&broker, table(), &half, eager("app-0"), T);
-    while rows(&half, "table").is_empty() {
-        rounds(&mut thread, 1, T).unwrap();
-    }
+    let (broker, half) = (broker(1), MemoryDirectory::new());
+    let _thread = half_restored(&broker, &half);
     let checkpoint = half.checkpoint(TASK).unwrap();
     assert_eq!(checkpoint.partitions, 1);
     assert_eq!(checkpoint.topic_ids.get("app-table-changelog").copied(), broker.topic_id("app-table-changelog"));
@@ -148,16 +154,8 @@ fn rows_replayed_are_counted_over_all_restores_of_a_task() {
 #[test]
 fn a_restore_goes_on_after_a_rebalance_and_after_an_orderly_end() {
     for ends in [false, true] {
-        let (broker, complete, half) = (broker(1), MemoryDirectory::new(), MemoryDirectory::new());
-        let mut thread = start(&broker, table(), &complete, eager("app-0"), T);
-        let large = Bytes::from(vec![b'x'; 10_000]);
-        (0..600).for_each(|row| append_to(&broker, 0, &format!("row-{row}"), Some(large.clone())));
-        rounds(&mut thread, 20, T).unwrap();
-        drop(thread);
-        let mut thread = start(&broker, table(), &half, eager("app-0"), T);
-        while rows(&half, "table").is_empty() {
-            rounds(&mut thread, 1, T).unwrap();
-        }
+        let (broker, half) = (broker(1), MemoryDirectory::new());
+        let mut thread = half_restored(&broker, &half);
         assert!(thread.tasks().all(|task| task.state() == TaskState::Restoring));
         append(&broker, "l");
         if ends {

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use millpond::broker::sim::{Fault, SimBroker};
+use millpond::record::Offset;
 use millpond::runtime::Error;
 use millpond::state::MemoryDirectory;
 use millpond::topology::Topology;
 
-use super::{T, append, append_all, broker, committed_keys, copy, eager, rounds, rows, seconds, start, table};
+use super::{
+    T, TASK, append, append_all, append_to, at, broker, committed_keys, copy, eager, rounds, rows, seconds, start,
+    table,
+};
 
 const FIRST: [&str; 3] = ["a", "b", "c"];
 const SECOND: [&str; 6] = ["d", "e", "f", "g", "h", "i"];
@@ -102,4 +106,53 @@ fn a_topic_that_is_missing_for_a_moment_is_waited_for() {
     append(&broker, "a");
     rounds(&mut thread, 20, T.plus(Duration::from_secs(1))).unwrap();
     assert_eq!(committed_keys(&broker, "out"), ["a"]);
+}
+
+/// Retention has deleted input that was not read while the application was down.
+#[test]
+fn input_that_is_gone_stops_the_thread_with_a_message() {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let mut thread = start(&broker, copy(), &directory, eager("app-0"), T);
+    append(&broker, "a");
+    rounds(&mut thread, 20, T).unwrap();
+    drop(thread);
+    for key in ["b", "c", "d"] {
+        append(&broker, key);
+    }
+    broker.delete_records_before(&at("in", 0), Offset(3));
+    let mut thread = start(&broker, copy(), &directory, eager("app-0"), T);
+    let stopped = rounds(&mut thread, 500, T);
+    let counters = thread.counters();
+    assert!(stopped.is_err(), "still going round: {} producers made, aborts={:?}", counters.producers, counters.aborts);
+}
+
+/// `exactly-once` 3.4: a changed number of partitions stops the application. New partitions are assigned to somebody.
+#[test]
+fn partitions_added_while_running_are_processed_or_told() {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let mut thread = start(&broker, copy(), &directory, eager("app-0"), T);
+    rounds(&mut thread, 20, T).unwrap();
+    broker.add_partitions("in", 1);
+    append_to(&broker, 1, "a", Some("v".into()));
+    let told = rounds(&mut thread, 100, T).is_err();
+    assert!(told || committed_keys(&broker, "out") == ["a"], "nobody reads in-1, and nobody says so");
+}
+
+/// The changelog was deleted and created again under a running thread; another machine takes over without a disk.
+#[test]
+fn a_recreated_changelog_is_not_taken_for_the_whole_state() {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let mut thread = start(&broker, table(), &directory, eager("app-0"), T);
+    append(&broker, "first");
+    rounds(&mut thread, 20, T).unwrap();
+    broker.delete_topic("app-table-changelog");
+    broker.add_topic("app-table-changelog", 1);
+    append(&broker, "second");
+    let running = rounds(&mut thread, 50, T);
+    drop(thread);
+    let empty = MemoryDirectory::new();
+    let mut thread = start(&broker, table(), &empty, eager("app-0"), T);
+    let refused = rounds(&mut thread, 50, T).is_err();
+    let rows = empty.contents(TASK, "table").len();
+    assert!(running.is_err() || refused || rows == 2, "running with {rows} of 2 rows");
 }

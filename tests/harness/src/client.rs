@@ -251,7 +251,7 @@ impl Client {
         try_wait_for(DRAIN, format!("{topic} is read to its end"), || {
             while !open.is_empty() {
                 match consumer.poll(Duration::from_millis(100)) {
-                    Some(Ok(message)) => records.push(received(&message)),
+                    Some(Ok(message)) => records.push(Received::of(&message)),
                     Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
                     Some(Err(error)) => return Err(Error::kafka(format!("read {topic}"))(error)),
                     None => return Ok(None),
@@ -353,16 +353,19 @@ fn send(producer: &BaseProducer, topic: &str, records: impl IntoIterator<Item = 
     Ok(())
 }
 
-fn received(message: &impl Message) -> Received {
-    let headers = message.headers().map(|headers| {
-        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
-    });
-    Received {
-        partition: message.partition(),
-        offset: message.offset(),
-        key: message.key().map(<[u8]>::to_vec),
-        value: message.payload().map(<[u8]>::to_vec),
-        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-        headers: headers.unwrap_or_default(),
+impl Received {
+    /// A copy of a message.
+    pub fn of(message: &impl Message) -> Self {
+        let headers = message.headers().map(|headers| {
+            headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
+        });
+        Self {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+            headers: headers.unwrap_or_default(),
+        }
     }
 }

@@ -8,7 +8,6 @@ use millpond_support::Stop;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::demo::Interrupted;
@@ -47,7 +46,7 @@ impl Log {
         let began = Instant::now();
         while !self.ended {
             match self.consumer.poll(POLL) {
-                Some(Ok(message)) => return Ok(Some(received(&message))),
+                Some(Ok(message)) => return Ok(Some(Received::of(&message))),
                 Some(Err(KafkaError::PartitionEOF(_))) => self.ended = true,
                 Some(Err(error)) => return Err(error).with_context(|| format!("read {}", self.name)),
                 None if self.stop.is_requested() => return Err(Interrupted.into()),
@@ -64,19 +63,5 @@ impl Log {
             records.push(record);
         }
         Ok(records)
-    }
-}
-
-fn received(message: &impl Message) -> Received {
-    let headers = message.headers().map(|headers| {
-        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
-    });
-    Received {
-        partition: message.partition(),
-        offset: message.offset(),
-        key: message.key().map(<[u8]>::to_vec),
-        value: message.payload().map(<[u8]>::to_vec),
-        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-        headers: headers.unwrap_or_default(),
     }
 }

@@ -1,0 +1,157 @@
+//! Reading: what is delivered, from where, in which batches.
+
+use super::*;
+
+#[test]
+fn a_record_survives_the_wire_unchanged() {
+    let broker = broker();
+    create(&broker, "wire", 2);
+    let target = at("wire", 1);
+    let bytes = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
+    let mut headers = Headers::new();
+    for (name, value) in [("trace", bytes("a")), ("trace", bytes("b")), ("null", None), ("empty", bytes(""))] {
+        headers.push(name, value);
+    }
+    let large = Bytes::from(vec![7; 300_000]);
+    let sent: Vec<ProducerRecord> = [
+        (bytes("k"), bytes("v"), headers),
+        (None, bytes("v"), Headers::new()),
+        (bytes("k"), None, Headers::new()),
+        (bytes(""), bytes(""), Headers::new()),
+        (None, None, Headers::new()),
+        (bytes("k"), Some(large), Headers::new()),
+    ]
+    .into_iter()
+    .zip([1, 1_700_000_000_000, 2, 3, 4, 5])
+    .map(|((key, value, headers), ms)| ProducerRecord {
+        target: target.clone(),
+        timestamp: Timestamp::from_millis(ms),
+        key,
+        value,
+        headers,
+    })
+    .collect();
+    let mut producer = broker.producer("wire").unwrap();
+    producer.begin().unwrap();
+    for record in &sent {
+        producer.send(record.clone()).unwrap();
+    }
+    let receipt = producer.commit(LIMIT).unwrap();
+    assert_eq!(receipt.last_offsets, BTreeMap::from([(target.clone(), Offset(5))]));
+
+    let (mut consumer, _) = joined(&broker, &member("wire", "0"), "wire");
+    consumer.start_at(&target, Offset(0)).unwrap();
+    let got = read(&mut consumer, sent.len());
+    for (offset, (got, sent)) in (0..).zip(got.iter().zip(&sent)) {
+        assert_eq!((&got.source, got.offset.0, got.timestamp), (&target, offset, sent.timestamp));
+        assert_eq!((&got.key, &got.value, &got.headers), (&sent.key, &sent.value, &sent.headers));
+    }
+}
+
+#[test]
+fn records_come_in_bounded_batches_shared_among_partitions() {
+    const RECORDS: usize = 200_000;
+    let broker = broker();
+    create(&broker, "batches", 4);
+    let mut producer = broker.producer("batches").unwrap();
+    producer.begin().unwrap();
+    for n in 0..RECORDS {
+        let partition = i32::try_from(n % 4).unwrap();
+        producer.send(record(&at("batches", partition), vec![b'x'; 100])).unwrap();
+    }
+    let receipt = producer.commit(LIMIT).unwrap();
+    assert_eq!(receipt.last_offsets.values().collect::<Vec<_>>(), [&Offset(49_999); 4]);
+
+    let (mut consumer, partitions) = joined(&broker, &member("batches", "0"), "batches");
+    for partition in &partitions {
+        consumer.start_at(partition, Offset(0)).unwrap();
+    }
+    let (begun, mut next, mut polls) = (Instant::now(), BTreeMap::<TopicPartition, i64>::new(), 0);
+    while next.values().sum::<i64>() < i64::try_from(RECORDS).unwrap() {
+        assert!(begun.elapsed() < LIMIT);
+        if let Polled::Records(records) = consumer.poll(POLL).unwrap() {
+            polls += 1;
+            assert!(records.len() <= 4096, "{}", records.len());
+            for record in records {
+                let next = next.entry(record.source).or_default();
+                assert_eq!(record.offset.0, *next, "offset order, nothing lost, nothing twice");
+                *next += 1;
+            }
+        }
+    }
+    println!("{RECORDS} records of 100 bytes in {:?} and {polls} polls, fetching included", begun.elapsed());
+    assert!(polls < RECORDS / 100, "{polls} polls: records do not come in batches");
+}
+
+#[test]
+fn nothing_is_delivered_before_start_at_nor_from_below_it() {
+    let broker = broker();
+    create(&broker, "start", 1);
+    let target = at("start", 0);
+    let mut producer = broker.producer("start").unwrap();
+    commit(&mut producer, &target, &["a", "b", "c", "d"]);
+    let (mut consumer, _) = joined(&broker, &member("start", "0"), "start");
+    assert_eq!(consumer.position(&target), None);
+    commit(&mut producer, &target, &["e"]);
+    assert!(matches!(consumer.poll(Duration::from_millis(500)).unwrap(), Polled::Idle));
+
+    let begun = Instant::now();
+    consumer.start_at(&target, Offset(2)).unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(500), "resume and seek took {:?}", begun.elapsed());
+    // p-0: a b c d C e C
+    assert_eq!(texts(&read(&mut consumer, 3)), ["c", "d", "e"]);
+    // Again, further down, over what was fetched already; and further up.
+    consumer.start_at(&target, Offset(1)).unwrap();
+    assert_eq!(texts(&read(&mut consumer, 4)), ["b", "c", "d", "e"]);
+    consumer.start_at(&target, Offset(5)).unwrap();
+    assert_eq!(texts(&read(&mut consumer, 1)), ["e"]);
+    let unknown = consumer.start_at(&at("start", 7), Offset(0)).unwrap_err();
+    assert!(unknown.reason.contains("start-7 is not assigned"), "{unknown}");
+}
+
+#[test]
+fn an_idle_consumer_stands_at_the_end_behind_the_markers() {
+    let broker = broker();
+    create(&broker, "idle", 1);
+    let target = at("idle", 0);
+    let mut producer = broker.producer("idle").unwrap();
+    commit(&mut producer, &target, &["a"]);
+    // An aborted transaction at the end: its producer goes, the next one of the id aborts what it left.
+    producer.begin().unwrap();
+    producer.send(record(&target, "aborted")).unwrap();
+    let (mut consumer, _) = joined(&broker, &member("idle", "0"), "idle");
+    consumer.start_at(&target, Offset(0)).unwrap();
+    assert_eq!(texts(&read(&mut consumer, 1)), ["a"]);
+    drop(producer);
+    let mut producer = broker.producer("idle").unwrap();
+    // p-0: a C aborted A
+    let begun = Instant::now();
+    while consumer.position(&target) < Some(consumer.log_range(&target, LIMIT).unwrap().end) {
+        assert!(begun.elapsed() < LIMIT, "position {:?}", consumer.position(&target));
+        assert!(matches!(consumer.poll(POLL).unwrap(), Polled::Idle));
+    }
+    let end = consumer.log_range(&target, LIMIT).unwrap().end;
+    assert_eq!(consumer.position(&target), Some(end), "never past the end");
+    assert!(end >= Offset(2));
+    commit(&mut producer, &target, &["b"]);
+    assert_eq!(texts(&read(&mut consumer, 1)), ["b"]);
+}
+
+#[test]
+fn a_paused_partition_keeps_what_was_fetched() {
+    let broker = broker();
+    create(&broker, "pause", 2);
+    let (stopped, running) = (at("pause", 0), at("pause", 1));
+    let mut producer = broker.producer("pause").unwrap();
+    let (mut consumer, _) = joined(&broker, &member("pause", "0"), "pause");
+    consumer.start_at(&stopped, Offset(0)).unwrap();
+    consumer.start_at(&running, Offset(0)).unwrap();
+    consumer.pause(std::slice::from_ref(&stopped)).unwrap();
+    commit(&mut producer, &stopped, &["kept"]);
+    commit(&mut producer, &running, &["delivered"]);
+    assert_eq!(texts(&read(&mut consumer, 1)), ["delivered"]);
+    assert!(matches!(consumer.poll(Duration::from_millis(300)).unwrap(), Polled::Idle));
+    assert_eq!(consumer.position(&stopped), Some(Offset(0)));
+    consumer.resume(std::slice::from_ref(&stopped)).unwrap();
+    assert_eq!(texts(&read(&mut consumer, 1)), ["kept"]);
+}
