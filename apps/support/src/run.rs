@@ -86,7 +86,8 @@ fn topology_text(topology: &Topology) -> TopologyText {
 fn options(config: &StreamsConfig) -> Options {
     let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     Options {
-        block_cache_bytes_max: bytes(config.statestore_cache_bytes_max),
+        block_cache_bytes_max: bytes(config.statestore_cache_bytes_max / 2),
+        row_cache_bytes_max: bytes(config.statestore_cache_bytes_max / 2),
         write_buffer_bytes_max: bytes(config.statestore_write_buffer_bytes_max),
         ..Options::default()
     }

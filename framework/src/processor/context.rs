@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::ProcessorError;
 use super::graph::Outlet;
 use super::punctuation::{Punctuation, Schedule, ScheduleId};
+use crate::arena::Arena;
 use crate::record::{ProducerRecord, Record, RecordMetadata, TaskId};
 use crate::time::Timestamp;
 
@@ -26,6 +27,8 @@ pub(crate) struct TaskContext {
     next_schedule: u32,
     /// Reused by sinks for encoding.
     pub(crate) buffer: Vec<u8>,
+    /// What they have encoded, until it is sent.
+    pub(crate) arena: Arena,
 }
 
 impl TaskContext {
@@ -40,6 +43,7 @@ impl TaskContext {
             schedules: Vec::new(),
             next_schedule: 0,
             buffer: Vec::new(),
+            arena: Arena::default(),
         }
     }
 }

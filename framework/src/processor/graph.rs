@@ -23,7 +23,7 @@ pub(crate) trait Receive<K, V> {
 
 /// A node that takes raw records: a source.
 pub(crate) trait ReceiveRaw {
-    fn receive_raw(&mut self, record: ConsumedRecord, task: &mut TaskContext) -> Result<(), ProcessorError>;
+    fn receive_raw(&mut self, record: &ConsumedRecord, task: &mut TaskContext) -> Result<(), ProcessorError>;
 }
 
 /// A node with a life of its own: a processor.
@@ -136,15 +136,24 @@ impl<P: Processor> Lifecycle for ProcessorNode<P> {
 /// A life-cycle node with its name.
 type Living = (Arc<str>, Rc<RefCell<dyn Lifecycle>>);
 
+/// The source of a topic.
+struct Source {
+    topic: TopicName,
+    name: Arc<str>,
+    node: Box<dyn ReceiveRaw>,
+}
+
 /// The instantiated graph of one task.
 pub(crate) struct Graph {
-    sources: BTreeMap<TopicName, (Arc<str>, Box<dyn ReceiveRaw>)>,
+    /// Few: looked through from the front, and a name is most often equal by its address.
+    sources: Vec<Source>,
     living: Vec<Living>,
 }
 
 impl fmt::Debug for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Graph").field("sources", &self.sources.keys()).finish_non_exhaustive()
+        let topics: Vec<_> = self.sources.iter().map(|source| &source.topic).collect();
+        f.debug_struct("Graph").field("sources", &topics).finish_non_exhaustive()
     }
 }
 
@@ -156,11 +165,11 @@ impl Graph {
         Ok(())
     }
 
-    pub(crate) fn process(&mut self, record: ConsumedRecord, task: &mut TaskContext) -> Result<(), ProcessorError> {
-        let Some((name, source)) = self.sources.get_mut(&record.source.topic) else {
+    pub(crate) fn process(&mut self, record: &ConsumedRecord, task: &mut TaskContext) -> Result<(), ProcessorError> {
+        let Some(source) = self.sources.iter_mut().find(|source| source.topic == record.source.topic) else {
             return Err(ProcessorError::bug("a record came from a topic that the task does not read"));
         };
-        source.receive_raw(record, task).map_err(|error| error.at(name))
+        source.node.receive_raw(record, task).map_err(|error| error.at(&source.name))
     }
 
     /// Runs every schedule that is due; each at most once per call.
@@ -171,6 +180,10 @@ impl Graph {
             .iter_mut()
             .filter_map(|schedule| schedule.due(stream_time, now).map(|at| (schedule.node, schedule.id, at)))
             .collect();
+        if !due.is_empty() {
+            // There is no record in hand.
+            task.metadata = None;
+        }
         for &(node, id, at) in &due {
             let Some((name, node)) = self.living.get(node) else { continue };
             borrow(node)?.punctuate(id, at, task).map_err(|error| error.at(name))?;
@@ -219,11 +232,11 @@ impl<'a> Instantiation<'a> {
         stores: Option<&'a Rc<TaskStores>>,
     ) -> Result<Graph, TopologyError> {
         let mut this = Self { topology, topics, stores, made: BTreeMap::new(), living: Vec::new() };
-        let mut sources = BTreeMap::new();
+        let mut sources = Vec::new();
         for (id, topic, factory) in topology.sources_of(subtopology) {
-            let name = topics.name(topic)?;
+            let topic = topics.name(topic)?;
             let node = factory(&mut this, id)?;
-            sources.insert(name, (topology.node_name(id), node));
+            sources.push(Source { topic, name: topology.node_name(id), node });
         }
         Ok(Graph { sources, living: this.living })
     }

@@ -109,7 +109,7 @@ pub struct StreamsConfig {
     pub input_buffer_bytes_max: u64,
     /// `uncommitted.max.bytes`: bytes of uncommitted writes and outputs of a thread; at the limit it commits early.
     pub uncommitted_bytes_max: u64,
-    /// `statestore.cache.max.bytes`: RocksDB's block cache, one for the process.
+    /// `statestore.cache.max.bytes`: half for rows read lately, half for RocksDB's blocks; for the process.
     pub statestore_cache_bytes_max: u64,
     /// `statestore.write.buffer.max.bytes`: RocksDB's memtables, one budget for the process.
     pub statestore_write_buffer_bytes_max: u64,

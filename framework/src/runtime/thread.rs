@@ -119,15 +119,6 @@ pub struct ThreadCounters {
 }
 
 impl ThreadCounters {
-    /// Counts a batch; records of one topic come in runs.
-    fn count_polled(&mut self, batch: &[ConsumedRecord]) {
-        for run in batch.chunk_by(|a, b| Arc::ptr_eq(&a.source.topic, &b.source.topic)) {
-            if let Some(first) = run.first() {
-                *self.polled.entry(first.source.topic.clone()).or_default() += run.len() as u64;
-            }
-        }
-    }
-
     fn count_sent(&mut self, outputs: &[ProducerRecord]) {
         for run in outputs.chunk_by(|a, b| Arc::ptr_eq(&a.target.topic, &b.target.topic)) {
             if let Some(first) = run.first() {
@@ -295,12 +286,7 @@ impl<B: Broker> StreamThread<B> {
         match polled {
             Polled::Records(batch) => {
                 progress.polled = batch.len();
-                self.counters.count_polled(&batch);
-                for record in batch {
-                    let task = self.routes.get(&record.source).and_then(|id| self.tasks.get_mut(id));
-                    // A record of a task that does not run is dropped: its position is set when it starts.
-                    let _queued = task.is_some_and(|task| task.enqueue(record));
-                }
+                self.enqueue(batch);
                 crate::failpoint!("round.after_poll");
             }
             Polled::Rebalance(change) => {
@@ -322,6 +308,22 @@ impl<B: Broker> StreamThread<B> {
             progress.committed = self.commit(now)?;
         }
         Ok(progress)
+    }
+
+    /// Hands records to their tasks. Those of a partition come in runs: the way is looked up once for each.
+    fn enqueue(&mut self, batch: Vec<ConsumedRecord>) {
+        let runs: Vec<usize> = batch.chunk_by(|a, b| a.source == b.source).map(<[_]>::len).collect();
+        let mut records = batch.into_iter();
+        for length in runs {
+            let Some(source) = records.as_slice().first().map(|record| record.source.clone()) else { return };
+            *self.counters.polled.entry(source.topic.clone()).or_default() += length as u64;
+            let run = records.by_ref().take(length);
+            match self.routes.get(&source).and_then(|id| self.tasks.get_mut(id)) {
+                Some(task) => task.enqueue(&source, run),
+                // A record of a task that does not run is dropped: its position is set when it starts.
+                None => run.for_each(drop),
+            }
+        }
     }
 
     /// Processes a round's worth of records, shared fairly among the tasks, and produces their outputs.

@@ -5,8 +5,6 @@ use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::rc::Rc;
 
-use bytes::Bytes;
-
 use super::rows::Rows;
 use super::stores::TaskStores;
 use super::{Direction, KeyRange, StoreError, StoreIndex};
@@ -147,7 +145,7 @@ impl<K, V> KeyValueStore<K, V> {
     }
 
     fn get_encoded(&self, key: &[u8]) -> Result<Option<V>, StoreError> {
-        let decoded = self.stores.read(self.store, key, |bytes| bytes.map(|bytes| self.values.decode_bytes(bytes)))?;
+        let decoded = self.stores.read(self.store, key, |bytes| bytes.map(|bytes| self.values.decode(bytes)))?;
         decoded.transpose().map_err(|source| self.serde_error(source))
     }
 
@@ -156,12 +154,12 @@ impl<K, V> KeyValueStore<K, V> {
             return self.stores.delete(self.store, key);
         }
         if let Some(bytes) = self.values.as_bytes(value) {
-            return self.stores.put(self.store, key, bytes);
+            return self.stores.put(self.store, key, &bytes);
         }
         let mut buffer = self.value_buffer.take();
         buffer.clear();
         let encoded = self.values.encode(value, &mut buffer).map_err(|source| self.serde_error(source));
-        let put = encoded.and_then(|()| self.stores.put(self.store, key, Bytes::copy_from_slice(&buffer)));
+        let put = encoded.and_then(|()| self.stores.put(self.store, key, &buffer));
         self.value_buffer.set(buffer);
         put
     }

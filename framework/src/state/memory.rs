@@ -233,9 +233,10 @@ impl MemoryBackend {
 }
 
 impl Backend for MemoryBackend {
-    fn get(&self, store: StoreIndex, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+    fn read(&self, store: StoreIndex, key: &[u8], read: &mut dyn FnMut(Option<&[u8]>)) -> Result<(), StoreError> {
         self.state.borrow().check(self.task)?;
-        Ok(self.map(store)?.borrow().get(key).cloned())
+        read(self.map(store)?.borrow().get(key).map(Bytes::as_ref));
+        Ok(())
     }
 
     fn scan(&self, store: StoreIndex, range: &KeyRange, direction: Direction) -> Result<Scan<'_>, StoreError> {

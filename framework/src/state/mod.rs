@@ -207,11 +207,22 @@ pub struct BackendStats {
 
 /// Committed rows of all stores of one task. Owned by the task, used by one thread.
 pub trait Backend {
+    /// Shows the committed value of a key to `read`, once, or that there is none. The bytes are lent: most readers decode
+    /// them on the spot.
+    ///
+    /// # Errors
+    /// [`StoreError`]; corruption makes the task restore from its changelog. `read` was not called then.
+    fn read(&self, store: StoreIndex, key: &[u8], read: &mut dyn FnMut(Option<&[u8]>)) -> Result<(), StoreError>;
+
     /// The committed value of a key.
     ///
     /// # Errors
-    /// [`StoreError`]; corruption makes the task restore from its changelog.
-    fn get(&self, store: StoreIndex, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+    /// As [`read`](Self::read).
+    fn get(&self, store: StoreIndex, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let mut found = None;
+        self.read(store, key, &mut |value| found = value.map(Bytes::copy_from_slice))?;
+        Ok(found)
+    }
 
     /// The committed rows of a range, as they are now: later batches do not show in a running scan.
     ///

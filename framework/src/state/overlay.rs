@@ -6,6 +6,7 @@ use std::mem;
 use bytes::Bytes;
 
 use super::{Direction, KeyRange, Row};
+use crate::arena::Arena;
 
 /// What a row costs beyond its key and value: its place in the map and two allocations.
 const ROW_OVERHEAD_BYTES: usize = 128;
@@ -30,8 +31,14 @@ pub(crate) struct Overlay {
     /// In key order; never written to, so a sorted list is enough and goes into the batch as it is.
     frozen: Vec<Row>,
     frozen_size: Size,
-    /// While a savepoint is open: what each write of the active layer replaced, oldest first.
-    journal: Option<Vec<(Bytes, Replaced)>>,
+    /// While a savepoint is open: what each write of the active layer replaced, oldest first. The allocation is kept from
+    /// record to record.
+    journal: Vec<(Bytes, Replaced)>,
+    savepoint: bool,
+    /// Keys and values of both layers, which live until their commit.
+    arena: Arena,
+    /// Bytes in it that no row of the active layer has any more: a chunk goes with the last row that has a part in it.
+    outlived: usize,
 }
 
 /// What a write replaced in its layer.
@@ -80,24 +87,30 @@ impl Overlay {
     }
 
     /// Writes a row, or deletes it with `None`.
-    pub(crate) fn write(&mut self, key: &[u8], value: Option<Bytes>) {
+    pub(crate) fn write(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let value = value.map(|value| self.arena.copy(value));
         self.active_size.add(key, value.as_ref());
         let replaced = if let Some(slot) = self.active.get_mut(key) {
             let old = mem::replace(slot, value);
             self.active_size.remove(key, old.as_ref());
+            self.outlived += old.as_ref().map_or(0, Bytes::len);
             Replaced::Row(old)
         } else {
-            self.active.insert(Bytes::copy_from_slice(key), value);
+            self.active.insert(self.arena.copy(key), value);
             Replaced::Nothing
         };
-        if let Some(journal) = &mut self.journal {
-            journal.push((Bytes::copy_from_slice(key), replaced));
+        if self.savepoint {
+            self.journal.push((self.arena.copy(key), replaced));
         }
     }
 
-    /// Bytes held by both layers, the cost of keeping a row in memory included.
+    /// Bytes held by both layers, the cost of keeping a row in memory included, and of values that were replaced since the
+    /// last commit.
     pub(crate) fn bytes(&self) -> usize {
-        self.active_size.bytes + self.frozen_size.bytes
+        if self.active.is_empty() {
+            return self.frozen_size.bytes;
+        }
+        self.active_size.bytes + self.outlived + self.frozen_size.bytes
     }
 
     /// Rows written and rows deleted in both layers.
@@ -108,20 +121,20 @@ impl Overlay {
 
     /// Remembers this moment; a savepoint that was open is forgotten.
     pub(crate) fn savepoint(&mut self) {
-        // The allocation is kept from record to record.
-        let mut journal = self.journal.take().unwrap_or_default();
-        journal.clear();
-        self.journal = Some(journal);
+        self.journal.clear();
+        self.savepoint = true;
     }
 
     /// Forgets the savepoint, keeps the writes.
     pub(crate) fn release(&mut self) {
-        self.journal = None;
+        self.journal.clear();
+        self.savepoint = false;
     }
 
     /// Undoes all writes since the savepoint, and forgets it.
     pub(crate) fn rollback(&mut self) {
-        for (key, replaced) in self.journal.take().unwrap_or_default().into_iter().rev() {
+        self.savepoint = false;
+        while let Some((key, replaced)) = self.journal.pop() {
             if let Some(undone) = self.active.remove(&key) {
                 self.active_size.remove(&key, undone.as_ref());
             }
@@ -135,9 +148,10 @@ impl Overlay {
     /// Makes the active layer the frozen one. The caller has applied or dropped the frozen layer before.
     pub(crate) fn freeze(&mut self) {
         debug_assert!(self.frozen.is_empty(), "one commit is in flight at a time");
-        self.journal = None;
+        self.release();
         self.frozen = mem::take(&mut self.active).into_iter().collect();
         self.frozen_size = mem::take(&mut self.active_size);
+        self.outlived = 0;
     }
 
     /// The rows whose commit is in flight, in key order.

@@ -71,15 +71,15 @@ impl TaskStores {
     /// # Errors
     /// [`StoreError`]; `Closed` after [`close`](Self::close).
     pub fn get(&self, store: StoreIndex, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.read(store, key, |value| Some(value?.clone()))
+        self.read(store, key, |value| value.map(Bytes::copy_from_slice))
     }
 
-    /// As [`get`](Self::get), without a copy of an uncommitted value. `read` must not write to the store.
+    /// As [`get`](Self::get), without a copy. `read` must not write to the store.
     pub(crate) fn read<R>(
         &self,
         store: StoreIndex,
         key: &[u8],
-        read: impl FnOnce(Option<&Bytes>) -> R,
+        read: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<R, StoreError> {
         let overlay = self.overlay(store)?;
         match overlay.get(key) {
@@ -88,7 +88,10 @@ impl TaskStores {
             Lookup::Deleted => Ok(read(None)),
             Lookup::Absent => {
                 drop(overlay);
-                Ok(read(self.committed_get(store, key)?.as_ref()))
+                let (mut read, mut result) = (Some(read), None);
+                let mut once = |value: Option<&[u8]>| result = read.take().map(|read| read(value));
+                self.with_committed(store, |backend| backend.read(store, key, &mut once))?;
+                result.ok_or_else(|| self.bug("a backend has read and shown nothing"))
             }
         }
     }
@@ -105,7 +108,7 @@ impl TaskStores {
     ///
     /// # Errors
     /// `ReservedKey` when the key begins with [`RESERVED_PREFIX`], `Closed` after [`close`](Self::close).
-    pub fn put(&self, store: StoreIndex, key: &[u8], value: Bytes) -> Result<(), StoreError> {
+    pub fn put(&self, store: StoreIndex, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         self.write(store, key, Some(value))
     }
 
@@ -117,7 +120,7 @@ impl TaskStores {
         self.write(store, key, None)
     }
 
-    fn write(&self, store: StoreIndex, key: &[u8], value: Option<Bytes>) -> Result<(), StoreError> {
+    fn write(&self, store: StoreIndex, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
         if key.starts_with(RESERVED_PREFIX) {
             return Err(StoreError::ReservedKey { store: self.name(store).to_owned() });
         }

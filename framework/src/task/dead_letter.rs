@@ -59,7 +59,7 @@ impl ErrorPolicy {
     }
 
     /// True when a record must be kept at hand while it is processed.
-    pub(crate) const fn keeps_records(&self) -> bool {
+    pub(crate) const fn sets_records_aside(&self) -> bool {
         self.topic.is_some() && (self.on_deserialization || self.on_processing)
     }
 

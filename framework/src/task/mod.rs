@@ -47,7 +47,7 @@ enum Phase {
     /// Its rows or its offsets are not yet known to be right; nothing is processed.
     Restoring,
     /// Processing.
-    Running { graph: Graph, context: TaskContext },
+    Running { graph: Graph, context: Box<TaskContext> },
     /// Taken away in order; kept open because it often comes back.
     Suspended,
 }
@@ -372,7 +372,7 @@ impl Task {
         now: Timestamp,
     ) -> Result<(), TaskError> {
         let graph = Instantiation::graph(topology, self.id.subtopology, topics, self.stores.as_ref())?;
-        let mut context = TaskContext::new(self.id, checkpoint.stream_time, now);
+        let mut context = Box::new(TaskContext::new(self.id, checkpoint.stream_time, now));
         graph.init(&mut context).map_err(|source| self.processor_error(None, source))?;
         self.checkpoint = checkpoint;
         self.start = Some(start);
@@ -382,10 +382,14 @@ impl Task {
         Ok(())
     }
 
-    /// Takes a record that was polled; false when it belongs to another task. Records of a task that does not run are
-    /// dropped: it will start at a concrete offset.
-    pub(crate) fn enqueue(&mut self, record: ConsumedRecord) -> bool {
-        matches!(self.phase, Phase::Running { .. }) && self.inputs.push(record)
+    /// Takes records of a partition that were polled. Those of a task that does not run are dropped: it will start at a
+    /// concrete offset.
+    pub(crate) fn enqueue(&mut self, source: &TopicPartition, run: impl Iterator<Item = ConsumedRecord>) {
+        if matches!(self.phase, Phase::Running { .. }) {
+            self.inputs.push(source, run);
+        } else {
+            run.for_each(drop);
+        }
     }
 
     pub(crate) fn backpressure(&mut self, limit: BufferLimit) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
@@ -397,7 +401,7 @@ impl Task {
         let mut processed = 0;
         while processed < limit {
             let Some(record) = self.inputs.pop() else { break };
-            self.process_one(record, now, policy)?;
+            self.process_one(&record, now, policy)?;
             // After each record, or what a stream-time punctuator sees would depend on how the records were batched.
             self.punctuate(now)?;
             processed += 1;
@@ -406,30 +410,35 @@ impl Task {
         Ok(processed)
     }
 
-    fn process_one(&mut self, record: ConsumedRecord, now: Timestamp, policy: &ErrorPolicy) -> Result<(), TaskError> {
+    fn process_one(&mut self, record: &ConsumedRecord, now: Timestamp, policy: &ErrorPolicy) -> Result<(), TaskError> {
         let Phase::Running { graph, context } = &mut self.phase else { return Ok(()) };
         context.now = now;
         let time_before = context.stream_time;
         context.stream_time = time_before.max(record.timestamp);
         self.times.see(record.timestamp);
-        context.metadata = Some(crate::record::RecordMetadata { source: record.source.clone(), offset: record.offset });
-        let letter = policy.keeps_records().then(|| record.clone());
+        match &mut context.metadata {
+            Some(metadata) if metadata.source == record.source => metadata.offset = record.offset,
+            other => {
+                let source = record.source.clone();
+                *other = Some(crate::record::RecordMetadata { source, offset: record.offset });
+            }
+        }
         let outputs_before = context.outputs.len();
-        let stores = self.stores.as_ref().filter(|_| letter.is_some());
+        let stores = self.stores.as_ref().filter(|_| policy.sets_records_aside());
         if let Some(stores) = stores {
             stores.savepoint();
         }
         let result = graph.process(record, context);
         self.counters.processed += 1;
-        let (error, letter) = match (result, letter) {
-            (Ok(()), _) => {
+        let error = match result {
+            Ok(()) => {
                 if let Some(stores) = stores {
                     stores.release();
                 }
                 return Ok(());
             }
-            (Err(error), Some(letter)) if policy.dead_letters(&error) => (error, letter),
-            (Err(error), _) => {
+            Err(error) if policy.dead_letters(&error) => error,
+            Err(error) => {
                 let metadata = context.metadata.take();
                 return Err(self.processor_error(metadata, error));
             }
@@ -442,9 +451,9 @@ impl Task {
         }
         context.outputs.truncate(outputs_before);
         *self.counters.dead_letters.entry(error.reason()).or_default() += 1;
-        tracing::debug!(task = %self.id, topic = %letter.source.topic, partition = letter.source.partition.0,
-            offset = letter.offset.0, reason = error.reason(), node = error.node(), "dead letter");
-        context.outputs.extend(policy.dead_letter(letter, &error, now));
+        tracing::debug!(task = %self.id, topic = %record.source.topic, partition = record.source.partition.0,
+            offset = record.offset.0, reason = error.reason(), node = error.node(), "dead letter");
+        context.outputs.extend(policy.dead_letter(record.clone(), &error, now));
         Ok(())
     }
 
@@ -454,7 +463,6 @@ impl Task {
             return Ok(());
         }
         context.now = now;
-        context.metadata = None;
         match graph.punctuate(context) {
             Ok(ran) => {
                 self.counters.punctuated += u64::from(ran);

@@ -27,12 +27,13 @@ impl InputQueues {
         self.queues.keys()
     }
 
-    /// Adds a record at the end of its partition; false when the partition is not ours.
-    pub(crate) fn push(&mut self, record: ConsumedRecord) -> bool {
-        let Some(queue) = self.queues.get_mut(&record.source) else { return false };
-        queue.bytes += record.size();
-        queue.records.push_back(record);
-        true
+    /// Adds records of a partition at its end. Those of a partition that is not ours are dropped.
+    pub(crate) fn push(&mut self, partition: &TopicPartition, records: impl Iterator<Item = ConsumedRecord>) {
+        let Some(queue) = self.queues.get_mut(partition) else { return records.for_each(drop) };
+        for record in records {
+            queue.bytes += record.size();
+            queue.records.push_back(record);
+        }
     }
 
     /// The oldest first record by event time; on a tie the partition that sorts first.
@@ -117,11 +118,15 @@ mod tests {
         }
     }
 
+    fn push(queues: &mut InputQueues, record: ConsumedRecord) {
+        queues.push(&record.source.clone(), std::iter::once(record));
+    }
+
     #[test]
     fn the_oldest_head_goes_first_and_offsets_keep_their_order() {
         let mut queues = InputQueues::new([tp("a"), tp("b")]);
         for record in [record("a", 0, 5), record("a", 1, 1), record("b", 0, 3), record("b", 1, 6)] {
-            assert!(queues.push(record));
+            push(&mut queues, record);
         }
         let order: Vec<_> =
             std::iter::from_fn(|| queues.pop()).map(|r| (r.source.topic.to_string(), r.offset.0)).collect();
@@ -135,7 +140,7 @@ mod tests {
         let mut queues = InputQueues::new([tp("a")]);
         let limit = BufferLimit { records: 2, full: false, drained: true };
         for offset in 0..3 {
-            queues.push(record("a", offset, offset));
+            push(&mut queues, record("a", offset, offset));
         }
         assert_eq!(queues.backpressure(limit), (vec![tp("a")], vec![]));
         assert_eq!(queues.backpressure(limit), (vec![], vec![]));
@@ -155,9 +160,9 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_a_foreign_partition_is_refused() {
+    fn a_record_of_a_foreign_partition_is_dropped() {
         let mut queues = InputQueues::new([tp("a")]);
-        assert!(!queues.push(record("b", 0, 0)));
+        push(&mut queues, record("b", 0, 0));
         assert_eq!(queues.len(), 0);
     }
 }

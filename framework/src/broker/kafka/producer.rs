@@ -32,7 +32,7 @@ const SLOW_COMMIT: Duration = Duration::from_secs(3);
 pub struct KafkaProducer {
     transactional_id: String,
     // Topics before the client: they are given back first.
-    topics: BTreeMap<TopicName, Outlet>,
+    outlets: Vec<Outlet>,
     targets: Vec<TopicPartition>,
     server: Option<EventServer>,
     handle: Handle,
@@ -42,8 +42,10 @@ pub struct KafkaProducer {
     patience: Duration,
 }
 
-/// A topic's handle and the tags of its partitions.
+/// A topic's handle and the tags of its partitions. Few: looked through from the front for each record, and a name is most
+/// often equal by its address.
 struct Outlet {
+    name: TopicName,
     topic: Topic,
     tags: BTreeMap<Partition, usize>,
 }
@@ -80,7 +82,7 @@ impl KafkaProducer {
         let server = server.map_err(|error| error::no_thread(OPERATION, &error))?;
         let producer = Self {
             transactional_id: transactional_id.to_owned(),
-            topics: BTreeMap::new(),
+            outlets: Vec::new(),
             targets: Vec::new(),
             server: Some(server),
             handle: Handle::of_producer(&client),
@@ -171,26 +173,31 @@ impl KafkaProducer {
         }
     }
 
-    /// The number that comes back with a record's delivery report.
-    fn tag(&mut self, at: &TopicPartition) -> Result<usize, Failure> {
-        if !self.topics.contains_key(&at.topic) {
-            let outlet = Outlet { topic: self.handle.topic(&at.topic)?, tags: BTreeMap::new() };
-            self.topics.insert(TopicName::clone(&at.topic), outlet);
+    /// Makes the topic known, and its partition: the tag is the number that comes back with a record's delivery report.
+    fn open(&mut self, at: &TopicPartition) -> Result<(), Failure> {
+        if !self.outlets.iter().any(|outlet| outlet.name == at.topic) {
+            let topic = self.handle.topic(&at.topic)?;
+            self.outlets.push(Outlet { name: TopicName::clone(&at.topic), topic, tags: BTreeMap::new() });
         }
-        let next = self.targets.len();
-        let Some(outlet) = self.topics.get_mut(&at.topic) else { return Ok(next) };
-        let tag = *outlet.tags.entry(at.partition).or_insert(next);
-        if tag == next {
+        if let Some(outlet) = self.outlets.iter_mut().find(|outlet| outlet.name == at.topic) {
+            outlet.tags.insert(at.partition, self.targets.len());
             self.targets.push(at.clone());
             self.reports().deliveries().last.push(Delivered::Nothing);
         }
-        Ok(tag)
+        Ok(())
+    }
+
+    fn target(&self, at: &TopicPartition) -> Option<(&Topic, usize)> {
+        let outlet = self.outlets.iter().find(|outlet| outlet.name == at.topic)?;
+        Some((&outlet.topic, *outlet.tags.get(&at.partition)?))
     }
 
     /// Queues a record, waiting for room while delivery reports make some.
     fn queue(&mut self, record: &ProducerRecord) -> Result<(), Failure> {
-        let tag = self.tag(&record.target)?;
-        let Some(outlet) = self.topics.get(&record.target.topic) else { return Ok(()) };
+        if self.target(&record.target).is_none() {
+            self.open(&record.target)?;
+        }
+        let Some((topic, tag)) = self.target(&record.target) else { return Ok(()) };
         let outgoing = Outgoing {
             partition: record.target.partition,
             key: record.key.as_deref(),
@@ -201,7 +208,7 @@ impl KafkaProducer {
         };
         let mut deadline = None;
         loop {
-            match outlet.topic.produce(&outgoing) {
+            match topic.produce(&outgoing) {
                 Err(failure) if failure.code == Code::QueueFull => {
                     let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.patience);
                     if Instant::now() >= deadline {

@@ -40,9 +40,9 @@ impl<K, V, C: Fn(&Record<K, V>) -> usize> Receive<K, V> for Sink<K, V, C> {
     fn receive(&mut self, record: Record<K, V>, task: &mut TaskContext) -> Result<(), ProcessorError> {
         let target = self.targets.get((self.choose)(&record));
         let target = target.ok_or_else(|| ProcessorError::bad_record("computed_topic_not_declared"))?;
-        let key = encode(target.key, &record.key, &mut task.buffer);
+        let key = encode(target.key, &record.key, task);
         let key = key.map_err(|error| ProcessorError::serde("key", error))?;
-        let value = encode(target.value, &record.value, &mut task.buffer);
+        let value = encode(target.value, &record.value, task);
         let value = value.map_err(|error| ProcessorError::serde("value", error))?;
         let partition = match &key {
             Some(key) => partition_for_key(key, target.partitions),
@@ -59,17 +59,17 @@ impl<K, V, C: Fn(&Record<K, V>) -> usize> Receive<K, V> for Sink<K, V, C> {
     }
 }
 
-/// Null, or bytes that are their own allocation; `buffer` only saves growing one.
-fn encode<T>(serde: &dyn Serde<T>, value: &T, buffer: &mut Vec<u8>) -> Result<Option<Bytes>, SerdeError> {
+/// Null, or bytes.
+fn encode<T>(serde: &dyn Serde<T>, value: &T, task: &mut TaskContext) -> Result<Option<Bytes>, SerdeError> {
     if serde.is_null(value) {
         return Ok(None);
     }
     if let Some(shared) = serde.as_bytes(value) {
         return Ok(Some(shared));
     }
-    buffer.clear();
-    serde.encode(value, buffer)?;
-    Ok(Some(Bytes::copy_from_slice(buffer)))
+    task.buffer.clear();
+    serde.encode(value, &mut task.buffer)?;
+    Ok(Some(task.arena.copy(&task.buffer)))
 }
 
 impl<K: Clone + 'static, V: Clone + 'static> KStream<K, V> {

@@ -30,14 +30,14 @@ pub(crate) fn nullable<V>(serde: &dyn Serde<V>, bytes: Option<&Bytes>) -> Result
 }
 
 impl<K: Clone, V, X: Clone> ReceiveRaw for Source<K, V, X> {
-    fn receive_raw(&mut self, record: ConsumedRecord, task: &mut TaskContext) -> Result<(), ProcessorError> {
+    fn receive_raw(&mut self, record: &ConsumedRecord, task: &mut TaskContext) -> Result<(), ProcessorError> {
         if !record.timestamp.is_some() {
             return Err(ProcessorError::bad_record("no_timestamp"));
         }
         let key = required(self.key, record.key.as_ref()).map_err(|error| ProcessorError::serde("key", error))?;
         let value = (self.decode_value)(self.value, record.value.as_ref());
         let value = value.map_err(|error| ProcessorError::serde("value", error))?;
-        self.outlet.forward(Record { key, value, timestamp: record.timestamp, headers: record.headers }, task)
+        self.outlet.forward(Record { key, value, timestamp: record.timestamp, headers: record.headers.clone() }, task)
     }
 }
 

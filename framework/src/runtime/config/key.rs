@@ -142,7 +142,7 @@ pub(super) static KEYS: &[Key] = &[
     },
     Key {
         name: "statestore.cache.max.bytes",
-        meaning: "RocksDB's block cache, one for the process",
+        meaning: "caches of rows read lately and of RocksDB's blocks, half each; one for the process",
         kind: Kind::Bytes(64 * KIB..=TIB, |config, value| config.statestore_cache_bytes_max = value),
         show: |config| config.statestore_cache_bytes_max.to_string(),
     },

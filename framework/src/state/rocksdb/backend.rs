@@ -1,11 +1,13 @@
 //! One task's committed rows in RocksDB.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rocksdb::properties::{ESTIMATE_NUM_KEYS, ESTIMATE_TABLE_READERS_MEM, LIVE_SST_FILES_SIZE, SIZE_ALL_MEM_TABLES};
 use rocksdb::{ColumnFamily, DB, DBRawIterator, FlushOptions, ReadOptions, WriteBatch, WriteOptions};
 
+use super::cache::{CacheBudget, RowCache};
 use super::engine_error;
 use super::offsets::{self, CHECKPOINT_KEY, META};
 use crate::record::TaskId;
@@ -35,15 +37,26 @@ pub(super) struct RocksBackend {
 
 #[derive(Debug)]
 enum Store {
-    /// Rows are in this column family.
-    Disk(String),
+    /// Rows are in this column family, those read lately also in the cache.
+    Disk {
+        family: String,
+        cache: RowCache,
+    },
     Memory(SortedRows),
 }
 
 impl RocksBackend {
-    pub(super) fn new(task: TaskId, specs: &[StoreSpec], database: DB, lock: File) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        task: TaskId,
+        specs: &[StoreSpec],
+        database: DB,
+        lock: File,
+        budget: &Arc<CacheBudget>,
+    ) -> Result<Self, StoreError> {
         let stores = specs.iter().map(|spec| match spec.kind {
-            StoreKind::Persistent => Store::Disk(column_family_name(&spec.name)),
+            StoreKind::Persistent => {
+                Store::Disk { family: column_family_name(&spec.name), cache: RowCache::new(budget) }
+            }
             StoreKind::InMemory => Store::Memory(SortedRows::default()),
         });
         let stores = stores.collect();
@@ -77,8 +90,8 @@ impl RocksBackend {
     fn disk_batch(&self, batch: &CommitBatch) -> Result<WriteBatch, StoreError> {
         let mut write = WriteBatch::default();
         for (store, rows) in &batch.rows {
-            let Store::Disk(name) = self.store(*store)? else { continue };
-            let family = self.family(name)?;
+            let Store::Disk { family, .. } = self.store(*store)? else { continue };
+            let family = self.family(family)?;
             for (key, value) in rows {
                 match value {
                     Some(value) => write.put_cf(family, key, value),
@@ -100,15 +113,20 @@ fn unknown_store(task: TaskId) -> StoreError {
 }
 
 impl Backend for RocksBackend {
-    fn get(&self, store: StoreIndex, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+    fn read(&self, store: StoreIndex, key: &[u8], read: &mut dyn FnMut(Option<&[u8]>)) -> Result<(), StoreError> {
         match self.store(store)? {
-            Store::Memory(rows) => Ok(rows.get(key).cloned()),
-            Store::Disk(name) => {
-                let value = self.database.get_pinned_cf(self.family(name)?, key);
+            Store::Memory(rows) => read(rows.get(key).map(Bytes::as_ref)),
+            Store::Disk { family, cache } => {
+                if cache.read(key, read) {
+                    return Ok(());
+                }
+                let value = self.database.get_pinned_cf(self.family(family)?, key);
                 let value = value.map_err(|error| engine_error(self.task, "read", error))?;
-                Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+                cache.keep(key, value.as_deref());
+                read(value.as_deref());
             }
         }
+        Ok(())
     }
 
     fn scan(&self, store: StoreIndex, range: &KeyRange, direction: Direction) -> Result<Scan<'_>, StoreError> {
@@ -126,13 +144,13 @@ impl Backend for RocksBackend {
                     Some(Ok(row))
                 })))
             }
-            Store::Disk(name) => {
+            Store::Disk { family, .. } => {
                 let mut bounds = ReadOptions::default();
                 bounds.set_iterate_lower_bound(range.start.clone());
                 if let Some(end) = &range.end {
                     bounds.set_iterate_upper_bound(end.clone());
                 }
-                let rows = self.database.raw_iterator_cf_opt(self.family(name)?, bounds);
+                let rows = self.database.raw_iterator_cf_opt(self.family(family)?, bounds);
                 Ok(Box::new(DiskScan { task: self.task, rows, direction, started: false }))
             }
         }
@@ -141,7 +159,7 @@ impl Backend for RocksBackend {
     fn approximate_count(&self, store: StoreIndex) -> Result<u64, StoreError> {
         match self.store(store)? {
             Store::Memory(rows) => Ok(rows.count()),
-            Store::Disk(name) => self.property(name, ESTIMATE_NUM_KEYS),
+            Store::Disk { family, .. } => self.property(family, ESTIMATE_NUM_KEYS),
         }
     }
 
@@ -157,10 +175,16 @@ impl Backend for RocksBackend {
             .map_err(|error| engine_error(self.task, "written", error))?;
         crate::failpoint!("store.after_batch");
         for (store, rows) in &batch.rows {
-            if let Some(Store::Memory(memory)) = self.stores.get_mut(usize::from(store.0)) {
-                for (key, value) in rows {
-                    memory.set(key, value.clone());
+            match self.stores.get_mut(usize::from(store.0)) {
+                Some(Store::Memory(memory)) => {
+                    for (key, value) in rows {
+                        memory.set(key, value.clone());
+                    }
                 }
+                Some(Store::Disk { cache, .. }) => {
+                    rows.iter().for_each(|(key, value)| cache.written(key, value.as_deref()))
+                }
+                None => {}
             }
         }
         self.checkpoint = batch.checkpoint.clone();
@@ -179,11 +203,12 @@ impl Backend for RocksBackend {
                     stats.rows += rows.count();
                     stats.memory_bytes += rows.bytes();
                 }
-                Store::Disk(name) => {
-                    stats.rows += self.property(name, ESTIMATE_NUM_KEYS)?;
-                    stats.disk_bytes += self.property(name, LIVE_SST_FILES_SIZE)?;
-                    stats.memory_bytes += self.property(name, SIZE_ALL_MEM_TABLES)?;
-                    stats.memory_bytes += self.property(name, ESTIMATE_TABLE_READERS_MEM)?;
+                Store::Disk { family, cache } => {
+                    stats.rows += self.property(family, ESTIMATE_NUM_KEYS)?;
+                    stats.disk_bytes += self.property(family, LIVE_SST_FILES_SIZE)?;
+                    stats.memory_bytes += self.property(family, SIZE_ALL_MEM_TABLES)?;
+                    stats.memory_bytes += self.property(family, ESTIMATE_TABLE_READERS_MEM)?;
+                    stats.memory_bytes += u64::try_from(cache.bytes()).unwrap_or(u64::MAX);
                 }
             }
         }
@@ -192,7 +217,7 @@ impl Backend for RocksBackend {
 
     fn close(self: Box<Self>) -> Result<(), StoreError> {
         let disks = self.stores.iter().filter_map(|store| match store {
-            Store::Disk(name) => Some(name.as_str()),
+            Store::Disk { family, .. } => Some(family.as_str()),
             Store::Memory(_) => None,
         });
         let families: Result<Vec<_>, _> = disks.chain([META]).map(|name| self.family(name)).collect();

@@ -124,7 +124,7 @@ impl StateDirectory for RocksDirectory {
         let directory = self.path(&task.to_string());
         check_format(task, &directory)?;
         let database = self.open_database(task, &directory.join("db"), stores)?;
-        Ok(Box::new(RocksBackend::new(task, stores, database, lock)?))
+        Ok(Box::new(RocksBackend::new(task, stores, database, lock, &self.budget.rows)?))
     }
 
     fn quarantine(&self, task: TaskId) -> Result<PathBuf, StoreError> {

@@ -14,6 +14,7 @@
 //! checkpoint by more than a replay repairs.
 
 mod backend;
+mod cache;
 mod directory;
 mod offsets;
 mod options;

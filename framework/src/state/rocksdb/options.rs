@@ -1,16 +1,21 @@
 //! How RocksDB is set up: memory for the whole process, few threads, bounded files.
 
 use std::fmt;
+use std::sync::Arc;
 
 use rocksdb::{
     BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, Options as EngineOptions, WriteBufferManager,
 };
 
-/// Budgets of the stores on disk. The first two are for the process, the others for each task.
+use super::cache::CacheBudget;
+
+/// Budgets of the stores on disk. The first three are for the process, the others for each task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Bytes of cached blocks, indexes and filters. Default 64 MiB.
+    /// Bytes of cached blocks, indexes and filters. Default 32 MiB.
     pub block_cache_bytes_max: usize,
+    /// Bytes of cached rows. Default 32 MiB.
+    pub row_cache_bytes_max: usize,
     /// Bytes of memtables; the engine flushes when they come near. Default 64 MiB.
     pub write_buffer_bytes_max: usize,
     /// Bytes of one store's memtable. Default 16 MiB.
@@ -40,7 +45,8 @@ const MIB: usize = 1024 * KIB;
 impl Default for Options {
     fn default() -> Self {
         Self {
-            block_cache_bytes_max: 64 * MIB,
+            block_cache_bytes_max: 32 * MIB,
+            row_cache_bytes_max: 32 * MIB,
             write_buffer_bytes_max: 64 * MIB,
             memtable_bytes_max: 16 * MIB,
             wal_bytes_max: 64 * 1024 * 1024,
@@ -65,6 +71,7 @@ pub(super) struct Budget {
     options: Options,
     cache: Cache,
     write_buffers: WriteBufferManager,
+    pub(super) rows: Arc<CacheBudget>,
 }
 
 impl Budget {
@@ -72,7 +79,8 @@ impl Budget {
         let cache = Cache::new_lru_cache(options.block_cache_bytes_max);
         // Without stalls: a stream thread that waits for another task's flush would miss its poll.
         let write_buffers = WriteBufferManager::new_write_buffer_manager(options.write_buffer_bytes_max, false);
-        Self { options, cache, write_buffers }
+        let rows = CacheBudget::new(options.row_cache_bytes_max);
+        Self { options, cache, write_buffers, rows }
     }
 
     pub(super) fn usage(&self) -> SharedMemory {

@@ -291,7 +291,7 @@ pub(super) fn an_unknown_store_is_an_error(directory: &dyn StateDirectory) {
 
 pub(super) fn handles_of_a_closed_task_get_an_error(directory: &dyn StateDirectory) {
     let stores = TaskStores::new(TASK, specs(), open(directory));
-    stores.put(CARTS, b"a", bytes("1")).unwrap();
+    stores.put(CARTS, b"a", "1".as_bytes()).unwrap();
     let mut rows = stores.scan(CARTS, KeyRange::all(), Direction::Forward).unwrap();
     stores.close().unwrap();
     let closed = |error: Option<StoreError>| {
@@ -300,7 +300,7 @@ pub(super) fn handles_of_a_closed_task_get_an_error(directory: &dyn StateDirecto
     closed(rows.next().unwrap().err());
     assert!(rows.next().is_none());
     closed(stores.get(CARTS, b"a").err());
-    closed(stores.put(CARTS, b"a", bytes("1")).err());
+    closed(stores.put(CARTS, b"a", "1".as_bytes()).err());
     closed(stores.delete(CARTS, b"a").err());
     closed(stores.scan(CARTS, KeyRange::all(), Direction::Forward).err());
     closed(stores.approximate_count(CARTS).err());
@@ -311,12 +311,12 @@ pub(super) fn handles_of_a_closed_task_get_an_error(directory: &dyn StateDirecto
 
 pub(super) fn uncommitted_rows_never_reach_the_directory(directory: &dyn StateDirectory) {
     let stores = TaskStores::new(TASK, specs(), open(directory));
-    stores.put(CARTS, b"a", bytes("committed")).unwrap();
+    stores.put(CARTS, b"a", "committed".as_bytes()).unwrap();
     stores.freeze().unwrap();
     stores.apply_frozen(checkpoint(1)).unwrap();
-    stores.put(CARTS, b"b", bytes("in flight")).unwrap();
+    stores.put(CARTS, b"b", "in flight".as_bytes()).unwrap();
     stores.freeze().unwrap();
-    stores.put(CARTS, b"c", bytes("active")).unwrap();
+    stores.put(CARTS, b"c", "active".as_bytes()).unwrap();
     assert_eq!(contents(&stores, CARTS), pairs([("a", "committed"), ("b", "in flight"), ("c", "active")]));
     stores.close().unwrap();
     let stores = TaskStores::new(TASK, specs(), open(directory));
@@ -325,7 +325,7 @@ pub(super) fn uncommitted_rows_never_reach_the_directory(directory: &dyn StateDi
 
 pub(super) fn a_batch_is_seen_by_reads_of_committed_rows(directory: &dyn StateDirectory) {
     let stores = TaskStores::new(TASK, specs(), open(directory));
-    stores.put(CARTS, b"a", bytes("1")).unwrap();
+    stores.put(CARTS, b"a", "1".as_bytes()).unwrap();
     assert_eq!(stores.committed_get(CARTS, b"a").unwrap(), None);
     let mut before = stores.committed_scan(CARTS, KeyRange::all(), Direction::Forward).unwrap();
     stores.freeze().unwrap();

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::rc::Rc;
 
-use super::{CARTS, TASK, bytes, checkpoint, specs};
+use super::{CARTS, TASK, checkpoint, specs};
 use crate::error::Recovery;
 use crate::serde::{Serde, SerdeError};
 use crate::state::changelog::RESERVED_PREFIX;
@@ -184,8 +184,8 @@ fn a_row_that_does_not_decode_is_one_error_in_a_scan() {
     let stores = task();
     let store = numbers(&stores);
     store.put(&1, &"one".to_owned()).unwrap();
-    stores.put(CARTS, &[0, 2], bytes::Bytes::from_static(b"\xff")).unwrap();
-    stores.put(CARTS, b"three", bytes("3")).unwrap();
+    stores.put(CARTS, &[0, 2], b"\xff").unwrap();
+    stores.put(CARTS, b"three", "3".as_bytes()).unwrap();
     store.put(&3, &"three".to_owned()).unwrap();
     let rows: Vec<_> = store.all().unwrap().collect();
     let decoded: Vec<_> = rows.iter().map(|row| row.as_ref().ok().map(|(key, _)| *key)).collect();

@@ -84,6 +84,8 @@ struct Model {
     frozen: Layer,
     active: Layer,
     saved: Option<Layer>,
+    /// Bytes of values that were replaced since the last freeze.
+    outlived: usize,
 }
 
 impl Model {
@@ -96,7 +98,8 @@ impl Model {
 
     fn bytes(&self) -> usize {
         let rows = self.frozen.iter().chain(&self.active);
-        rows.map(|(key, value)| 128 + key.len() + value.as_ref().map_or(0, Vec::len)).sum()
+        let rows: usize = rows.map(|(key, value)| 128 + key.len() + value.as_ref().map_or(0, Vec::len)).sum();
+        rows + if self.active.is_empty() { 0 } else { self.outlived }
     }
 
     /// The first row of `range` in `direction`, beyond `last`.
@@ -174,6 +177,7 @@ impl<D: Deref<Target: StateDirectory>> Run<D> {
                     self.each(|model| {
                         model.frozen = std::mem::take(&mut model.active);
                         model.saved = None;
+                        model.outlived = 0;
                     });
                 }
                 self.in_flight = true;
@@ -200,10 +204,12 @@ impl<D: Deref<Target: StateDirectory>> Run<D> {
 
     fn write(&mut self, store: StoreIndex, key: &[u8], value: Option<Vec<u8>>) {
         match value.clone() {
-            Some(value) => self.stores.put(store, key, Bytes::from(value)).unwrap(),
+            Some(value) => self.stores.put(store, key, &value).unwrap(),
             None => self.stores.delete(store, key).unwrap(),
         }
-        self.models.get_mut(&store).unwrap().active.insert(key.to_vec(), value);
+        let model = self.models.get_mut(&store).unwrap();
+        let replaced = model.active.insert(key.to_vec(), value);
+        model.outlived += replaced.flatten().map_or(0, |old| old.len());
     }
 
     fn apply(&mut self) {

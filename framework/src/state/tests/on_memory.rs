@@ -17,9 +17,9 @@ fn every_history_reads_as_the_model_says() {
 fn a_failed_batch_applies_nothing_and_reads_stay_right() {
     let directory = MemoryDirectory::new();
     let stores = TaskStores::new(TASK, specs(), directory.open(TASK, &specs()).unwrap());
-    stores.put(CARTS, b"a", bytes("1")).unwrap();
+    stores.put(CARTS, b"a", "1".as_bytes()).unwrap();
     stores.freeze().unwrap();
-    stores.put(CARTS, b"b", bytes("2")).unwrap();
+    stores.put(CARTS, b"b", "2".as_bytes()).unwrap();
     let held = stores.uncommitted_bytes();
     directory.fail_applies(TASK, 1);
     let error = stores.apply_frozen(checkpoint(1)).unwrap_err();
