@@ -1,5 +1,10 @@
 //! What the four applications share: the event model, start-up and shutdown.
 
+/// For the whole process, librdkafka and RocksDB included. Records are made on one thread and freed on another, which the C
+/// library's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 pub mod args;
 pub mod event;
 mod run;

@@ -97,7 +97,8 @@ fn tuning(client: &mut ClientConfig, role: Role<'_>, config: &KafkaConfig) {
                 // The default of 1000 stalls a consumer that is slower than the fetcher for a second per full queue.
                 .set("fetch.queue.backoff.ms", "10")
                 .set("fetch.error.backoff.ms", "100")
-                .set("queued.min.messages", "20000")
+                // A record in the queue costs 300 bytes beside its own, which the limit in bytes does not see.
+                .set("queued.min.messages", "8000")
                 .set("queued.max.messages.kbytes", queue_kib(config.partitions_per_consumer).to_string())
                 .set("max.partition.fetch.bytes", "1048576")
                 .set("fetch.max.bytes", "16777216");
@@ -174,9 +175,9 @@ fn security(client: &mut ClientConfig, security: &Security) {
     }
 }
 
-/// The share of 64 MiB that one partition's queue gets, in KiB: with split queues the limit is per partition.
+/// The share of 32 MiB that one partition's queue gets, in KiB: with split queues the limit is per partition.
 fn queue_kib(partitions: usize) -> usize {
-    (64 * 1024 / partitions.max(1)).clamp(1024, 16 * 1024)
+    (32 * 1024 / partitions.max(1)).clamp(1024, 8 * 1024)
 }
 
 fn millis(duration: Duration) -> String {
@@ -256,6 +257,6 @@ mod tests {
 
     #[test]
     fn the_fetch_budget_is_shared_and_bounded() {
-        assert_eq!([1, 4, 16, 64, 1000].map(queue_kib), [16384, 16384, 4096, 1024, 1024]);
+        assert_eq!([1, 4, 16, 64, 1000].map(queue_kib), [8192, 8192, 2048, 1024, 1024]);
     }
 }

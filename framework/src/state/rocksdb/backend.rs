@@ -122,7 +122,9 @@ impl Backend for RocksBackend {
                 }
                 let value = self.database.get_pinned_cf(self.family(family)?, key);
                 let value = value.map_err(|error| engine_error(self.task, "read", error))?;
-                cache.keep(key, value.as_deref());
+                if let Some(value) = &value {
+                    cache.keep(key, value);
+                }
                 read(value.as_deref());
             }
         }
