@@ -1,10 +1,13 @@
 //! The shop's events: JSON values of a topic without keys. The record's timestamp is the event time.
 
+use std::fmt;
+
 use millpond::dsl::Topic;
 use millpond::processor::ProcessorError;
 use millpond::record::Record;
 use millpond::serde::{Ignored, Json, Serde, SerdeError};
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The events as the shop writes them. Keys on the wire are null; others are ignored.
 pub const EVENTS: Topic<(), Event> = Topic::new("events", &Ignored, &EventJson);
@@ -51,8 +54,7 @@ impl Event {
 }
 
 /// What was done. Names that no application knows are kept as they are.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum EventName {
     /// `visit`
     #[default]
@@ -80,21 +82,42 @@ impl EventName {
     }
 }
 
-impl From<String> for EventName {
-    fn from(name: String) -> Self {
-        match name.as_str() {
+impl From<&str> for EventName {
+    fn from(name: &str) -> Self {
+        match name {
             "visit" => Self::Visit,
             "site_visit" => Self::SiteVisit,
             "add_to_cart" => Self::AddToCart,
             "order_confirmed" => Self::OrderConfirmed,
-            _ => Self::Other(name),
+            _ => Self::Other(name.to_owned()),
         }
     }
 }
 
-impl From<EventName> for String {
-    fn from(name: EventName) -> Self {
-        name.as_str().to_owned()
+impl Serialize for EventName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for EventName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// Takes a name without a copy of it: most are known.
+        struct Name;
+
+        impl Visitor<'_> for Name {
+            type Value = EventName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of an event")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<EventName, E> {
+                Ok(EventName::from(name))
+            }
+        }
+
+        deserializer.deserialize_str(Name)
     }
 }
 
@@ -110,13 +133,11 @@ impl Serde<Event> for EventJson {
 
     fn decode(&self, bytes: &[u8]) -> Result<Event, SerdeError> {
         // JSON readers do not look into strings that they skip.
-        if let Err(error) = std::str::from_utf8(bytes) {
-            return Err(SerdeError::Utf8 { position: error.valid_up_to() });
-        }
+        let text = std::str::from_utf8(bytes).map_err(|error| SerdeError::Utf8 { position: error.valid_up_to() })?;
         if nested_deeper_than(DEPTH_MAX, bytes) {
             return Err(SerdeError::Malformed { format: "JSON", reason: "nested deeper than 128 levels" });
         }
-        Json.decode(bytes)
+        Json::decode_text(text)
     }
 }
 
@@ -185,9 +206,9 @@ mod tests {
     #[test]
     fn names_survive_known_or_not() {
         for name in ["visit", "site_visit", "add_to_cart", "order_confirmed", "page_view", ""] {
-            assert_eq!(EventName::from(name.to_owned()).as_str(), name);
+            assert_eq!(EventName::from(name).as_str(), name);
         }
-        assert_eq!(EventName::from("page_view".to_owned()), EventName::Other("page_view".into()));
+        assert_eq!(EventName::from("page_view"), EventName::Other("page_view".into()));
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl StreamsConfig {
             buffered_records_per_partition: 10_000,
             input_buffer_bytes_max: 64 * MIB,
             uncommitted_bytes_max: 64 * MIB,
-            statestore_cache_bytes_max: 64 * MIB,
+            statestore_cache_bytes_max: 128 * MIB,
             statestore_write_buffer_bytes_max: 64 * MIB,
             on_shutdown: OnShutdown::default(),
             replication_factor: -1,

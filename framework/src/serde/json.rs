@@ -33,7 +33,22 @@ impl<T: Serialize + DeserializeOwned> Serde<T> for Json {
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<T, SerdeError> {
-        serde_json::from_slice(bytes).map_err(|error| without_text(&error))
+        match std::str::from_utf8(bytes) {
+            // Looked through once, instead of again for each string in it.
+            Ok(text) => Self::decode_text(text),
+            // Strings that are skipped may be anything.
+            Err(_) => serde_json::from_slice(bytes).map_err(|error| without_text(&error)),
+        }
+    }
+}
+
+impl Json {
+    /// Reads a value from text that is known to be UTF-8.
+    ///
+    /// # Errors
+    /// [`SerdeError::Json`]: it is no JSON, or no `T`.
+    pub fn decode_text<T: DeserializeOwned>(text: &str) -> Result<T, SerdeError> {
+        serde_json::from_str(text).map_err(|error| without_text(&error))
     }
 }
 

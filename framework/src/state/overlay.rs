@@ -1,6 +1,7 @@
 //! Uncommitted writes of one store: at once the cache, the changelog batch, the rollback and read-your-writes.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::mem;
 
 use bytes::Bytes;
@@ -90,14 +91,18 @@ impl Overlay {
     pub(crate) fn write(&mut self, key: &[u8], value: Option<&[u8]>) {
         let value = value.map(|value| self.arena.copy(value));
         self.active_size.add(key, value.as_ref());
-        let replaced = if let Some(slot) = self.active.get_mut(key) {
-            let old = mem::replace(slot, value);
-            self.active_size.remove(key, old.as_ref());
-            self.outlived += old.as_ref().map_or(0, Bytes::len);
-            Replaced::Row(old)
-        } else {
-            self.active.insert(self.arena.copy(key), value);
-            Replaced::Nothing
+        // One walk through the map; the copy of a key that is there already is short-lived.
+        let replaced = match self.active.entry(self.arena.copy(key)) {
+            Entry::Occupied(mut slot) => {
+                let old = mem::replace(slot.get_mut(), value);
+                self.active_size.remove(key, old.as_ref());
+                self.outlived += key.len() + old.as_ref().map_or(0, Bytes::len);
+                Replaced::Row(old)
+            }
+            Entry::Vacant(place) => {
+                place.insert(value);
+                Replaced::Nothing
+            }
         };
         if self.savepoint {
             self.journal.push((self.arena.copy(key), replaced));

@@ -12,9 +12,9 @@ use super::cache::CacheBudget;
 /// Budgets of the stores on disk. The first three are for the process, the others for each task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Bytes of cached blocks, indexes and filters. Default 32 MiB.
+    /// Bytes of cached blocks, indexes and filters. Default 64 MiB.
     pub block_cache_bytes_max: usize,
-    /// Bytes of cached rows. Default 32 MiB.
+    /// Bytes of cached rows. Default 64 MiB.
     pub row_cache_bytes_max: usize,
     /// Bytes of memtables; the engine flushes when they come near. Default 64 MiB.
     pub write_buffer_bytes_max: usize,
@@ -45,8 +45,8 @@ const MIB: usize = 1024 * KIB;
 impl Default for Options {
     fn default() -> Self {
         Self {
-            block_cache_bytes_max: 32 * MIB,
-            row_cache_bytes_max: 32 * MIB,
+            block_cache_bytes_max: 64 * MIB,
+            row_cache_bytes_max: 64 * MIB,
             write_buffer_bytes_max: 64 * MIB,
             memtable_bytes_max: 16 * MIB,
             wal_bytes_max: 64 * 1024 * 1024,

@@ -209,7 +209,7 @@ impl<D: Deref<Target: StateDirectory>> Run<D> {
         }
         let model = self.models.get_mut(&store).unwrap();
         let replaced = model.active.insert(key.to_vec(), value);
-        model.outlived += replaced.flatten().map_or(0, |old| old.len());
+        model.outlived += replaced.map_or(0, |old| key.len() + old.map_or(0, |old| old.len()));
     }
 
     fn apply(&mut self) {
