@@ -184,7 +184,9 @@ impl Backend for RocksBackend {
                     }
                 }
                 Some(Store::Disk { cache, .. }) => {
-                    rows.iter().for_each(|(key, value)| cache.written(key, value.as_deref()))
+                    for (key, value) in rows {
+                        cache.written(key, value.as_deref());
+                    }
                 }
                 None => {}
             }

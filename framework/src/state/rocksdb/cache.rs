@@ -182,7 +182,7 @@ mod tests {
         drop(other);
         keep(&["d"]);
         assert_eq!(one.bytes(), budget.bytes_max);
-        one.keep(b"huge", &[0; 1 << 20]);
+        one.keep(b"huge", &vec![0; 1 << 20]);
         assert_eq!((row(&one, "huge"), one.bytes()), (None, budget.bytes_max), "larger than the share");
         drop(one);
         assert_eq!(budget.caches.load(Ordering::Relaxed), 0);
