@@ -11,6 +11,7 @@ use source::{File, files, root, words};
 
 /// Each module of the framework with those it may use. Dependencies point down only; a line may become shorter.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("arena", &[]),
     ("time", &[]),
     ("record", &["time"]),
     ("error", &["record"]),
@@ -18,15 +19,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("partitioner", &["record"]),
     ("serde", &["time"]),
     ("broker", &["error", "record", "time"]),
-    ("state", &["broker", "error", "record", "serde", "time"]),
+    ("state", &["arena", "broker", "error", "record", "serde", "time"]),
     ("topology", &["broker", "processor", "record", "state"]),
-    ("processor", &["error", "record", "serde", "state", "time", "topology"]),
+    ("processor", &["arena", "error", "record", "serde", "state", "time", "topology"]),
     ("dsl", &["partitioner", "processor", "record", "serde", "state", "time", "topology"]),
     ("task", &["broker", "error", "processor", "record", "serde", "state", "time", "topology"]),
     ("runtime", &["broker", "error", "failpoint", "record", "serde", "state", "task", "time", "topology"]),
     ("metrics", &["error", "record", "runtime", "time"]),
     // The edges.
-    ("broker::kafka", &["broker", "error", "record", "runtime", "time"]),
+    ("broker::kafka", &["arena", "broker", "error", "record", "runtime", "time"]),
     ("broker::sim", &["broker", "error", "record", "time"]),
     ("state::rocksdb", &["broker", "error", "failpoint", "record", "serde", "state", "time"]),
     ("http", &["error", "metrics", "record", "runtime", "time"]),

@@ -76,12 +76,22 @@ impl Replay {
         left.sum()
     }
 
-    pub(super) fn take(&mut self, task: &Task, record: &ConsumedRecord) -> Result<(), Error> {
-        // Records at or past the target are another owner's business only after a rebalance; they are committed rows of
-        // this partition all the same, and taking them is harmless.
-        let Some(key) = record.key.as_ref().filter(|_| self.targets.contains_key(&record.source)) else {
+    /// Takes records of one partition, if it is one of this task's.
+    pub(super) fn take(&mut self, task: &Task, run: &[ConsumedRecord]) -> Result<(), Error> {
+        let Some(source) = run.first().map(|record| &record.source).filter(|source| self.targets.contains_key(source))
+        else {
             return Ok(());
         };
+        let changelogs = task.log().changelogs.iter().zip(0..);
+        let store =
+            changelogs.filter(|(log, _)| log.as_ref() == Some(source)).map(|(_, index)| StoreIndex(index)).next();
+        // Records at or past the target are another owner's business only after a rebalance; they are committed rows of
+        // this partition all the same, and taking them is harmless.
+        run.iter().try_for_each(|record| self.take_one(task, store, record))
+    }
+
+    fn take_one(&mut self, task: &Task, store: Option<StoreIndex>, record: &ConsumedRecord) -> Result<(), Error> {
+        let Some(key) = &record.key else { return Ok(()) };
         let log_error = |source| Error::Task(TaskError::CommitLog { task: task.id(), source });
         match (classify(key), &record.value) {
             (ChangelogKey::Begin(id), Some(value)) if id == task.id() => {
@@ -94,10 +104,7 @@ impl Replay {
                 self.begin_offset = None;
             }
             (ChangelogKey::Row, value) => {
-                let changelogs = task.log().changelogs.iter().zip(0..);
-                let store =
-                    changelogs.filter(|(log, _)| log.as_ref() == Some(&record.source)).map(|(_, index)| index).next();
-                let Some(store) = store.map(StoreIndex) else { return Ok(()) };
+                let Some(store) = store else { return Ok(()) };
                 self.bytes += record.size();
                 self.restored += 1;
                 self.rows.entry(store).or_default().insert(key.clone(), value.clone());

@@ -247,10 +247,11 @@ impl<B: Broker> StreamThread<B> {
         let records = self.reader.poll(Duration::ZERO)?;
         crate::failpoint!("restore.inside_replay", if !records.is_empty());
         let restoration = self.restoration.as_mut().ok_or(Error::bug("a restoration has vanished"))?;
-        for record in &records {
+        // Records of a partition come in runs: whose they are is asked once for each.
+        for run in records.chunk_by(|a, b| a.source == b.source) {
             for (id, replay) in &mut restoration.tasks {
                 let Some(task) = self.tasks.get(id) else { continue };
-                replay.take(task, record)?;
+                replay.take(task, run)?;
             }
         }
         for (id, replay) in &mut restoration.tasks {
