@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, Options as EngineOptions, WriteBufferManager,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, LruCacheOptions,
+    Options as EngineOptions, WriteBufferManager,
 };
 
 use super::cache::CacheBudget;
@@ -42,6 +43,9 @@ pub enum Compression {
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
+/// Four shards of the block cache: enough for a few stream threads and two background threads.
+const CACHE_SHARD_BITS: i32 = 2;
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -76,7 +80,11 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new(options: Options) -> Self {
-        let cache = Cache::new_lru_cache(options.block_cache_bytes_max);
+        // Few shards: a block that is larger than its shard is never kept, and is read and checked again by each look-up.
+        let mut cache = LruCacheOptions::default();
+        cache.set_capacity(options.block_cache_bytes_max);
+        cache.set_num_shard_bits(CACHE_SHARD_BITS);
+        let cache = Cache::new_lru_cache_opts(&cache);
         // Without stalls: a stream thread that waits for another task's flush would miss its poll.
         let write_buffers = WriteBufferManager::new_write_buffer_manager(options.write_buffer_bytes_max, false);
         let rows = CacheBudget::new(options.row_cache_bytes_max);
@@ -115,6 +123,11 @@ impl Budget {
         // Filters and indexes count against the budget, instead of growing beside it with the number of files.
         table.set_cache_index_and_filter_blocks(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        // In parts: the filter of a table file with two million rows has 2.5 MB, of which a look-up needs one part.
+        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        table.set_partition_filters(true);
+        table.set_metadata_block_size(8 * KIB);
+        table.set_pin_top_level_index_and_filter(true);
         table.set_bloom_filter(10.0, false);
         table.set_block_size(8 * KIB);
         table.set_format_version(6);
