@@ -21,7 +21,8 @@ pub struct Options {
     pub write_buffer_bytes_max: usize,
     /// Bytes of one store's memtable. Default 16 MiB.
     pub memtable_bytes_max: usize,
-    /// Bytes of the log, replayed when a killed process comes back. Default 64 MiB: about a second.
+    /// Bytes of the log, replayed when a killed process comes back. Default 16 MiB: a fraction of a second, whatever the size of
+    /// the state. Below it, what keeps old logs alive is most often the column family of the checkpoint, which is tiny to flush.
     pub wal_bytes_max: u64,
     /// Open table files. Default 256.
     pub open_files_max: i32,
@@ -53,7 +54,7 @@ impl Default for Options {
             row_cache_bytes_max: 64 * MIB,
             write_buffer_bytes_max: 64 * MIB,
             memtable_bytes_max: 16 * MIB,
-            wal_bytes_max: 64 * 1024 * 1024,
+            wal_bytes_max: 16 * 1024 * 1024,
             open_files_max: 256,
             background_jobs_max: 2,
             compression: Compression::Lz4,
