@@ -8,6 +8,8 @@
     reason = "a test panics where it fails"
 )]
 
+#[path = "loader/copying.rs"]
+mod copying;
 #[path = "loader/database.rs"]
 mod database;
 #[path = "loader/dead_letters.rs"]

@@ -5,7 +5,6 @@ use std::thread;
 use loader::postgres::{Advance, Claimant, Database, Error, Limits};
 use loader::{Route, Routes, Row};
 use millpond::broker::TopicId;
-use millpond::broker::sim::SplitMix64;
 use millpond::record::{Offset, Partition, TopicPartition};
 use millpond_harness::wait_for;
 
@@ -13,7 +12,7 @@ use crate::fixture::{APP, ATTRIBUTIONS, EVENTS, LIMIT, attribution, consumed, co
 
 const TOPIC: TopicId = TopicId([7; 16]);
 
-fn connected(url: &str) -> Database {
+pub(crate) fn connected(url: &str) -> Database {
     let mut database = Database::new(url, Limits::default()).unwrap();
     database.migrate().unwrap();
     database
@@ -27,12 +26,12 @@ fn partition() -> TopicPartition {
     TopicPartition::new(EVENTS, Partition(0))
 }
 
-fn route(topic: &str) -> Route {
+pub(crate) fn route(topic: &str) -> Route {
     let routes = Routes::defaults().unwrap();
     routes.iter().find(|route| &**route.topic() == topic).unwrap().clone()
 }
 
-fn rows(route: &Route, values: impl IntoIterator<Item = String>) -> Vec<Row> {
+pub(crate) fn rows(route: &Route, values: impl IntoIterator<Item = String>) -> Vec<Row> {
     let make = |(offset, value): (i64, String)| Row::new(route, consumed(route.topic(), offset, &value)).unwrap();
     (0..).zip(values).map(make).collect()
 }
@@ -201,99 +200,6 @@ fn a_record_that_is_there_already_is_left_as_it_is() {
         assert_eq!((loaded.rows, loaded.present), (rows_written, present));
     }
     assert_eq!(query(&url, "SELECT user_id FROM events ORDER BY source_offset"), [["a"], ["b"]]);
-}
-
-#[test]
-fn every_type_of_column_arrives_as_it_was() {
-    let url = database();
-    let mut database = connected(&url);
-    query(
-        &url,
-        "CREATE SCHEMA shop; CREATE TABLE shop.\"select\" (item text, pieces bigint, price double precision, sold boolean, \
-         made timestamptz, document jsonb, event_time timestamptz, source_topic text, source_partition integer, \
-         source_offset bigint, UNIQUE (source_topic, source_partition, source_offset))",
-    );
-    let routes = Routes::from_toml(
-        r#"
-        [[route]]
-        topic = "t"
-        table = "shop.select"
-        kind = "append"
-        columns = [
-            { column = "item", type = "text" },
-            { column = "pieces", type = "bigint" },
-            { column = "price", type = "double" },
-            { column = "sold", type = "boolean" },
-            { column = "made", type = "timestamp" },
-            { column = "document", field = "/more", type = "jsonb" },
-        ]
-        "#,
-    )
-    .unwrap();
-    let route = routes.iter().next().unwrap();
-    database.check_route(route).unwrap();
-    let full = r#"{"item":"ä'\"\\,{}\n","pieces":-9223372036854775808,"price":0.1,"sold":false,
-        "made":253402300799999,"more":{"a":[1,null]}}"#;
-    let mut transaction = database.begin().unwrap();
-    let loaded = transaction.load(route, &rows(route, [full.to_owned(), "{}".to_owned()])).unwrap();
-    transaction.commit().unwrap();
-    assert_eq!(loaded.refused, []);
-    let sql = "SET TIME ZONE 'UTC'; SELECT encode(convert_to(item, 'UTF8'), 'hex'), pieces, price, sold, made, document, \
-               event_time, source_topic, source_partition, source_offset FROM shop.\"select\" ORDER BY source_offset";
-    let hex = "c3a427225c2c7b7d0a";
-    let time = "2023-11-14 22:13:20.123+00";
-    assert_eq!(
-        query(&url, sql),
-        [
-            [
-                hex,
-                "-9223372036854775808",
-                "0.1",
-                "f",
-                "9999-12-31 23:59:59.999+00",
-                r#"{"a": [1, null]}"#,
-                time,
-                "t",
-                "0",
-                "0"
-            ],
-            ["", "", "", "", "", "", time, "t", "0", "1"],
-        ]
-    );
-}
-
-#[test]
-fn times_of_all_years_are_kept_to_the_millisecond() {
-    let url = database();
-    let mut database = connected(&url);
-    query(
-        &url,
-        "CREATE TABLE times (made timestamptz, pieces bigint, event_time timestamptz, source_topic text, \
-         source_partition integer, source_offset bigint, UNIQUE (source_topic, source_partition, source_offset))",
-    );
-    let routes = Routes::from_toml(
-        r#"
-        [[route]]
-        topic = "t"
-        table = "times"
-        kind = "append"
-        columns = [{ column = "made", type = "timestamp" }, { column = "pieces", field = "made", type = "bigint" }]
-        "#,
-    )
-    .unwrap();
-    let route = routes.iter().next().unwrap();
-    let mut rng = SplitMix64::new(1);
-    let (first, last) = (-62_135_596_800_000_i64, 253_402_300_799_999_i64);
-    let drawn = (0..2_000).map(|_| first + i64::try_from(rng.below(u64::try_from(last - first).unwrap())).unwrap());
-    let times: Vec<i64> = [first, -1, 0, 1, last].into_iter().chain(drawn).collect();
-    let mut transaction = database.begin().unwrap();
-    let loaded = transaction.load(route, &rows(route, times.iter().map(|ms| format!("{{\"made\":{ms}}}")))).unwrap();
-    transaction.commit().unwrap();
-    assert_eq!(loaded.rows, 2_005);
-    assert_eq!(
-        query(&url, "SELECT pieces, made FROM times WHERE extract(epoch FROM made) * 1000 <> pieces"),
-        Vec::<Vec<String>>::new()
-    );
 }
 
 #[test]

@@ -4,10 +4,12 @@
 //! the claims are renewed on the next one, which also tells where the partitions stand. There is no other error path.
 
 mod claim;
+mod copy;
 mod error;
 mod migrate;
 mod transaction;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::str::FromStr;
 use std::time::Duration;
@@ -57,6 +59,8 @@ pub struct Database {
     begin: String,
     runtime: Runtime,
     connection: Option<PgConnection>,
+    /// Tables that have been looked at, and whether `COPY` may write them.
+    copied: BTreeMap<String, bool>,
 }
 
 impl std::fmt::Debug for Database {
@@ -80,7 +84,7 @@ impl Database {
             .build()
             .map_err(|error| Error::Runtime { reason: error.to_string() })?;
         let begin = begin_statement(&limits);
-        Ok(Self { options, limits, begin, runtime, connection: None })
+        Ok(Self { options, limits, begin, runtime, connection: None, copied: BTreeMap::new() })
     }
 
     /// True while there is a connection that worked when it was used last.
@@ -92,6 +96,8 @@ impl Database {
     pub fn disconnect(&mut self) {
         // Not closed in order: that would wait for an answer, which is what may be missing.
         self.connection = None;
+        // Whoever changes a table restarts something; a new connection looks again.
+        self.copied.clear();
     }
 
     /// Connects where there is no connection.

@@ -7,7 +7,7 @@ use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres, Row as _};
 
-use super::{Claim, Claimant, Database, Error};
+use super::{Claim, Claimant, Database, Error, copy};
 use crate::batch::last_of_each_key;
 use crate::bisection::Bisection;
 use crate::route::{ColumnType, Route};
@@ -121,6 +121,9 @@ impl Transaction<'_> {
     /// # Errors
     /// [`Error::Unavailable`] and [`Error::Setup`]; never for the sake of a row.
     pub fn load(&mut self, route: &Route, rows: &[Row]) -> Result<Loaded, Error> {
+        if let Some(rows) = self.copy(route, rows)? {
+            return Ok(Loaded { rows, ..Loaded::default() });
+        }
         let sql = statement::insert(route);
         let mut loaded = Loaded::default();
         let mut bisection = Bisection::new(rows.len(), ROWS_PER_STATEMENT_MAX);
@@ -145,6 +148,37 @@ impl Transaction<'_> {
             }
         }
         Ok(loaded)
+    }
+
+    /// All rows at once, where that is possible; `None`, and nothing written, where it is not or a row is at fault.
+    fn copy(&mut self, route: &Route, rows: &[Row]) -> Result<Option<u64>, Error> {
+        if rows.is_empty() || !self.may_copy(route)? {
+            return Ok(None);
+        }
+        self.script("SAVEPOINT copied")?;
+        let copied = self.database.call("copy rows", async |connection| copy::copy(connection, route, rows).await);
+        match copied {
+            Ok(written) => {
+                self.script("RELEASE SAVEPOINT copied")?;
+                Ok(Some(written))
+            }
+            Err(Error::Row { .. }) => {
+                self.script("ROLLBACK TO SAVEPOINT copied; RELEASE SAVEPOINT copied")?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn may_copy(&mut self, route: &Route) -> Result<bool, Error> {
+        let table = route.table().to_string();
+        if let Some(known) = self.database.copied.get(&table) {
+            return Ok(*known);
+        }
+        let asked = async |connection: &mut PgConnection| copy::is_possible(connection, route).await;
+        let possible = self.database.call("look at the table", asked)?;
+        self.database.copied.insert(table, possible);
+        Ok(possible)
     }
 
     /// Commits.

@@ -1,0 +1,154 @@
+//! The two ways into a table: `COPY` where the columns are exactly those of the route, `INSERT` elsewhere. They must not be
+//! told apart by what arrives.
+
+use loader::Routes;
+use millpond::broker::sim::SplitMix64;
+
+use crate::database::{connected, route, rows};
+use crate::fixture::{EVENTS, count, database, event, query};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Copy,
+    Insert,
+}
+
+impl Way {
+    /// Sees to it that this way is taken, and that it is written down. The policy is none for the table's owner.
+    fn prepare(self, url: &str, table: &str) {
+        if self == Self::Insert {
+            query(url, &format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"));
+        }
+        query(
+            url,
+            &format!(
+                "CREATE TABLE ways (way text); \
+                 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN INSERT INTO ways VALUES (split_part(current_query(), ' ', 1)); RETURN NULL; END $$; \
+                 CREATE TRIGGER noted AFTER INSERT ON {table} FOR EACH STATEMENT EXECUTE FUNCTION note()"
+            ),
+        );
+    }
+
+    fn was_taken(self, url: &str) {
+        let name = if self == Self::Copy { "COPY" } else { "INSERT" };
+        assert!(count(url, "SELECT count(*) FROM ways") > 0);
+        assert_eq!(query(url, "SELECT DISTINCT way FROM ways"), [[name]]);
+    }
+}
+
+#[test]
+fn every_type_of_column_arrives_as_it_was_on_both_ways() {
+    for way in [Way::Copy, Way::Insert] {
+        let url = database();
+        let mut database = connected(&url);
+        query(
+            &url,
+            "CREATE SCHEMA shop; CREATE TABLE shop.\"select\" (item text, pieces bigint, price double precision, sold boolean, \
+         made timestamptz, document jsonb, event_time timestamptz, source_topic text, source_partition integer, \
+         source_offset bigint, UNIQUE (source_topic, source_partition, source_offset))",
+        );
+        way.prepare(&url, "shop.\"select\"");
+        let routes = Routes::from_toml(
+            r#"
+        [[route]]
+        topic = "t"
+        table = "shop.select"
+        kind = "append"
+        columns = [
+            { column = "item", type = "text" },
+            { column = "pieces", type = "bigint" },
+            { column = "price", type = "double" },
+            { column = "sold", type = "boolean" },
+            { column = "made", type = "timestamp" },
+            { column = "document", field = "/more", type = "jsonb" },
+        ]
+        "#,
+        )
+        .unwrap();
+        let route = routes.iter().next().unwrap();
+        database.check_route(route).unwrap();
+        let full = r#"{"item":"ä'\"\\,{}\n","pieces":-9223372036854775808,"price":0.1,"sold":false,
+        "made":253402300799999,"more":{"a":[1,null]}}"#;
+        let mut transaction = database.begin().unwrap();
+        let loaded = transaction.load(route, &rows(route, [full.to_owned(), "{}".to_owned()])).unwrap();
+        transaction.commit().unwrap();
+        assert_eq!(loaded.refused, []);
+        let sql = "SET TIME ZONE 'UTC'; SELECT encode(convert_to(item, 'UTF8'), 'hex'), pieces, price, sold, made, document, \
+               event_time, source_topic, source_partition, source_offset FROM shop.\"select\" ORDER BY source_offset";
+        let hex = "c3a427225c2c7b7d0a";
+        let time = "2023-11-14 22:13:20.123+00";
+        assert_eq!(
+            query(&url, sql),
+            [
+                [
+                    hex,
+                    "-9223372036854775808",
+                    "0.1",
+                    "f",
+                    "9999-12-31 23:59:59.999+00",
+                    r#"{"a": [1, null]}"#,
+                    time,
+                    "t",
+                    "0",
+                    "0"
+                ],
+                ["", "", "", "", "", "", time, "t", "0", "1"],
+            ]
+        );
+        way.was_taken(&url);
+    }
+}
+
+#[test]
+fn times_of_all_years_are_kept_to_the_millisecond_on_both_ways() {
+    for way in [Way::Copy, Way::Insert] {
+        let url = database();
+        let mut database = connected(&url);
+        query(
+            &url,
+            "CREATE TABLE times (made timestamptz, pieces bigint, event_time timestamptz, source_topic text, \
+         source_partition integer, source_offset bigint, UNIQUE (source_topic, source_partition, source_offset))",
+        );
+        way.prepare(&url, "times");
+        let routes = Routes::from_toml(
+            r#"
+        [[route]]
+        topic = "t"
+        table = "times"
+        kind = "append"
+        columns = [{ column = "made", type = "timestamp" }, { column = "pieces", field = "made", type = "bigint" }]
+        "#,
+        )
+        .unwrap();
+        let route = routes.iter().next().unwrap();
+        let mut rng = SplitMix64::new(1);
+        let (first, last) = (-62_135_596_800_000_i64, 253_402_300_799_999_i64);
+        let drawn = (0..2_000).map(|_| first + i64::try_from(rng.below(u64::try_from(last - first).unwrap())).unwrap());
+        let times: Vec<i64> = [first, -1, 0, 1, last].into_iter().chain(drawn).collect();
+        let mut transaction = database.begin().unwrap();
+        let loaded =
+            transaction.load(route, &rows(route, times.iter().map(|ms| format!("{{\"made\":{ms}}}")))).unwrap();
+        transaction.commit().unwrap();
+        assert_eq!(loaded.rows, 2_005);
+        assert_eq!(
+            query(&url, "SELECT pieces, made FROM times WHERE extract(epoch FROM made) * 1000 <> pieces"),
+            Vec::<Vec<String>>::new()
+        );
+        way.was_taken(&url);
+    }
+}
+
+/// A column of another type than the route's: PostgreSQL converts what is inserted, and could not read what is copied.
+#[test]
+fn a_column_of_another_type_is_inserted() {
+    let url = database();
+    let mut database = connected(&url);
+    query(&url, "ALTER TABLE events ALTER COLUMN page TYPE varchar(20)");
+    Way::Copy.prepare(&url, "events");
+    let route = &route(EVENTS);
+    let mut transaction = database.begin().unwrap();
+    assert_eq!(transaction.load(route, &rows(route, [event("a")])).unwrap().rows, 1);
+    transaction.commit().unwrap();
+    Way::Insert.was_taken(&url);
+}
