@@ -19,11 +19,12 @@ use millpond::testing::simulation::{Outcome, Run, Summary};
 mod topologies;
 
 const USAGE: &str = "\
-./dev simulate [--topology copy|counts|memory|table] [--seeds N] [--from SEED] [--tearing] [--json]
+./dev simulate [--topology copy|counts|memory|table] [--seeds N] [--from SEED] [--tearing] [--mistakes] [--json]
                [--instances N] [--partitions N]
-./dev simulate [--topology …] [--tearing] --report SEED   the whole story of one seed
+./dev simulate [--topology …] [--tearing] [--mistakes] --report SEED   the whole story of one seed
 ./dev simulate --mutations   breaks the protocol in each way there is, and tells which seed finds it
-  --tearing   also lets transactions be torn: a run may then stop, and say so";
+  --tearing   also lets transactions be torn: a run may then stop, and say so
+  --mistakes  also lets an operator make a mistake once: the same";
 
 /// How many seeds let every kind of fault strike.
 const SEEDS_FOR_EVERY_FAULT: u64 = 10_000;
@@ -33,11 +34,13 @@ const REPORTS_MAX: usize = 3;
 /// How long a breakage may stay unfound.
 const MUTATION_MAX: Duration = Duration::from_mins(1);
 
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct Options {
     topology: String,
     seeds: u64,
     from: u64,
     tearing: bool,
+    mistakes: bool,
     json: bool,
     mutations: bool,
     instances: usize,
@@ -52,6 +55,7 @@ impl Options {
             seeds: 10_000,
             from: 0,
             tearing: false,
+            mistakes: false,
             json: false,
             mutations: false,
             instances: 3,
@@ -65,6 +69,7 @@ impl Options {
                 "--seeds" => options.seeds = arguments.next()?.parse().ok()?,
                 "--from" => options.from = arguments.next()?.parse().ok()?,
                 "--tearing" => options.tearing = true,
+                "--mistakes" => options.mistakes = true,
                 "--json" => options.json = true,
                 "--mutations" => options.mutations = true,
                 "--instances" => options.instances = arguments.next()?.parse().ok()?,
@@ -93,6 +98,7 @@ fn main() -> ExitCode {
     };
     let simulation = simulation.instances(options.instances).partitions(options.partitions);
     let simulation = if options.tearing { simulation.tearing() } else { simulation };
+    let simulation = if options.mistakes { simulation.mistaken() } else { simulation };
     if let Some(seed) = options.report {
         println!("{}", simulation.report(seed));
         return ExitCode::SUCCESS;

@@ -83,7 +83,8 @@ impl<B: Broker> StreamThread<B> {
     /// True when the topics are known to be those that the process began with. A topic of the same name is not the same:
     /// offsets and rows are about the old one. One that is gone for good must be told: its tasks would just not be there.
     fn topics_hold(&mut self, now: Timestamp) -> Result<bool, Error> {
-        let Some(since) = self.topics_doubted_since else { return Ok(true) };
+        let Some(since) = self.topics_doubted_since.map(|since| since.min(now)) else { return Ok(true) };
+        self.topics_doubted_since = Some(since);
         if self.restore_waits(now) {
             return Ok(false);
         }
@@ -197,7 +198,12 @@ impl<B: Broker> StreamThread<B> {
         // A state that was removed or set aside plans like a new one: the second plan is a replay.
         for _ in 0..3 {
             let task = self.tasks.get(&id).ok_or(Error::bug("a restoring task has vanished"))?;
-            let checkpoint = task.stores().map_or_else(|| Ok(Checkpoint::default()), |stores| stores.checkpoint())?;
+            let mut checkpoint =
+                task.stores().map_or_else(|| Ok(Checkpoint::default()), |stores| stores.checkpoint())?;
+            if !checkpoint.changelog.contains_key(&task.log().partition) {
+                // The rows come from the log alone, as those of stores in memory do. So what they are is for the log to say.
+                checkpoint = Checkpoint { sequence: 0, input: BTreeMap::new(), ..checkpoint };
+            }
             let of_task = |p: &TopicPartition| (p.clone(), committed.get(p).cloned().flatten());
             let committed: Committed = task.inputs().map(of_task).collect();
             let ranges: BTreeMap<TopicPartition, LogRange> =
@@ -292,7 +298,7 @@ impl<B: Broker> StreamThread<B> {
                 self.restore_not_before = now.plus(RETRY_INTERVAL);
                 continue;
             };
-            chosen |= resume.input.values().any(Option::is_none);
+            chosen |= resume.missing || resume.input.values().any(Option::is_none);
             self.start_task(id, (&replay, &resume), starts, now)?;
             changed = true;
         }
@@ -324,7 +330,9 @@ impl<B: Broker> StreamThread<B> {
         match reconcile(id, evidence) {
             Ok(Verdict::Resume(resume)) => Ok(Some(resume)),
             Ok(Verdict::OffsetsMissing(mut resume)) => {
-                let since = *self.offsets_missing_since.get_or_insert(now);
+                // A clock that was set back begins anew.
+                let since = self.offsets_missing_since.map_or(now, |since| since.min(now));
+                self.offsets_missing_since = Some(since);
                 if broken!(self, BelieveMissingOffsets) {
                     resume.input.values_mut().for_each(|offset| *offset = None);
                     return Ok(Some(resume));
@@ -374,7 +382,11 @@ impl<B: Broker> StreamThread<B> {
     ) -> Result<(), Error> {
         let (topology, topics) = (self.topology.clone(), self.topics.clone());
         let task = self.tasks.get_mut(&id).ok_or(Error::bug("a restored task has vanished"))?;
-        let checkpoint = replay.finish(task, resume, now)?;
+        let mut checkpoint = replay.finish(task, resume, now)?;
+        if resume.missing {
+            // As if they were new: whoever looks at the group, or asks it at the next start, finds them there again.
+            checkpoint.input.clear();
+        }
         let start = replay.start(task, resume);
         crate::failpoint!("restore.before_start");
         task.start(&topology, topics.resolved(), (checkpoint, start), now)?;

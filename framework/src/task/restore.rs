@@ -80,9 +80,8 @@ pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
             }
             Some(&stored) if stored >= range.start => stored,
             // A checkpoint that is the last commit misses nothing, wherever the changelog begins by now.
-            _ if facts.stateful && range.start > Offset::default() && !is_last_commit(facts) => {
-                return Err(cut(task, partition, range));
-            }
+            Some(_) if facts.stateful && is_last_commit(facts) => range.start,
+            _ if facts.stateful && range.start > Offset::default() => return Err(cut(task, partition, range)),
             _ if facts.stateful => range.start,
             _ => log_hint(facts.committed).map_or(range.start, |hint| hint.max(range.start).min(range.end)),
         };
@@ -170,6 +169,8 @@ pub(crate) struct Resume {
     pub(crate) stream_time: Timestamp,
     /// True when the last commit record and the group's offsets were compared and agree.
     pub(crate) verified: bool,
+    /// The group has no offsets: they are committed again.
+    pub(crate) missing: bool,
 }
 
 /// What the comparison of the commit record with the group's offsets says.
@@ -218,10 +219,10 @@ pub(crate) fn reconcile(task: TaskId, evidence: Evidence<'_>) -> Result<Verdict,
         committed.iter().filter_map(|(partition, offset)| Some((partition, offset.as_ref()?.next))).collect();
     let Some(last) = last else { return without_record(task, committed, stateful) };
     let stream_time = last.stream_time;
-    let resume = |input, verified| Resume { input, sequence, stream_time, verified };
+    let resume = |input, verified| Resume { input, sequence, stream_time, verified, missing: false };
     if known.is_empty() && !last.input.is_empty() {
         let input = committed.keys().map(|p| (p.clone(), last.input.get(p).copied())).collect();
-        return Ok(Verdict::OffsetsMissing(resume(input, false)));
+        return Ok(Verdict::OffsetsMissing(Resume { missing: true, ..resume(input, false) }));
     }
     let input = committed.keys().map(|p| (p.clone(), known.get(p).copied())).collect();
     let differs = last.input.iter().find(|(partition, offset)| known.get(partition) != Some(*offset));
@@ -258,7 +259,7 @@ fn without_record(task: TaskId, committed: &Committed, stateful: bool) -> Result
         return Err(Refusal::ForeignOffsets { task });
     }
     let input = committed.iter().map(|(p, offset)| (p.clone(), offset.as_ref().map(|offset| offset.next))).collect();
-    Ok(Verdict::Resume(Resume { input, sequence: 0, stream_time: Timestamp::NONE, verified: false }))
+    Ok(Verdict::Resume(Resume { input, sequence: 0, stream_time: Timestamp::NONE, verified: false, missing: false }))
 }
 
 /// Why a task does not start. Nothing was deleted; a person must decide.

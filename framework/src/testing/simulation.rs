@@ -18,6 +18,7 @@
 //! | `schedule` | what happens when, drawn from the seed |
 //! | `faults` | which faults of the broker a seed has, and how often |
 //! | `world`, `machine`, `events`, `zombie` | instances, their rounds, deaths and disks |
+//! | `mistakes` | what operators do |
 //! | `play` | a schedule from its first step to rest |
 //! | `oracle`, `finished` | what must hold then; what the reference is shown |
 //! | `shrink`, `report` | fewer faults that fail all the same; the text of a failure |
@@ -28,6 +29,7 @@ mod faults;
 mod finished;
 mod input;
 mod machine;
+mod mistakes;
 mod oracle;
 mod play;
 mod report;
@@ -104,6 +106,7 @@ pub struct Simulation {
     inputs: Vec<Input>,
     reference: Option<Reference>,
     tearing: bool,
+    mistaken: bool,
     settle: Duration,
     breakage: Option<Breakage>,
 }
@@ -130,6 +133,7 @@ impl Simulation {
             inputs: Vec::new(),
             reference: None,
             tearing: false,
+            mistaken: false,
             settle: Duration::ZERO,
             breakage: None,
         }
@@ -217,6 +221,14 @@ impl Simulation {
     #[must_use]
     pub const fn tearing(mut self) -> Self {
         self.tearing = true;
+        self
+    }
+
+    /// Lets an operator make a mistake once: move offsets, delete or make topics again, cut changelogs. Then a run may also
+    /// end with a process that stops and names what is wrong; it may not end with wrong output.
+    #[must_use]
+    pub const fn mistaken(mut self) -> Self {
+        self.mistaken = true;
         self
     }
 

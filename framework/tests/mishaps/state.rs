@@ -11,7 +11,9 @@ use millpond::serde::Utf8;
 use millpond::state::MemoryDirectory;
 use millpond::topology::Topology;
 
-use super::{IN, T, TASK, append, append_all, append_to, at, broker, eager, later, rounds, rows, start, table};
+use super::{
+    IN, T, TASK, append, append_all, append_to, at, broker, eager, later, rounds, rows, seconds, start, table,
+};
 
 /// I10: half of the changelog was replayed, then the process ended. Days later its tombstones are compacted away.
 #[test]
@@ -197,5 +199,50 @@ fn a_changelog_without_its_beginning_is_not_taken_for_the_whole_state() {
         append(&broker, &format!("more-{cut}"));
         rounds(&mut thread, 50, T).unwrap();
         assert_eq!((rows(&directory, "table").len(), thread.counters().state_wipes), (had.len() + 1, 0), "cut={cut}");
+    }
+}
+
+/// The end of a changelog was lost by its brokers. A store in memory has its rows from there alone: the number of the last
+/// commit, which is on disk, says nothing about them.
+#[test]
+fn a_store_in_memory_is_what_its_changelog_says() {
+    let in_memory = || -> Topology {
+        let builder = StreamsBuilder::new();
+        let _table = builder.table(&IN, Materialized::in_memory("table", &Utf8, &Utf8));
+        builder.build().unwrap()
+    };
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let mut thread = start(&broker, in_memory(), &directory, eager("app-0"), T);
+    append_all(&broker, &["a", "b", "c"]);
+    rounds(&mut thread, 20, T).unwrap();
+    drop(thread);
+    broker.truncate(&at("app-table-changelog", 0), Offset(0));
+    let mut thread = start(&broker, in_memory(), &directory, eager("app-0"), T);
+    let refused = rounds(&mut thread, 50, T);
+    let told = |error: &Error| matches!(error, Error::Task(TaskError::Refused(Refusal::CommitRecordMissing { .. })));
+    assert!(refused.as_ref().is_err_and(told), "{refused:?}");
+}
+
+/// Somebody has deleted the group's offsets, and the clock was set back while they were asked for again.
+#[test]
+fn offsets_that_are_gone_are_committed_again_whatever_the_clock_does() {
+    for topology in [table as fn() -> Topology, super::copy] {
+        let (broker, directory) = (broker(1), MemoryDirectory::new());
+        let mut thread = start(&broker, topology(), &directory, eager("app-0"), T);
+        append_all(&broker, &["a", "b", "c"]);
+        rounds(&mut thread, 20, T).unwrap();
+        drop(thread);
+        let before = broker.committed_offsets("app");
+        broker.delete_group_offsets("app");
+        let mut thread = start(&broker, topology(), &directory, eager("app-0"), later(2));
+        seconds(&mut thread, 5, later(2)).unwrap();
+        assert!(thread.tasks().all(|task| task.state() == TaskState::Restoring));
+        seconds(&mut thread, 70, T).unwrap();
+        assert!(thread.tasks().all(|task| task.state() == TaskState::Running));
+        // No record has come since: the offsets are there all the same, for whoever asks.
+        let next = |offsets: std::collections::BTreeMap<_, millpond::broker::CommittedOffset>| {
+            offsets.into_iter().map(|(at, offset)| (at, offset.next)).collect::<Vec<_>>()
+        };
+        assert_eq!(next(broker.committed_offsets("app")), next(before));
     }
 }

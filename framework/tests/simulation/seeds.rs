@@ -40,6 +40,15 @@ fn a_torn_transaction_stops_by_name_or_does_no_harm() {
     }
 }
 
+/// Offsets moved by hand, topics made again, changelogs cut: told by name, or no harm.
+#[test]
+fn a_mistake_of_an_operator_stops_by_name_or_does_no_harm() {
+    for simulation in [copy(), counts(), table()] {
+        let summary = simulation.mistaken().seeds(0..60);
+        assert!(summary.stopped > 0 && summary.exact > 0, "{summary}");
+    }
+}
+
 #[test]
 fn a_seed_is_a_run() {
     let runs = |simulation: &Simulation| (0..6).map(|seed| simulation.run(seed)).collect::<Vec<_>>();

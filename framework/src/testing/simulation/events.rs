@@ -57,6 +57,7 @@ impl World {
             Event::DiskFault(thread, fault, batches) => self.on_machine(*thread, |machine| {
                 machine.directory.fail_after(*fault, *batches);
             }),
+            Event::Mistake(mistake) => self.mistake(*mistake),
             Event::Corrupt(thread) => {
                 self.note(Note::OldState);
                 self.on_machine(*thread, |machine| {

@@ -5,6 +5,10 @@ use crate::broker::sim::{Fault, Faults, SplitMix64};
 /// Faults that tear a transaction: only where [`tearing`](super::Simulation::tearing) is asked for.
 const TEARING: Fault = Fault::EndTxnDuplicatedUnnoticed;
 
+/// Offsets that the group has and does not tell. Where commit records are lost by a mistake both proofs of a commit are gone at
+/// a time, and nobody can tell a first start.
+const HIDING: Fault = Fault::CommittedOffsetTransientlyMissing;
+
 /// Once in so many passes of its step.
 const OFTEN: [u32; 4] = [12, 40, 120, 400];
 /// A process that dies all the time gets nowhere.
@@ -13,7 +17,7 @@ const DEATHS: [u32; 3] = [80, 250, 800];
 const PAUSES: [u32; 3] = [150, 500, 1500];
 
 /// The faults of a seed.
-pub(super) fn draw(seed: u64, tearing: bool) -> Faults {
+pub(super) fn draw(seed: u64, (tearing, mistaken): (bool, bool)) -> Faults {
     let mut rng = SplitMix64::new(seed ^ 0xFA01_7500);
     let calm = rng.one_in(40);
     let mut faults = Faults::seeded(rng.next_u64()).recorded();
@@ -25,6 +29,7 @@ pub(super) fn draw(seed: u64, tearing: bool) -> Faults {
         };
         let rate = usize::try_from(rng.below(rates.len() as u64)).ok().and_then(|index| rates.get(index));
         let wanted = if fault == TEARING { tearing } else { rng.one_in(2) && !calm };
+        let wanted = wanted && !(mistaken && fault == HIDING);
         if wanted {
             faults = faults.with(fault, rate.copied().unwrap_or(0));
         }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::mistakes;
 use super::schedule::Disk;
 use super::world::{APPLICATION, Note, Slot, World};
 use crate::broker::BrokerErrorKind;
@@ -175,16 +176,19 @@ impl World {
         };
         let shared = self.on_the_machine_of(thread).count() > 1;
         let explained = match error {
+            error if self.is_noted(Note::Mistaken) && mistakes::is_named(error) => {
+                self.facts.borrow_mut().refused = Some(error.to_string());
+                true
+            }
             Error::Task(TaskError::Refused(refusal)) if self.is_noted(Note::Tearing) && torn(refusal) => {
                 self.facts.borrow_mut().refused = Some(error.to_string());
                 true
             }
             // A thread of the same process stood still for longer than a minute.
             Error::Store(StoreError::Locked { .. }) => shared,
-            // The disk failed, as planned; or three transactions in a minute ran out of time.
-            Error::Store(StoreError::Io { .. })
-            | Error::Task(TaskError::Store(StoreError::Io { .. }))
-            | Error::DuplicateInstance { .. } => true,
+            // The disk failed, as planned.
+            Error::Store(StoreError::Io { .. }) | Error::Task(TaskError::Store(StoreError::Io { .. })) => true,
+            Error::DuplicateInstance { .. } => self.is_noted(Note::Twins),
             Error::Broker(error) => error.kind == BrokerErrorKind::InstanceFenced && self.is_noted(Note::Twins),
             _ => false,
         };

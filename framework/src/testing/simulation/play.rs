@@ -15,7 +15,8 @@ use crate::broker::sim::Strike;
 pub enum Outcome {
     /// Everything holds.
     Exact,
-    /// A process has stopped and named a torn transaction, as [`Simulation::tearing`] allows.
+    /// A process has stopped and named a torn transaction or a mistake, as [`Simulation::tearing`] and
+    /// [`Simulation::mistaken`] allow.
     Stopped(String),
     /// What does not hold.
     Failed(Vec<String>),

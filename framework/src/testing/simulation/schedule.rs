@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::mistakes::Mistake;
 use super::{Simulation, faults};
 use crate::broker::sim::{Faults, SplitMix64, Strike};
 use crate::state::StoreFault;
@@ -67,6 +68,8 @@ pub(super) enum Event {
     DiskFault(usize, StoreFault, u32),
     /// A task's files on a machine are damaged.
     Corrupt(usize),
+    /// An operator makes a mistake: only where [`mistaken`](Simulation::mistaken) is asked for.
+    Mistake(Mistake),
 }
 
 /// What becomes of the disk when a process dies.
@@ -83,7 +86,7 @@ pub(super) enum Disk {
 }
 
 impl Event {
-    /// Every name that [`name`](Self::name) gives.
+    /// Every name that [`name`](Self::name) gives, but for those of mistakes.
     pub(super) const NAMES: [&'static str; 16] = [
         "LongWait",
         "Freeze",
@@ -122,6 +125,7 @@ impl Event {
             Self::Retain => "Retention",
             Self::DiskFault(..) => "DiskFault",
             Self::Corrupt(_) => "Corruption",
+            Self::Mistake(mistake) => mistake.name(),
         }
     }
 }
@@ -138,8 +142,13 @@ impl Schedule {
         let mut rng = SplitMix64::new(seed);
         let settings = Settings::draw(simulation, &mut rng);
         let count = 150 + rng.below(250);
-        let steps = (0..count).map(|_| Step::draw(simulation.instances, &mut rng)).collect();
-        Self { seed, settings, steps, faults: faults::draw(seed, simulation.tearing) }
+        let mut steps: Vec<Step> = (0..count).map(|_| Step::draw(simulation.instances, &mut rng)).collect();
+        if simulation.mistaken {
+            // Not too early: there must be something to spoil.
+            let at = below(&mut rng, steps.len() / 2) + steps.len() / 3;
+            steps.insert(at, Step::Event(Event::Mistake(Mistake::draw(&mut rng))));
+        }
+        Self { seed, settings, steps, faults: faults::draw(seed, (simulation.tearing, simulation.mistaken)) }
     }
 
     /// The same with exactly these faults.

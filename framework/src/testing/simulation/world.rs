@@ -84,6 +84,12 @@ pub(super) enum Note {
     Tearing,
     /// Logs were compacted: they have holes.
     Compacted,
+    /// An operator has made a mistake: a process may say so and stop.
+    Mistaken,
+    /// Changelogs have lost rows: they are on disks only.
+    Cut,
+    /// Offsets were moved by hand: a commit that was on its way then may set them back.
+    Moved,
 }
 
 impl World {
