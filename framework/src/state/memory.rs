@@ -192,7 +192,7 @@ impl StateDirectory for MemoryDirectory {
 impl TaskState {
     fn take_back(&mut self, undo: Undo) {
         for (map, (key, value)) in undo.rows.into_iter().rev() {
-            map.borrow_mut().set(&key, value);
+            map.borrow_mut().set(&key, value.as_deref());
         }
         self.checkpoint = undo.checkpoint;
     }
@@ -277,7 +277,7 @@ impl Backend for MemoryBackend {
                 if struck == Some(StoreFault::CrashInBatch) && undo.rows.len() >= half {
                     break;
                 }
-                let old = map.borrow_mut().set(key, value.clone());
+                let old = map.borrow_mut().set(key, value.as_deref());
                 undo.rows.push((Rc::clone(map), (key.clone(), old)));
             }
         }

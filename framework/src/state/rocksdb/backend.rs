@@ -180,7 +180,7 @@ impl Backend for RocksBackend {
             match self.stores.get_mut(usize::from(store.0)) {
                 Some(Store::Memory(memory)) => {
                     for (key, value) in rows {
-                        memory.set(key, value.clone());
+                        memory.set(key, value.as_deref());
                     }
                 }
                 Some(Store::Disk { cache, .. }) => {
