@@ -38,8 +38,9 @@ pub(crate) struct Overlay {
     savepoint: bool,
     /// Keys and values of both layers, which live until their commit.
     arena: Arena,
-    /// Bytes in it that no row of the active layer has any more: a chunk goes with the last row that has a part in it.
-    outlived: usize,
+    /// Bytes that were copied into it for the active layer, also for rows that were replaced or taken back since: a chunk
+    /// goes with the last row that has a part in it.
+    copied: usize,
 }
 
 /// What a write replaced in its layer.
@@ -90,13 +91,13 @@ impl Overlay {
     /// Writes a row, or deletes it with `None`.
     pub(crate) fn write(&mut self, key: &[u8], value: Option<&[u8]>) {
         let value = value.map(|value| self.arena.copy(value));
+        self.copied += key.len() + value.as_ref().map_or(0, Bytes::len);
         self.active_size.add(key, value.as_ref());
         // One walk through the map; the copy of a key that is there already is short-lived.
         let replaced = match self.active.entry(self.arena.copy(key)) {
             Entry::Occupied(mut slot) => {
                 let old = mem::replace(slot.get_mut(), value);
                 self.active_size.remove(key, old.as_ref());
-                self.outlived += key.len() + old.as_ref().map_or(0, Bytes::len);
                 Replaced::Row(old)
             }
             Entry::Vacant(place) => {
@@ -109,13 +110,13 @@ impl Overlay {
         }
     }
 
-    /// Bytes held by both layers, the cost of keeping a row in memory included, and of values that were replaced since the
-    /// last commit.
+    /// Bytes held by both layers, the cost of keeping a row in memory included, and of values that were replaced or taken
+    /// back since the last commit.
     pub(crate) fn bytes(&self) -> usize {
         if self.active.is_empty() {
             return self.frozen_size.bytes;
         }
-        self.active_size.bytes + self.outlived + self.frozen_size.bytes
+        self.active_size.rows * ROW_OVERHEAD_BYTES + self.copied + self.frozen_size.bytes
     }
 
     /// Rows written and rows deleted in both layers.
@@ -148,6 +149,9 @@ impl Overlay {
                 self.active.insert(key, old);
             }
         }
+        if self.active.is_empty() {
+            self.copied = 0;
+        }
     }
 
     /// Makes the active layer the frozen one. The caller has applied or dropped the frozen layer before.
@@ -156,7 +160,7 @@ impl Overlay {
         self.release();
         self.frozen = mem::take(&mut self.active).into_iter().collect();
         self.frozen_size = mem::take(&mut self.active_size);
-        self.outlived = 0;
+        self.copied = 0;
     }
 
     /// The rows whose commit is in flight, in key order.
@@ -215,5 +219,24 @@ impl Overlay {
             }
         };
         range.contains(&row.0).then_some(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_back_counts_as_long_as_a_row_keeps_its_chunk_alive() {
+        let mut overlay = Overlay::default();
+        let large = [0; 60 * 1024];
+        for key in 0..100_u32 {
+            overlay.write(&key.to_be_bytes(), Some(b"good"));
+            overlay.savepoint();
+            overlay.write(b"bad", Some(&large));
+            overlay.rollback();
+        }
+        assert_eq!(overlay.counts(), (100, 0));
+        assert!(overlay.bytes() > 100 * large.len(), "{} bytes are told", overlay.bytes());
     }
 }

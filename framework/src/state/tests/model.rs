@@ -84,8 +84,8 @@ struct Model {
     frozen: Layer,
     active: Layer,
     saved: Option<Layer>,
-    /// Bytes of values that were replaced since the last freeze.
-    outlived: usize,
+    /// Bytes written since the last freeze, or since a rollback has left nothing.
+    written: usize,
 }
 
 impl Model {
@@ -97,9 +97,9 @@ impl Model {
     }
 
     fn bytes(&self) -> usize {
-        let rows = self.frozen.iter().chain(&self.active);
-        let rows: usize = rows.map(|(key, value)| 128 + key.len() + value.as_ref().map_or(0, Vec::len)).sum();
-        rows + if self.active.is_empty() { 0 } else { self.outlived }
+        let frozen = self.frozen.iter().map(|(key, value)| 128 + key.len() + value.as_ref().map_or(0, Vec::len));
+        let active = if self.active.is_empty() { 0 } else { 128 * self.active.len() + self.written };
+        frozen.sum::<usize>() + active
     }
 
     /// The first row of `range` in `direction`, beyond `last`.
@@ -168,6 +168,7 @@ impl<D: Deref<Target: StateDirectory>> Run<D> {
                 self.each(|model| {
                     if let Some(saved) = model.saved.take() {
                         model.active = saved;
+                        model.written = if model.active.is_empty() { 0 } else { model.written };
                     }
                 });
             }
@@ -177,7 +178,7 @@ impl<D: Deref<Target: StateDirectory>> Run<D> {
                     self.each(|model| {
                         model.frozen = std::mem::take(&mut model.active);
                         model.saved = None;
-                        model.outlived = 0;
+                        model.written = 0;
                     });
                 }
                 self.in_flight = true;
@@ -208,8 +209,8 @@ impl<D: Deref<Target: StateDirectory>> Run<D> {
             None => self.stores.delete(store, key).unwrap(),
         }
         let model = self.models.get_mut(&store).unwrap();
-        let replaced = model.active.insert(key.to_vec(), value);
-        model.outlived += replaced.map_or(0, |old| key.len() + old.map_or(0, |old| old.len()));
+        model.written += key.len() + value.as_ref().map_or(0, Vec::len);
+        model.active.insert(key.to_vec(), value);
     }
 
     fn apply(&mut self) {
