@@ -212,6 +212,7 @@ impl Backend for RocksBackend {
                     stats.disk_bytes += self.property(family, LIVE_SST_FILES_SIZE)?;
                     stats.memory_bytes += self.property(family, SIZE_ALL_MEM_TABLES)?;
                     stats.memory_bytes += self.property(family, ESTIMATE_TABLE_READERS_MEM)?;
+                    cache.settle();
                     stats.memory_bytes += u64::try_from(cache.bytes()).unwrap_or(u64::MAX);
                 }
             }

@@ -96,6 +96,14 @@ impl RowCache {
         }
     }
 
+    /// Gives back what is over the share. A cache that is not read does not hear of others that have come since.
+    pub(super) fn settle(&self) {
+        let rows = &mut *self.rows.borrow_mut();
+        if !rows.recent.is_empty() {
+            self.shrink(rows);
+        }
+    }
+
     /// Bytes held, entries' own included.
     pub(super) fn bytes(&self) -> usize {
         self.rows.borrow().bytes
@@ -186,6 +194,20 @@ mod tests {
         assert_eq!((row(&one, "huge"), one.bytes()), (None, budget.bytes_max), "larger than the share");
         drop(one);
         assert_eq!(budget.caches.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_cache_that_nobody_reads_gives_its_part_of_the_budget_back() {
+        let budget = CacheBudget::new(8 * (ENTRY_OVERHEAD_BYTES + 2));
+        let caches = [(); 4].map(|()| RowCache::new(&budget));
+        for cache in &caches {
+            (b'a'..=b'h').for_each(|key| cache.keep(&[key], b"v"));
+        }
+        caches.iter().for_each(RowCache::settle);
+        assert_eq!(caches.iter().map(RowCache::bytes).sum::<usize>(), budget.bytes_max);
+        let empty = RowCache::new(&budget);
+        empty.settle();
+        assert_eq!(budget.caches.load(Ordering::Relaxed), 4);
     }
 
     #[test]
