@@ -69,12 +69,16 @@ impl RocksDirectory {
         let options = self.budget.database();
         let mut names = existing_column_families(task, path, &options)?;
         let wanted = stores.iter().filter(|spec| spec.kind == StoreKind::Persistent);
-        names.extend(wanted.map(|spec| column_family_name(&spec.name)));
+        let wanted: Vec<String> = wanted.map(|spec| column_family_name(&spec.name)).collect();
+        names.extend(wanted.iter().cloned());
         names.push(META.to_owned());
         names.sort();
         names.dedup();
         // Column families of stores that left the topology are opened too, as RocksDB demands, and keep their rows.
-        let families = names.iter().map(|name| ColumnFamilyDescriptor::new(name.as_str(), self.budget.column_family()));
+        let families = names.iter().map(|name| {
+            let read = wanted.contains(name);
+            ColumnFamilyDescriptor::new(name, if read { self.budget.store() } else { self.budget.column_family() })
+        });
         DB::open_cf_descriptors(&options, path, families).map_err(|error| opening_error(task, error))
     }
 

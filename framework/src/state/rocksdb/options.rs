@@ -47,6 +47,13 @@ const MIB: usize = 1024 * KIB;
 /// Four shards of the block cache: enough for a few stream threads and two background threads.
 const CACHE_SHARD_BITS: i32 = 2;
 
+/// A filter in front of each memtable, 26 bits for a key of a row of 150 bytes: a key that is not there costs no walk through
+/// its list. It is taken from the memtables' budget as soon as there is a memtable, also an empty one: only the first stores
+/// of a process have filters, up to a quarter of the budget.
+const FILTER_RATIO: f64 = 0.02;
+/// The same, as a divisor.
+const FILTERS_PER_MEMTABLE: usize = 50;
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -137,14 +144,23 @@ impl Budget {
         options.set_write_buffer_size(self.options.memtable_bytes_max);
         // Memtables take memory in steps of this size: large steps would fill the budget with many small stores.
         options.set_arena_block_size(64 * KIB);
-        // A filter in front of each memtable, 26 bits for a key of a row of 150 bytes: a key that is not there costs no walk
-        // through its list.
-        options.set_memtable_prefix_bloom_ratio(0.02);
-        options.set_memtable_whole_key_filtering(true);
         options.set_compression_type(match self.options.compression {
             Compression::None => DBCompressionType::None,
             Compression::Lz4 => DBCompressionType::Lz4,
         });
+        options
+    }
+
+    /// Options of the column family of a store that is read.
+    pub(super) fn store(&self) -> EngineOptions {
+        let mut options = self.column_family();
+        // Each open store has a cache of rows.
+        let stores = Arc::strong_count(&self.rows);
+        let each = self.options.memtable_bytes_max / FILTERS_PER_MEMTABLE;
+        if stores.saturating_mul(each) <= self.options.write_buffer_bytes_max / 4 {
+            options.set_memtable_prefix_bloom_ratio(FILTER_RATIO);
+            options.set_memtable_whole_key_filtering(true);
+        }
         options
     }
 }

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::{BURSTS, CARTS, RECENT, TASK, batch, bytes, changelog, checkpoint, contract, model, row, specs};
 use crate::error::Recovery;
+use crate::record::{Partition, TaskId};
 use crate::state::rocksdb::{Options, RocksDirectory};
 use crate::state::{Backend, Checkpoint, Direction, KeyRange, StateDirectory, StoreError, StoreIndex};
 
@@ -289,4 +290,15 @@ fn stats_and_shared_memory_follow_the_rows() {
     assert_eq!(rows(&*backend, CARTS).unwrap().len(), 200);
     assert!(directory.memory().block_cache_bytes > 0);
     assert_eq!(backend.get(CARTS, b"00007").unwrap(), Some(bytes(&value)));
+}
+
+#[test]
+fn empty_memtables_of_many_tasks_leave_their_budget_to_rows() {
+    let (files, options) = (TempDir::new().unwrap(), Options::default());
+    let most = options.write_buffer_bytes_max;
+    let directory = RocksDirectory::new(files.path(), "app", "0", options);
+    let tasks = (0..60).map(|partition| TaskId { subtopology: 0, partition: Partition(partition) });
+    let open: Vec<_> = tasks.map(|task| directory.open(task, &specs()).unwrap()).collect();
+    let idle = directory.memory().write_buffer_bytes;
+    assert!(idle < most / 3, "{idle} bytes of {} tasks that hold nothing", open.len());
 }
