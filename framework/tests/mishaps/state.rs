@@ -202,15 +202,33 @@ fn a_changelog_without_its_beginning_is_not_taken_for_the_whole_state() {
     }
 }
 
+fn in_memory() -> Topology {
+    let builder = StreamsBuilder::new();
+    let _table = builder.table(&IN, Materialized::in_memory("table", &Utf8, &Utf8));
+    builder.build().unwrap()
+}
+
+#[test]
+fn the_rows_of_a_store_in_memory_are_not_made_up_for_by_the_last_commit_on_disk() {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let mut thread = start(&broker, in_memory(), &directory, eager("app-0"), T);
+    for key in ["a", "b"] {
+        append(&broker, key);
+        rounds(&mut thread, 20, T).unwrap();
+    }
+    drop(thread);
+    let changelog = at("app-table-changelog", 0);
+    broker.delete_records_before(&changelog, broker.end_offset(&changelog).unwrap());
+    let mut thread = start(&broker, in_memory(), &directory, eager("app-0"), T);
+    let refused = rounds(&mut thread, 50, T);
+    let told = |error: &Error| matches!(error, Error::Task(TaskError::Refused(Refusal::ChangelogCut { .. })));
+    assert!(refused.as_ref().is_err_and(told), "{refused:?} {:?}", rows(&directory, "table"));
+}
+
 /// The end of a changelog was lost by its brokers. A store in memory has its rows from there alone: the number of the last
 /// commit, which is on disk, says nothing about them.
 #[test]
 fn a_store_in_memory_is_what_its_changelog_says() {
-    let in_memory = || -> Topology {
-        let builder = StreamsBuilder::new();
-        let _table = builder.table(&IN, Materialized::in_memory("table", &Utf8, &Utf8));
-        builder.build().unwrap()
-    };
     let (broker, directory) = (broker(1), MemoryDirectory::new());
     let mut thread = start(&broker, in_memory(), &directory, eager("app-0"), T);
     append_all(&broker, &["a", "b", "c"]);

@@ -109,6 +109,8 @@ fn a_changelog_that_was_cut_gives_no_state_that_the_disk_does_not_have() {
     assert_eq!(decide(&seventh(9), &group(ours(9, 8))), cut, "another commit lay there");
     assert_eq!(decide(&seventh(9), &group(None)), cut, "nobody knows what lay there");
     assert_eq!(decide(&seventh(9), &group(ours(9, 7))), replay_from(10), "markers alone lay there");
+    let in_memory = Checkpoint { changelog: BTreeMap::new(), ..seventh(9) };
+    assert_eq!(decide(&in_memory, &group(ours(9, 7))), cut, "the rows of a store in memory are nowhere else");
 }
 
 #[test]
