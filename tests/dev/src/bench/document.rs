@@ -56,9 +56,9 @@ fn goals(results: &Results) -> String {
 
 fn part(measured: &Measured) -> String {
     let Measured { title, commit, day, machine, command, rounds, seconds, .. } = measured;
-    let events = thousands(measured.events);
+    let (events, runs) = (thousands(measured.events), if *rounds == 1 { "run" } else { "runs" });
     format!(
-        "## {title}\n\n`{command}`, commit {commit}, {day}, {events} events, {rounds} runs of each, {seconds} s, on {machine}.\n\n{}",
+        "## {title}\n\n`{command}`, commit {commit}, {day}, {events} events, {rounds} {runs} of each, {seconds} s, on {machine}.\n\n{}",
         lines(&measured.lines)
     )
 }
@@ -84,23 +84,30 @@ fn lines(lines: &[Line]) -> String {
     table(titles, &rows.collect::<Vec<_>>())
 }
 
-/// Ours to the peer's, of the figures that matter.
+/// Ours to the peer's, of the figures that matter; and to the limit, where there is one.
 fn ratios(line: &Line, lines: &[Line]) -> String {
-    let peer = |other: &&Line| other.work == line.work && other.case == line.case && other.program == "kafka-streams";
-    let Some(peer) = lines.iter().find(peer).filter(|_| line.program == "millpond") else { return String::new() };
-    let wanted = [
-        (Figure::RecordsPerSecond, "rate"),
-        (Figure::CpuMicrosPerRecord, "CPU"),
+    if line.program != "millpond" {
+        return String::new();
+    }
+    let of = |program: &str, wanted: &[(Figure, &str)]| {
+        let same = |other: &&Line| other.work == line.work && other.case == line.case && other.program == program;
+        let other = lines.iter().find(same)?;
+        let ratio = |&(figure, name): &(Figure, &str)| {
+            Some(format!("{name} {}", show_ratio(line.median(figure)? / other.median(figure)?.max(1e-9))))
+        };
+        Some(wanted.iter().filter_map(ratio).collect::<Vec<_>>().join(", "))
+    };
+    let work = [(Figure::RecordsPerSecond, "rate"), (Figure::CpuMicrosPerRecord, "CPU")];
+    let more = [
         (Figure::PeakResidentMib, "memory"),
         (Figure::RestartMs, "restart"),
         (Figure::RestoreMs, "restore"),
         (Figure::LatencyP50Ms, "p50"),
         (Figure::LatencyP99Ms, "p99"),
     ];
-    let ratio = |(figure, name): (Figure, &str)| {
-        Some(format!("{name} {}", show_ratio(line.median(figure)? / peer.median(figure)?.max(1e-9))))
-    };
-    wanted.into_iter().filter_map(ratio).collect::<Vec<_>>().join(", ")
+    let peer = of("kafka-streams", &[&work[..], &more[..]].concat()).unwrap_or_default();
+    let limit = of("bare-copy", &work).map(|limit| format!("; to bare-copy: {limit}"));
+    format!("{peer}{}", limit.unwrap_or_default())
 }
 
 fn show(figure: Figure, spread: &Spread) -> String {

@@ -45,6 +45,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let kafka = Kafka::start_with(dir.join("kafka"), broker)?;
     let (client, stop) = (kafka.client(), Stop::on_signals()?);
     let mut bench = Bench { options, programs, kafka, client, stop, dir, number: 0 };
+    bench.warm_up()?;
     let (mut events, mut done) = (None, Vec::new());
     for part in options.parts() {
         say(&format!("==> {}", part.title()));

@@ -60,12 +60,14 @@ pub(crate) struct Setting {
     pub(crate) stores: u32,
     /// Whether the peer keeps its place in the group over a restart (`group.instance.id`), as ours always does.
     pub(crate) static_member: bool,
+    /// The most that the peer's heap may grow to; a quarter of the machine's memory if not said.
+    pub(crate) heap_mib: Option<u32>,
 }
 
 impl Setting {
     pub(crate) fn of(options: &Options) -> Self {
         let (threads, commit_ms) = (options.threads.get(), options.commit_ms.get());
-        Self { threads, commit_ms, stores: 1, static_member: false }
+        Self { threads, commit_ms, stores: 1, static_member: false, heap_mib: None }
     }
 }
 
@@ -112,10 +114,9 @@ impl Programs {
                 let launch = Launch::new(&self.java, dir.join("peer.log")).args(["-cp", classpath]);
                 let launch = launch.arg(format!("-Dstores={}", setting.stores));
                 let instance = setting.static_member.then(|| format!("-Dinstance={application_id}"));
-                launch
-                    .args(instance)
-                    .args(["Peer", work.name(), bootstrap_servers, application_id, &state])
-                    .args([&threads, &commit, input, output])
+                let heap = setting.heap_mib.map(|mib| format!("-Xmx{mib}m"));
+                let launch = launch.args(instance).args(heap).args(["Peer", work.name(), bootstrap_servers]);
+                launch.args([application_id, &state, &threads, &commit, input, output])
             }
             (Side::Bare, _) => {
                 self.tool("bench-copy", place).args([bootstrap_servers, application_id, input, output, &commit])

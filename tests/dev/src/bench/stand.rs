@@ -50,6 +50,15 @@ pub(crate) struct Done {
 }
 
 impl Bench<'_> {
+    /// A run that nobody sees: the broker compiles what transactions need in its first one.
+    pub(crate) fn warm_up(&mut self) -> anyhow::Result<()> {
+        let shape = Shape { events: 300_000, ..self.options.shape() };
+        let input = self.input("bench-warm-up", shape)?;
+        let done = self.run((Side::Bare, Work::Redaction), Setting::of(self.options), &input)?;
+        self.end(done)?;
+        Ok(self.client.delete_topics(&[&input.topic])?)
+    }
+
     pub(crate) fn bootstrap_servers(&self) -> &str {
         self.kafka.bootstrap_servers()
     }

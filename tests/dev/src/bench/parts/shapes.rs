@@ -2,7 +2,7 @@
 
 use crate::bench::figures::Lines;
 use crate::bench::options::Work;
-use crate::bench::program::Setting;
+use crate::bench::program::{Setting, Side};
 use crate::bench::shape::{Keys, Shape};
 use crate::bench::stand::Bench;
 
@@ -21,6 +21,9 @@ pub(super) fn measure(bench: &mut Bench<'_>, lines: &mut Lines) -> anyhow::Resul
         runs.push(("long", long, one, vec![Work::Redaction, Work::Count]));
         runs.push(("many-partitions", Shape { partitions: 64, ..plain }, one, vec![Work::Count]));
     }
+    if !bench.options.quick && !bench.options.alone {
+        small_heap(bench, plain, lines)?;
+    }
     for (name, shape, setting, works) in runs {
         let input = bench.input(&format!("bench-shape-{name}"), shape)?;
         for work in works {
@@ -29,4 +32,18 @@ pub(super) fn measure(bench: &mut Bench<'_>, lines: &mut Lines) -> anyhow::Resul
         bench.client.delete_topics(&[&input.topic])?;
     }
     Ok(())
+}
+
+/// The peer takes what memory it finds. This is what it costs to keep it small.
+fn small_heap(bench: &mut Bench<'_>, shape: Shape, lines: &mut Lines) -> anyhow::Result<()> {
+    let setting = Setting { heap_mib: Some(256), ..Setting::of(bench.options) };
+    let input = bench.input("bench-shape-small-heap", shape)?;
+    for _ in 0..bench.options.rounds() {
+        for work in [Work::Redaction, Work::Count] {
+            let done = bench.run((Side::Streams, work), setting, &input)?;
+            let line = lines.line(work.name(), &case(&shape, setting), "kafka-streams, heap of 256 MiB");
+            bench.end(done)?.put_into(line);
+        }
+    }
+    Ok(bench.client.delete_topics(&[&input.topic])?)
 }

@@ -8,9 +8,6 @@ use crate::bench::stand::{Bench, Input};
 
 pub(super) fn measure(bench: &mut Bench<'_>, input: &Input, lines: &mut Lines) -> anyhow::Result<()> {
     let setting = Setting::of(bench.options);
-    // The broker compiles what transactions need in its first run: that is charged to nobody.
-    let unmeasured = bench.run((Side::Bare, Work::Redaction), setting, input)?;
-    bench.end(unmeasured)?;
     for work in bench.options.works() {
         alternate(bench, (work, setting), input, lines, &case(&input.shape, setting))?;
     }
