@@ -6,6 +6,7 @@
 mod members;
 mod reading;
 mod restoring;
+mod streams;
 mod transactions;
 
 use std::collections::{BTreeMap, BTreeSet};

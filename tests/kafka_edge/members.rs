@@ -111,3 +111,21 @@ fn a_second_process_of_an_instance_fences_the_first() {
     assert_eq!(fenced.kind, BrokerErrorKind::InstanceFenced, "{fenced}");
     assert!(second.membership().is_fencing());
 }
+
+/// Nothing is started, as while a restore waits: no queue of a partition is asked, and still the member must not be taken for
+/// one that hangs.
+#[test]
+fn a_member_with_nothing_to_read_outlives_the_longest_time_between_two_polls() {
+    let limit = Duration::from_secs(6);
+    let servers = Kafka::shared().unwrap().bootstrap_servers();
+    let config = KafkaConfig { session_timeout: limit, max_poll_interval: limit, ..KafkaConfig::new(servers) };
+    let broker = KafkaBroker::connect(config).unwrap();
+    create(&broker, "edge-patience", 1);
+    let (mut consumer, _) = joined(&broker, &member("edge-patience", "0"), "edge-patience");
+    let end = Instant::now() + limit + limit / 2;
+    while Instant::now() < end {
+        let polled = consumer.poll(POLL).unwrap();
+        assert!(matches!(polled, Polled::Idle), "{polled:?}");
+    }
+    consumer.close(true).unwrap();
+}

@@ -115,15 +115,27 @@ impl<B: Broker> StreamThread<B> {
         let waiting = self.restoration.iter().flat_map(|restoration| restoration.tasks.values());
         let behind = waiting.flat_map(Replay::behind).next();
         let Some((partition, position, target)) = behind.filter(|_| !self.replay_moved) else {
-            self.replay_stuck_since = None;
+            self.restore_stuck_since = None;
             return;
         };
-        let since = *self.replay_stuck_since.get_or_insert(now);
+        let since = *self.restore_stuck_since.get_or_insert(now);
         if now.since(since) > self.config.transaction_timeout.saturating_mul(2) {
-            self.replay_stuck_since = Some(now);
+            self.restore_stuck_since = Some(now);
             tracing::warn!(%partition, %position, %target,
                 "the restore waits for an open transaction of another producer; if it lasts, find and abort it with \
                  kafka-transactions.sh find-hanging");
+        }
+    }
+
+    /// The group's offsets are not told while a transaction that holds new ones is open, nor while their coordinator is away.
+    fn tell_when_offsets_are_held(&mut self, error: &BrokerError, now: Timestamp) {
+        let since = self.restore_stuck_since.map_or(now, |since| since.min(now));
+        self.restore_stuck_since = Some(since);
+        if now.since(since) > self.config.transaction_timeout.saturating_mul(2) {
+            self.restore_stuck_since = Some(now);
+            tracing::warn!(%error,
+                "the restore waits for the group's offsets: their coordinator is away, or an open transaction holds them; if it \
+                 lasts, find and abort that with kafka-transactions.sh find-hanging");
         }
     }
 
@@ -139,7 +151,10 @@ impl<B: Broker> StreamThread<B> {
         // First the offsets: this waits for pending transactions. Then the ends; see the head of this file.
         let committed = match self.consumer()?.committed(&inputs, timeout) {
             Ok(committed) => committed,
-            Err(error) if error.recovery() == Recovery::Retry => return Ok(None),
+            Err(error) if error.recovery() == Recovery::Retry => {
+                self.tell_when_offsets_are_held(&error, now);
+                return Ok(None);
+            }
             Err(error) => return Err(error.into()),
         };
         crate::failpoint!("restore.after_offsets");

@@ -165,7 +165,7 @@ pub struct StreamThread<B: Broker> {
     pub(super) doubted: BTreeSet<TaskId>,
     /// The last step of the restore has brought something.
     pub(super) replay_moved: bool,
-    pub(super) replay_stuck_since: Option<Timestamp>,
+    pub(super) restore_stuck_since: Option<Timestamp>,
     /// Assigned tasks whose state another thread of this process still holds.
     pub(super) waiting: BTreeMap<TaskId, Vec<TopicPartition>>,
     pub(super) waiting_since: Timestamp,
@@ -214,7 +214,7 @@ impl<B: Broker> StreamThread<B> {
             restore_not_before: now,
             doubted: BTreeSet::new(),
             replay_moved: false,
-            replay_stuck_since: None,
+            restore_stuck_since: None,
             waiting: BTreeMap::new(),
             waiting_since: now,
             topics_doubted_since: None,

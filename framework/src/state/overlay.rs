@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn what_was_taken_back_counts_as_long_as_a_row_keeps_its_chunk_alive() {
         let mut overlay = Overlay::default();
-        let large = [0; 60 * 1024];
+        let large = vec![0; 60 * 1024];
         for key in 0..100_u32 {
             overlay.write(&key.to_be_bytes(), Some(b"good"));
             overlay.savepoint();

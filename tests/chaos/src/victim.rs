@@ -225,9 +225,9 @@ impl<'r> Victim<'r> {
     /// It stands still: what it does, and what it said last.
     pub(crate) fn stuck(&mut self, what: &str) -> Error {
         self.tally.counts().stuck += 1;
-        let (binary, dir) = (self.a.binary(), self.scene.dir());
-        let stacks = self.a.process().map(|process| stuck::dump(process.pid(), binary, dir));
-        let tail: Vec<String> = self.a.log().lines().rev().take(15).map(str::to_owned).collect();
+        let (binary, log) = (self.a.binary(), self.a.log());
+        let stacks = self.a.process().map(|process| stuck::dump(process.pid(), binary, &log));
+        let tail: Vec<String> = log.lines().rev().take(15).map(str::to_owned).collect();
         let tail: Vec<String> = tail.into_iter().rev().collect();
         let output = format!("{binary}: {what}; stacks are in {stacks:?}; its log ends\n{}", tail.join("\n"));
         Error::Tool { tool: "an application that stands still", output }

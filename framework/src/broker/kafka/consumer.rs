@@ -27,6 +27,8 @@ use crate::record::{Offset, Partition, TopicName, TopicPartition};
 
 /// The longest single wait: a wake-up that is lost costs no more than this.
 const WAIT_MAX: Duration = Duration::from_millis(100);
+/// The client is polled at least this often, whatever there is to read.
+const POLL_MIN: Duration = Duration::from_secs(1);
 /// How long `assign`, `seek` and leaving may take; they are answered by librdkafka's own thread.
 const CLIENT_CALL_MAX: Duration = Duration::from_secs(5);
 /// How long closing may keep the stream thread.
@@ -52,6 +54,8 @@ pub struct KafkaConsumer {
     asleep: Vec<TopicPartition>,
     /// The rebalance that was returned and not acknowledged yet.
     pending: Option<Rebalance>,
+    /// When the client was last polled itself, not a partition's queue.
+    polled: Instant,
     member: MemberConfig,
     groups: Groups,
     admin: Arc<Admin>,
@@ -93,6 +97,7 @@ impl KafkaConsumer {
             owned: BTreeSet::new(),
             asleep: Vec::new(),
             pending: None,
+            polled: Instant::now(),
             member: member.clone(),
             groups,
             admin,
@@ -103,9 +108,14 @@ impl KafkaConsumer {
     fn serve_events(&mut self) -> Result<(), BrokerError> {
         // A bound, so that a flood of log lines cannot keep records waiting.
         for _ in 0..256 {
-            if self.events.is_empty() || self.consumer.context().rebalance_waits() {
+            // Also without events now and then. The client counts polls, of a partition's queue, too; but where all
+            // partitions are paused or wait for a restore, none of those is asked, and after `max.poll.interval.ms` it
+            // would leave the group.
+            let due = self.polled.elapsed() >= POLL_MIN;
+            if (self.events.is_empty() && !due) || self.consumer.context().rebalance_waits() {
                 break;
             }
+            self.polled = Instant::now();
             if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
                 self.judge(&error)?;
             }
