@@ -2,6 +2,8 @@
 
 use millpond_scene::{BINARIES, Scene, Shop};
 
+use super::verify_and_stop;
+
 #[test]
 fn two_threads_in_each_process_give_exactly_the_reference() {
     let scene = Scene::new("threads").unwrap();
@@ -20,12 +22,7 @@ fn two_threads_in_each_process_give_exactly_the_reference() {
         }
     });
     loaded.unwrap();
-    scene.close_bursts().unwrap();
-    for (binary, application) in BINARIES.iter().zip(&mut applications) {
-        scene.verify(binary).unwrap().assert_clean();
-        application.assert_sound().unwrap();
-        application.stop().unwrap();
-    }
+    verify_and_stop(&scene, &mut applications);
 }
 
 #[test]

@@ -11,3 +11,15 @@ mod members;
 mod size;
 mod torn;
 mod wire;
+
+use millpond_scene::{Application, BINARIES, Scene};
+
+/// Everything is through: the results of all four are right, they have nothing to say against themselves, and they end.
+fn verify_and_stop(scene: &Scene, applications: &mut [Application; 4]) {
+    scene.close_bursts().unwrap();
+    for (binary, application) in BINARIES.iter().zip(applications) {
+        scene.verify(binary).unwrap().assert_clean();
+        application.assert_sound().unwrap();
+        application.stop().unwrap();
+    }
+}

@@ -7,6 +7,8 @@ use millpond_harness::proxy::{Action, Api, Rule};
 use millpond_harness::{Error, Kafka, KafkaOptions, Postgres, Proxy, Scratch, try_wait_for};
 use millpond_scene::{BINARIES, LIMIT, Place, Scene, wire_faults};
 
+use super::verify_and_stop;
+
 /// A broker that is reached through a proxy alone.
 struct Wire {
     proxy: Proxy,
@@ -56,12 +58,7 @@ fn requests_that_are_cut_repeated_and_late_change_nothing() {
     loaded.unwrap();
     println!("{}", serde_json::json!({ "figure": "wire_faults", "hits": wire.proxy.hits() }));
     wire.proxy.set_rules([]);
-    scene.close_bursts().unwrap();
-    for (binary, application) in BINARIES.iter().zip(&mut applications) {
-        scene.verify(binary).unwrap().assert_clean();
-        application.assert_sound().unwrap();
-        application.stop().unwrap();
-    }
+    verify_and_stop(scene, &mut applications);
 }
 
 /// The client has seen no time-out, no retry and no broken connection: there is nothing that a guard could have noticed.

@@ -1,7 +1,8 @@
 //! The two ways into a table: `COPY` where the columns are exactly those of the route, `INSERT` elsewhere. They must not be
 //! told apart by what arrives.
 
-use loader::Routes;
+use loader::postgres::Database;
+use loader::{Route, Routes};
 use millpond::broker::sim::SplitMix64;
 
 use crate::database::{connected, route, rows};
@@ -14,6 +15,24 @@ enum Way {
 }
 
 impl Way {
+    /// A database with this table, and the route to it.
+    fn table(self, table: &str, create: &str, columns: &str) -> (String, Database, Route) {
+        let url = database();
+        let database = connected(&url);
+        query(
+            &url,
+            &format!(
+                "{create}, event_time timestamptz, source_topic text, source_partition integer, source_offset bigint, \
+                 UNIQUE (source_topic, source_partition, source_offset))"
+            ),
+        );
+        self.prepare(&url, table);
+        let name = table.replace('"', "");
+        let toml = format!("[[route]]\ntopic = \"t\"\ntable = \"{name}\"\nkind = \"append\"\ncolumns = [{columns}]");
+        let route = Routes::from_toml(&toml).unwrap().iter().next().unwrap().clone();
+        (url, database, route)
+    }
+
     /// Sees to it that this way is taken, and that it is written down. The policy is none for the table's owner.
     fn prepare(self, url: &str, table: &str) {
         if self == Self::Insert {
@@ -40,38 +59,24 @@ impl Way {
 #[test]
 fn every_type_of_column_arrives_as_it_was_on_both_ways() {
     for way in [Way::Copy, Way::Insert] {
-        let url = database();
-        let mut database = connected(&url);
-        query(
-            &url,
-            "CREATE SCHEMA shop; CREATE TABLE shop.\"select\" (item text, pieces bigint, price double precision, sold boolean, \
-         made timestamptz, document jsonb, event_time timestamptz, source_topic text, source_partition integer, \
-         source_offset bigint, UNIQUE (source_topic, source_partition, source_offset))",
-        );
-        way.prepare(&url, "shop.\"select\"");
-        let routes = Routes::from_toml(
+        let (url, mut database, route) = way.table(
+            "shop.\"select\"",
+            "CREATE SCHEMA shop; CREATE TABLE shop.\"select\" (item text, pieces bigint, price double precision, \
+             sold boolean, made timestamptz, document jsonb",
             r#"
-        [[route]]
-        topic = "t"
-        table = "shop.select"
-        kind = "append"
-        columns = [
             { column = "item", type = "text" },
             { column = "pieces", type = "bigint" },
             { column = "price", type = "double" },
             { column = "sold", type = "boolean" },
             { column = "made", type = "timestamp" },
             { column = "document", field = "/more", type = "jsonb" },
-        ]
-        "#,
-        )
-        .unwrap();
-        let route = routes.iter().next().unwrap();
-        database.check_route(route).unwrap();
+            "#,
+        );
+        database.check_route(&route).unwrap();
         let full = r#"{"item":"ä'\"\\,{}\n","pieces":-9223372036854775808,"price":0.1,"sold":false,
         "made":253402300799999,"more":{"a":[1,null]}}"#;
         let mut transaction = database.begin().unwrap();
-        let loaded = transaction.load(route, &rows(route, [full.to_owned(), "{}".to_owned()])).unwrap();
+        let loaded = transaction.load(&route, &rows(&route, [full.to_owned(), "{}".to_owned()])).unwrap();
         transaction.commit().unwrap();
         assert_eq!(loaded.refused, []);
         let sql = "SET TIME ZONE 'UTC'; SELECT encode(convert_to(item, 'UTF8'), 'hex'), pieces, price, sold, made, document, \
@@ -103,32 +108,18 @@ fn every_type_of_column_arrives_as_it_was_on_both_ways() {
 #[test]
 fn times_of_all_years_are_kept_to_the_millisecond_on_both_ways() {
     for way in [Way::Copy, Way::Insert] {
-        let url = database();
-        let mut database = connected(&url);
-        query(
-            &url,
-            "CREATE TABLE times (made timestamptz, pieces bigint, event_time timestamptz, source_topic text, \
-         source_partition integer, source_offset bigint, UNIQUE (source_topic, source_partition, source_offset))",
+        let (url, mut database, route) = way.table(
+            "times",
+            "CREATE TABLE times (made timestamptz, pieces bigint",
+            r#"{ column = "made", type = "timestamp" }, { column = "pieces", field = "made", type = "bigint" }"#,
         );
-        way.prepare(&url, "times");
-        let routes = Routes::from_toml(
-            r#"
-        [[route]]
-        topic = "t"
-        table = "times"
-        kind = "append"
-        columns = [{ column = "made", type = "timestamp" }, { column = "pieces", field = "made", type = "bigint" }]
-        "#,
-        )
-        .unwrap();
-        let route = routes.iter().next().unwrap();
         let mut rng = SplitMix64::new(1);
         let (first, last) = (-62_135_596_800_000_i64, 253_402_300_799_999_i64);
         let drawn = (0..2_000).map(|_| first + i64::try_from(rng.below(u64::try_from(last - first).unwrap())).unwrap());
         let times: Vec<i64> = [first, -1, 0, 1, last].into_iter().chain(drawn).collect();
         let mut transaction = database.begin().unwrap();
         let loaded =
-            transaction.load(route, &rows(route, times.iter().map(|ms| format!("{{\"made\":{ms}}}")))).unwrap();
+            transaction.load(&route, &rows(&route, times.iter().map(|ms| format!("{{\"made\":{ms}}}")))).unwrap();
         transaction.commit().unwrap();
         assert_eq!(loaded.rows, 2_005);
         assert_eq!(
