@@ -149,7 +149,7 @@ impl Programs {
 fn compile(java: &Path, lib: &Path, dir: &Path) -> anyhow::Result<String> {
     let (javac, classes) = (java.with_file_name("javac"), dir.join("classes"));
     let jars = format!("{}/*", lib.display());
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../bench/peer/Peer.java");
+    let source = "tests/bench/peer/Peer.java";
     let output = Command::new(&javac).args(["-cp", &jars, "-d"]).arg(&classes).arg(source).output();
     let output = output.with_context(|| format!("start {}", javac.display()))?;
     if !output.status.success() {
