@@ -108,6 +108,7 @@ impl<B: Broker> StreamThread<B> {
         self.observer.committed(CommitPhase::Transaction, started);
         // Only now: what is not certainly committed never reaches a store (I1).
         let applied = self.apply(&dirty, &receipt, now)?;
+        self.commit_ended = true;
         self.purge(now);
         Ok(applied)
     }

@@ -172,6 +172,8 @@ pub struct StreamThread<B: Broker> {
     /// Since when the topics may not be those that were prepared: nothing is restored before they were asked for.
     pub(super) topics_doubted_since: Option<Timestamp>,
     pub(super) last_commit: Timestamp,
+    /// A commit has ended since the last round: the interval begins with the next one.
+    pub(super) commit_ended: bool,
     pub(super) fenced_at: Vec<Timestamp>,
     /// Fenced in a transaction that began then; the next round tells why.
     pub(super) fenced_in: Option<Timestamp>,
@@ -219,6 +221,7 @@ impl<B: Broker> StreamThread<B> {
             waiting_since: now,
             topics_doubted_since: None,
             last_commit: now,
+            commit_ended: false,
             fenced_at: Vec::new(),
             fenced_in: None,
             rejected_at: Vec::new(),
@@ -266,6 +269,11 @@ impl<B: Broker> StreamThread<B> {
 
     fn round(&mut self, now: Timestamp) -> Result<Progress, Error> {
         let mut progress = Progress::default();
+        if std::mem::take(&mut self.commit_ended) {
+            // The interval counts from the end of a commit, as in Kafka Streams: it is time for processing, however long
+            // brokers take.
+            self.last_commit = now;
+        }
         self.tell_fencing_from_timeout(now)?;
         self.drop_tainted();
         progress.changed |= self.open_waiting(now)?;
