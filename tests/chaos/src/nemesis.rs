@@ -64,7 +64,7 @@ fn wire(servers: &Servers, tally: &Tally, round: &str) -> Result<(), Error> {
 fn one(servers: &Servers, fault: Fault, number: usize, rng: &mut ChaCha8Rng) -> Result<(), Error> {
     let away = Duration::from_millis(rng.random_range(0..1_500));
     match fault {
-        // With three, each in its turn, the controller, too.
+        // With three, each in its turn, and the controller.
         Fault::Broker | Fault::BrokerDown | Fault::ThreeNodes => {
             let restarted = servers.node(number, |kafka| {
                 kafka.kill()?;

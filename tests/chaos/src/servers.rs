@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use millpond_harness::{Error, Kafka, KafkaOptions, Postgres, Proxy};
+use millpond_harness::{Error, Kafka, KafkaOptions, Postgres, Proxy, Role};
 
 /// Brokers and a database server.
 #[derive(Debug)]
@@ -14,39 +14,56 @@ pub(crate) struct Servers {
     pub(crate) replicas: i32,
     /// Through which alone the broker is reached, if so.
     pub(crate) proxy: Option<Proxy>,
+    /// What is killed in its turn.
     nodes: Vec<Mutex<Kafka>>,
+    /// What is not.
+    _controller: Option<Kafka>,
     postgres: Mutex<Postgres>,
 }
 
 impl Servers {
-    /// One broker, or three: the first is the controller, too.
+    /// One broker, or three, and the controller beside them.
     pub(crate) fn start(dir: &Path, count: u32) -> Result<Self, Error> {
-        let mut nodes: Vec<Kafka> = Vec::new();
-        for id in 1..=count {
-            let joins = nodes.first().map(|first| (id, first.controller().to_owned()));
-            let options = KafkaOptions { joins, ..options(count) };
+        let controller = controller(dir)?;
+        let mut nodes = Vec::new();
+        for id in 2..count + 2 {
+            let role = Role::Broker { id, controller: controller.controller().to_owned() };
+            let options = KafkaOptions { role, ..options(count) };
             nodes.push(Kafka::start_with(dir.join(format!("kafka-{id}")), options)?);
         }
         let brokers: Vec<&str> = nodes.iter().map(Kafka::bootstrap_servers).collect();
         let brokers = brokers.join(",");
-        Self::with(dir, (brokers, None), nodes)
+        if count > 1 {
+            // Brokers go on without it; it has its turn, too.
+            nodes.push(controller);
+            return Self::with(dir, (brokers, None), count, (nodes, None));
+        }
+        Self::with(dir, (brokers, None), count, (nodes, Some(controller)))
     }
 
     /// One broker that is reached through a proxy alone.
     pub(crate) fn behind_proxy(dir: &Path) -> Result<Self, Error> {
         let proxy = Proxy::start()?;
-        let options = KafkaOptions { proxied: Some(proxy.address().to_owned()), ..options(1) };
-        let kafka = Kafka::start_with(dir.join("kafka-1"), options)?;
+        let controller = controller(dir)?;
+        let role = Role::Broker { id: 2, controller: controller.controller().to_owned() };
+        let options = KafkaOptions { proxied: Some(proxy.address().to_owned()), role, ..options(1) };
+        let kafka = Kafka::start_with(dir.join("kafka-2"), options)?;
         proxy.forward_to(kafka.behind_proxy());
-        Self::with(dir, (proxy.address().to_owned(), Some(proxy)), vec![kafka])
+        Self::with(dir, (proxy.address().to_owned(), Some(proxy)), 1, (vec![kafka], Some(controller)))
     }
 
-    fn with(dir: &Path, (brokers, proxy): (String, Option<Proxy>), nodes: Vec<Kafka>) -> Result<Self, Error> {
+    fn with(
+        dir: &Path,
+        (brokers, proxy): (String, Option<Proxy>),
+        replicas: u32,
+        (nodes, controller): (Vec<Kafka>, Option<Kafka>),
+    ) -> Result<Self, Error> {
         Ok(Self {
             brokers,
-            replicas: i32::try_from(nodes.len()).unwrap_or(1),
+            replicas: i32::try_from(replicas).unwrap_or(1),
             proxy,
             nodes: nodes.into_iter().map(Mutex::new).collect(),
+            _controller: controller,
             postgres: Mutex::new(Postgres::start(dir.join("postgres"))?),
         })
     }
@@ -65,6 +82,15 @@ impl Servers {
     pub(crate) fn postgres<T>(&self, work: impl FnOnce(&mut Postgres) -> T) -> T {
         work(&mut self.postgres.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// A controller in a process of its own, as in every cluster for production. A broker that is its own controller reads its
+/// own metadata bit by bit when it was killed. If the coordinator of transactions is up before the topics are known, it takes
+/// them for deleted: `CompleteCommit` is written without the markers, and the transaction is open for ever in its partitions
+/// (Kafka 4.3.1).
+fn controller(dir: &Path) -> Result<Kafka, Error> {
+    let options = KafkaOptions { heap_mib: 256, role: Role::Controller, ..options(1) };
+    Kafka::start_with(dir.join("controller"), options)
 }
 
 fn options(count: u32) -> KafkaOptions {

@@ -35,7 +35,7 @@ mod wait;
 pub use binaries::{beside_this_program, built, built_example};
 pub use client::{Client, Writer};
 pub use error::Error;
-pub use kafka::{Kafka, KafkaOptions, Secured, Security};
+pub use kafka::{Kafka, KafkaOptions, Role, Secured, Security};
 pub use lag::{Group, PartitionLag};
 pub use postgres::{Postgres, PostgresOptions, query};
 pub use process::{Detached, Launch, Process};

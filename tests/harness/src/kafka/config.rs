@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{KafkaOptions, Secured};
+use super::{KafkaOptions, Role, Secured};
 use crate::port::Port;
 use crate::{Error, Launch, install};
 
@@ -29,9 +29,17 @@ pub(super) fn properties(
     }
     let data = dir.join("data").display().to_string();
     let (mut roles, mut node, mut quorum) = ("broker,controller", "1".to_owned(), controller.clone());
-    if let Some((id, leader)) = &options.joins {
-        (roles, node, quorum) = ("broker", id.to_string(), leader.clone());
-        (listeners, advertised) = (format!("PLAINTEXT://{broker}"), format!("PLAINTEXT://{broker}"));
+    match &options.role {
+        Role::Both => {}
+        Role::Controller => {
+            roles = "controller";
+            (listeners, advertised) = (format!("CONTROLLER://{controller}"), format!("CONTROLLER://{controller}"));
+        }
+        Role::Broker { id, controller } => {
+            (roles, node, quorum) = ("broker", id.to_string(), controller.clone());
+            listeners = without_controller(&listeners);
+            advertised = without_controller(&advertised);
+        }
     }
     let own = [
         ("process.roles", roles),
@@ -70,6 +78,11 @@ pub(super) fn properties(
     lines.collect::<Vec<_>>().concat()
 }
 
+fn without_controller(listeners: &str) -> String {
+    let rest: Vec<&str> = listeners.split(',').filter(|listener| !listener.starts_with("CONTROLLER:")).collect();
+    rest.join(",")
+}
+
 /// Formats the storage that `dir/server.properties` describes, with the users that the options name.
 pub(super) fn format_storage(dir: &Path, options: &KafkaOptions) -> Result<(), Error> {
     let log = dir.join("format.log");
@@ -79,7 +92,7 @@ pub(super) fn format_storage(dir: &Path, options: &KafkaOptions) -> Result<(), E
         .args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "kafka.tools.StorageTool"])
         .args(["format", "--cluster-id", CLUSTER_ID, "--config"])
         .arg(dir.join("server.properties"));
-    if options.joins.is_none() {
+    if !matches!(options.role, Role::Broker { .. }) {
         launch = launch.arg("--standalone");
     }
     for (name, password) in options.security.iter().flat_map(|security| &security.users) {

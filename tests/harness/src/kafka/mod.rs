@@ -2,6 +2,7 @@ mod config;
 mod security;
 
 use std::fs;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -28,13 +29,37 @@ pub struct KafkaOptions {
     /// The address of a [`Proxy`](crate::Proxy), which is told to the clients of a further plaintext listener as its own;
     /// none unless told otherwise.
     pub proxied: Option<String>,
-    /// The node's id, and the controller of the cluster that it joins as a broker only; none: it is its own controller.
-    pub joins: Option<(u32, String)>,
+    /// What the node is in its cluster; a broker that is its own controller unless told otherwise.
+    pub role: Role,
+}
+
+/// What a node is in its cluster.
+#[derive(Debug, Clone, Default)]
+pub enum Role {
+    /// Broker and controller in one process: a cluster of its own.
+    #[default]
+    Both,
+    /// The controller alone, for brokers that join it.
+    Controller,
+    /// A broker alone.
+    Broker {
+        /// Its id; 1 is the controller's.
+        id: u32,
+        /// `host:port` of the controller that it joins.
+        controller: String,
+    },
 }
 
 impl Default for KafkaOptions {
     fn default() -> Self {
-        Self { heap_mib: 512, long_running: false, properties: Vec::new(), security: None, proxied: None, joins: None }
+        Self {
+            heap_mib: 512,
+            long_running: false,
+            properties: Vec::new(),
+            security: None,
+            proxied: None,
+            role: Role::Both,
+        }
     }
 }
 
@@ -124,8 +149,11 @@ impl Kafka {
             if process.ended()?.is_some() {
                 return Err(Error::Ended { name: "Kafka".into(), log: process.log_tail() });
             }
+            if matches!(self.options.role, Role::Controller) {
+                return Ok(TcpStream::connect(&self.controller).ok().map(drop));
+            }
             // A listening port is not yet a broker: the answer must name one.
-            Ok(client.broker_count().ok().filter(|count| *count > 0))
+            Ok(client.broker_count().ok().filter(|count| *count > 0).map(drop))
         })?;
         self.process = Some(process);
         Ok(())
