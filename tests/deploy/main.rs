@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod authorization;
 mod compose;
 mod credentials;
 mod database;

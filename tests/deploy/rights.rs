@@ -17,7 +17,8 @@ pub(crate) fn table() -> BTreeMap<String, Value> {
     serde_json::from_str(&text(deployed("applications.json"))).unwrap()
 }
 
-fn topology(application: &str) -> Topology {
+/// What an application that has a topology runs, with its usual topics and rule.
+pub(crate) fn topology(application: &str) -> Topology {
     match application {
         "attribution" => attribution::topology(&attribution::Topics::default(), attribution::Rule::default()).unwrap(),
         "fraud" => fraud::topology(&fraud::Topics::default(), fraud::Rule::default()).unwrap(),
@@ -105,17 +106,33 @@ fn a_pod_may_use_the_transactional_ids_of_its_own_application_and_of_no_other() 
     }
 }
 
+/// What Terraform grants on the topics of a class, without the prefix of the actions.
+pub(crate) fn topic_actions() -> BTreeMap<String, Vec<String>> {
+    let policies = text(deployed("terraform/policies.tf"));
+    let (_, actions) = policies.split_once("topic_actions = {").unwrap();
+    let (actions, _) = actions.split_once("\n  }\n").unwrap();
+    let lines = actions.lines().filter_map(|line| line.split_once('='));
+    lines.map(|(class, list)| (class.trim().to_owned(), quoted(list))).collect()
+}
+
+/// What the first statement of that name grants.
+pub(crate) fn statement_actions(sid: &str) -> Vec<String> {
+    let policies = text(deployed("terraform/policies.tf"));
+    let statement = regex::Regex::new(&format!(r#"Sid\s*=\s*"{sid}"[^\[]*Action\s*=\s*\[([^\]]*)\]"#)).unwrap();
+    let actions = quoted(&statement.captures(&policies).unwrap_or_else(|| panic!("a statement {sid}"))[1]);
+    actions.iter().map(|action| action.strip_prefix("kafka-cluster:").unwrap().to_owned()).collect()
+}
+
+fn quoted(list: &str) -> Vec<String> {
+    list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
 #[test]
 fn the_policies_know_every_class_of_the_table() {
     let policies = text(deployed("terraform/policies.tf"));
     assert!(policies.contains(r#"jsondecode(file("${path.module}/../applications.json"))"#));
-    let (_, actions) = policies.split_once("topic_actions = {").unwrap();
-    let (actions, _) = actions.split_once("\n  }\n").unwrap();
-    let lines = actions.lines().filter_map(|line| line.split_once('='));
-    let classes: BTreeSet<&str> = lines.map(|(class, _)| class.trim()).collect();
     let table = table();
-    let is_topics = |class: &&str| !["transactional_ids", "database"].contains(class);
-    let wanted: BTreeSet<&str> =
-        table["fraud"].as_object().unwrap().keys().map(String::as_str).filter(is_topics).collect();
-    assert_eq!(classes, wanted);
+    let is_topics = |class: &&String| !["transactional_ids", "database"].contains(&class.as_str());
+    let wanted: Vec<&String> = table["fraud"].as_object().unwrap().keys().filter(is_topics).collect();
+    assert_eq!(topic_actions().keys().collect::<BTreeSet<_>>(), wanted.into_iter().collect());
 }

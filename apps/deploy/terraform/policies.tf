@@ -45,6 +45,8 @@ locals {
     for application, of in local.applications : application => concat(
       [
         {
+          # Apache Kafka 4.3 does not ask a transactional producer for WriteDataIdempotently; whether MSK does could not be
+          # tried. It opens no topic.
           Sid      = "Connect"
           Effect   = "Allow"
           Action   = ["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"]
