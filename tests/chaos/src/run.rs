@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use millpond_harness::{Error, Scratch};
-use millpond_scene::BINARIES;
+use millpond_scene::{BINARIES, EVENTS_MAX};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -45,7 +45,8 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     let scratch = Scratch::new("chaos")?;
     let servers = Servers::start(scratch.path(), 1)?;
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
-    let rounds = options.kills.div_ceil(KILLS_PER_ROUND).max(1);
+    // A round takes so many events at most.
+    let rounds = options.kills.div_ceil(KILLS_PER_ROUND).max(options.events.div_ceil(EVENTS_MAX)).max(1);
     let mut number = 0;
     while number < rounds + MORE_ROUNDS_MAX && began.elapsed().as_secs() < options.seconds {
         let last = number + 1 >= rounds;
