@@ -8,7 +8,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use super::error;
 use super::ffi::{BATCH_MAX, BatchBuffer, Failure, Handle, Message, Queue};
 use crate::arena::Arena;
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, BrokerErrorKind};
 use crate::record::{ConsumedRecord, Headers, Offset, TopicPartition};
 use crate::time::Timestamp;
 
