@@ -46,6 +46,8 @@ pub const NAMES: &[&str] = &[
     "restore.inside_replay",
     "restore.before_batch",
     "restore.after_batch",
+    "load.before_rows",
+    "load.before_checkpoint",
     "restore.before_start",
     "restore.after_start",
     // Rebalances.

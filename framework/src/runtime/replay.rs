@@ -5,13 +5,10 @@ use std::collections::BTreeMap;
 use super::Error;
 use crate::record::{ConsumedRecord, Offset, TopicPartition};
 use crate::state::changelog::{BeginRecord, ChangelogKey, CommitRecord, classify};
-use crate::state::{Checkpoint, CommitBatch, StoreIndex};
+use crate::state::{Checkpoint, CommitBatch, RestoredBatch, RestoredRows, StoreIndex};
 use crate::task::restore::{Committed, LogTail, Resume};
 use crate::task::{StartKind, Task, TaskError, TaskStart};
 use crate::time::Timestamp;
-
-/// Rows are written in batches of about this size.
-pub(super) const BATCH_BYTES: usize = 4 << 20;
 
 /// One task's replay.
 #[derive(Debug)]
@@ -23,8 +20,8 @@ pub(super) struct Replay {
     /// Offset of the newest begin record whose commit record was not yet seen: never stored past it.
     begin_offset: Option<Offset>,
     commit_offset: Option<Offset>,
-    pub(super) rows: BTreeMap<StoreIndex, BTreeMap<bytes::Bytes, Option<bytes::Bytes>>>,
-    pub(super) bytes: usize,
+    /// Replayed, and not written yet.
+    rows: BTreeMap<StoreIndex, RestoredRows>,
     pub(super) checkpoint: Checkpoint,
     /// Nothing was on disk.
     from_nothing: bool,
@@ -48,7 +45,6 @@ impl Replay {
             begin_offset: None,
             commit_offset: None,
             rows: BTreeMap::new(),
-            bytes: 0,
             from_nothing: checkpoint.changelog.is_empty(),
             checkpoint,
             restored: 0,
@@ -76,6 +72,11 @@ impl Replay {
         left.sum()
     }
 
+    /// Bytes of rows that are not written yet.
+    pub(super) fn bytes(&self) -> usize {
+        self.rows.values().map(RestoredRows::bytes).sum()
+    }
+
     /// Takes records of one partition, if it is one of this task's.
     pub(super) fn take(&mut self, task: &Task, run: &[ConsumedRecord]) -> Result<(), Error> {
         let Some(source) = run.first().map(|record| &record.source).filter(|source| self.targets.contains_key(source))
@@ -87,10 +88,15 @@ impl Replay {
             changelogs.filter(|(log, _)| log.as_ref() == Some(source)).map(|(_, index)| StoreIndex(index)).next();
         // Records at or past the target are another owner's business only after a rebalance; they are committed rows of
         // this partition all the same, and taking them is harmless.
-        run.iter().try_for_each(|record| self.take_one(task, store, record))
+        let mut rows = store.map(|store| std::mem::take(self.rows.entry(store).or_default()));
+        let taken = run.iter().try_for_each(|record| self.take_one(task, rows.as_mut(), record));
+        if let (Some(store), Some(rows)) = (store, rows) {
+            self.rows.insert(store, rows);
+        }
+        taken
     }
 
-    fn take_one(&mut self, task: &Task, store: Option<StoreIndex>, record: &ConsumedRecord) -> Result<(), Error> {
+    fn take_one(&mut self, task: &Task, rows: Option<&mut RestoredRows>, record: &ConsumedRecord) -> Result<(), Error> {
         let Some(key) = &record.key else { return Ok(()) };
         let log_error = |source| Error::Task(TaskError::CommitLog { task: task.id(), source });
         match (classify(key), &record.value) {
@@ -104,22 +110,22 @@ impl Replay {
                 self.begin_offset = None;
             }
             (ChangelogKey::Row, value) => {
-                let Some(store) = store else { return Ok(()) };
-                self.bytes += record.size();
+                let Some(rows) = rows else { return Ok(()) };
                 self.restored += 1;
-                self.rows.entry(store).or_default().insert(key.clone(), value.clone());
+                if !rows.push(key, value.as_deref()) {
+                    return Err(Error::bug("a row of a changelog is longer than any record"));
+                }
             }
             _ => {}
         }
         Ok(())
     }
 
-    /// Writes the rows so far together with the positions reached.
+    /// Writes the rows so far together with the positions reached; the store may go on with it by itself.
     pub(super) fn flush(&mut self, task: &mut Task, now: Timestamp) -> Result<(), Error> {
         task.counters_mut().restored += self.restored - std::mem::replace(&mut self.counted, self.restored);
         let Some(stores) = task.stores() else { return Ok(()) };
-        self.bytes = 0;
-        let rows = std::mem::take(&mut self.rows).into_iter().map(|(store, rows)| (store, rows.into_iter().collect()));
+        let rows = std::mem::take(&mut self.rows);
         let (mut checkpoint, done) = (self.checkpoint.clone(), self.is_done());
         for (partition, &position) in &self.positions {
             // A later start must meet this begin record again: it may have no end. And the commit record, too, as long as rows
@@ -139,7 +145,7 @@ impl Replay {
         let owned_until = checkpoint.owned_until;
         task.stamp(&mut checkpoint, if owned_until.is_some() { owned_until } else { now });
         crate::failpoint!("restore.before_batch");
-        stores.apply_restored(&CommitBatch { rows: rows.collect(), checkpoint: checkpoint.clone() })?;
+        stores.load(RestoredBatch { rows, checkpoint: checkpoint.clone() })?;
         crate::failpoint!("restore.after_batch");
         self.checkpoint = checkpoint;
         Ok(())

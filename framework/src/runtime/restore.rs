@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::Error;
 use super::breakage::broken;
 use super::config::StartFrom;
-use super::replay::{BATCH_BYTES, Replay};
+use super::replay::Replay;
 use super::thread::StreamThread;
 use crate::broker::{Broker, BrokerError, ChangelogReader, Consumer, LogRange};
 use crate::error::Recovery;
@@ -275,7 +275,7 @@ impl<B: Broker> StreamThread<B> {
                 replay.take(task, run)?;
             }
         }
-        for (id, replay) in &mut restoration.tasks {
+        for replay in restoration.tasks.values_mut() {
             for (partition, position) in &mut replay.positions {
                 if broken!(self, PositionOfRecords) {
                     let last = records.iter().rev().find(|record| record.source == *partition);
@@ -284,13 +284,27 @@ impl<B: Broker> StreamThread<B> {
                     *position = reached.max(*position);
                 }
             }
+        }
+        self.write_restored(now)?;
+        let restoration = self.restoration.as_ref().ok_or(Error::bug("a restoration has vanished"))?;
+        let after: u64 = restoration.tasks.values().map(Replay::remaining).sum();
+        self.replay_moved = !records.is_empty() || after < before;
+        Ok(())
+    }
+
+    /// Writes the rows of replays that are through, and, when all hold too much, of the one that holds most.
+    fn write_restored(&mut self, now: Timestamp) -> Result<(), Error> {
+        let Some(restoration) = &mut self.restoration else { return Ok(()) };
+        let held: usize = restoration.tasks.values().map(Replay::bytes).sum();
+        let most =
+            restoration.tasks.values().map(Replay::bytes).max().filter(|_| held > self.config.restored_bytes_max);
+        for (id, replay) in &mut restoration.tasks {
             let Some(task) = self.tasks.get_mut(id) else { continue };
-            if replay.bytes > BATCH_BYTES || (replay.is_done() && !replay.rows.is_empty()) {
+            let bytes = replay.bytes();
+            if bytes > 0 && (replay.is_done() || most.is_some_and(|most| bytes >= most)) {
                 replay.flush(task, now)?;
             }
         }
-        let after: u64 = restoration.tasks.values().map(Replay::remaining).sum();
-        self.replay_moved = !records.is_empty() || after < before;
         Ok(())
     }
 
@@ -298,7 +312,10 @@ impl<B: Broker> StreamThread<B> {
     fn finish_restored(&mut self, now: Timestamp) -> Result<bool, Error> {
         let Some(restoration) = &mut self.restoration else { return Ok(false) };
         let enough = broken!(self, RestoreOnePoll);
-        let done = restoration.tasks.iter().filter(|(_, replay)| replay.is_done() || enough);
+        // As long as there is something to read, nobody waits for rows that a store is still writing.
+        let all_read = restoration.tasks.values().all(Replay::is_done);
+        let is_there = |id| all_read || !self.tasks.get(id).and_then(Task::stores).is_some_and(|s| s.is_loading());
+        let done = restoration.tasks.iter().filter(|(id, replay)| (replay.is_done() && is_there(*id)) || enough);
         let done: Vec<TaskId> = done.map(|(id, _)| *id).collect();
         let (mut changed, mut chosen) = (false, false);
         for id in done {

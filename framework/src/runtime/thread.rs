@@ -46,6 +46,8 @@ pub struct ThreadConfig {
     pub input_buffer_bytes_max: usize,
     /// Bytes of uncommitted writes and outputs at which a commit comes early.
     pub uncommitted_bytes_max: usize,
+    /// Bytes of replayed rows that all tasks together hold before those of one are written.
+    pub restored_bytes_max: usize,
     /// Where to begin with inputs that were never committed.
     pub start_from: StartFrom,
     /// What to do with bad records.
@@ -69,6 +71,8 @@ impl ThreadConfig {
             buffered_records_per_partition: 10_000,
             input_buffer_bytes_max: 64 << 20,
             uncommitted_bytes_max: 64 << 20,
+            // Fewer and larger tables than with less: compaction has half the work, and the memory is given back.
+            restored_bytes_max: 32 << 20,
             start_from: StartFrom::Earliest,
             errors: ErrorPolicy::default(),
             #[cfg(any(test, feature = "testing"))]

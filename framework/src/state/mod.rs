@@ -15,6 +15,7 @@ mod key_value;
 mod memory;
 mod memory_faults;
 mod overlay;
+mod restored;
 #[cfg(feature = "rocksdb")]
 pub mod rocksdb;
 mod rows;
@@ -26,6 +27,7 @@ mod tests;
 pub use key_value::{KeyValueIterator, KeyValueStore};
 pub use memory::MemoryDirectory;
 pub use memory_faults::StoreFault;
+pub use restored::{RestoredBatch, RestoredRows};
 pub use rows::Rows;
 pub use stores::TaskStores;
 
@@ -243,7 +245,29 @@ pub trait Backend {
     /// owner replays.
     fn apply(&mut self, batch: &CommitBatch) -> Result<(), StoreError>;
 
-    /// The checkpoint of the last batch; the default one when there was none.
+    /// Makes replayed rows and their checkpoint durable. The rows may be there before the checkpoint is, never the other way
+    /// round; and the backend may go on with it behind the caller's back: see [`settle`](Self::settle).
+    ///
+    /// # Errors
+    /// [`StoreError`], also of the load before: the checkpoint is an older one, the next replay brings the rows again.
+    fn load(&mut self, batch: RestoredBatch) -> Result<(), StoreError> {
+        self.apply(&batch.into())
+    }
+
+    /// True while rows and checkpoint of the last load are on their way.
+    fn is_loading(&self) -> bool {
+        false
+    }
+
+    /// Waits until they are there.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    fn settle(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// The checkpoint of the last batch, or load that is settled; the default one when there was none.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -11,7 +11,8 @@ use super::changelog::RESERVED_PREFIX;
 use super::overlay::{Lookup, Overlay};
 use super::rows::{Rows, View};
 use super::{
-    Backend, BackendStats, Checkpoint, CommitBatch, Direction, KeyRange, Row, StoreError, StoreIndex, StoreSpec,
+    Backend, BackendStats, Checkpoint, CommitBatch, Direction, KeyRange, RestoredBatch, Row, StoreError, StoreIndex,
+    StoreSpec,
 };
 use crate::record::TaskId;
 
@@ -249,6 +250,31 @@ impl TaskStores {
         self.apply(batch)
     }
 
+    /// Makes rows replayed from the changelogs durable together with the positions reached, by the engine's fastest way. It may
+    /// still be at it when this returns. Overlays must be empty.
+    ///
+    /// # Errors
+    /// [`StoreError`], also of the load before; `Bug` when there are uncommitted writes.
+    pub fn load(&self, batch: RestoredBatch) -> Result<(), StoreError> {
+        if self.in_flight.get() || self.uncommitted_bytes() > 0 {
+            return Err(self.bug("loaded over uncommitted writes"));
+        }
+        self.change(|backend| backend.load(batch))
+    }
+
+    /// True while the rows of a [`load`](Self::load) are on their way.
+    pub fn is_loading(&self) -> bool {
+        self.borrow_backend().is_some_and(|backend| backend.is_loading())
+    }
+
+    /// Waits for them.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn settle(&self) -> Result<(), StoreError> {
+        self.change(|backend| backend.settle())
+    }
+
     /// Writes a batch whatever is uncommitted: for the breakages that tests must find.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn apply_regardless(&self, batch: &CommitBatch) -> Result<(), StoreError> {
@@ -256,9 +282,12 @@ impl TaskStores {
     }
 
     fn apply(&self, batch: &CommitBatch) -> Result<(), StoreError> {
+        self.change(|backend| backend.apply(batch))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut dyn Backend) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let mut backend = self.backend.try_borrow_mut().map_err(|_| self.busy())?;
-        let backend = backend.as_mut().ok_or_else(|| self.closed("all"))?;
-        backend.apply(batch)?;
+        change(&mut **backend.as_mut().ok_or_else(|| self.closed("all"))?)?;
         self.generation.set(self.generation.get().wrapping_add(1));
         Ok(())
     }
@@ -269,11 +298,12 @@ impl TaskStores {
         self.in_flight.set(false);
     }
 
-    /// The checkpoint of the last batch.
+    /// The checkpoint of the last batch, or load: it is waited for.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        self.settle()?;
         self.backend()?.checkpoint()
     }
 

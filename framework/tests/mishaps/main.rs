@@ -67,7 +67,12 @@ fn broker(partitions: usize) -> SimBroker {
 }
 
 fn eager(instance: &str) -> ThreadConfig {
-    ThreadConfig { commit_interval: Duration::ZERO, poll_timeout: Duration::ZERO, ..ThreadConfig::new("app", instance) }
+    ThreadConfig {
+        commit_interval: Duration::ZERO,
+        poll_timeout: Duration::ZERO,
+        restored_bytes_max: 4 << 20,
+        ..ThreadConfig::new("app", instance)
+    }
 }
 
 /// Commits ten times a second, so that a transaction stays open for some rounds.

@@ -56,7 +56,9 @@ impl Point {
             ("rebalance" | "producer", _) | ("restore", "before_offsets" | "after_offsets" | "after_ends") => {
                 (STREAMS, Trigger::Load, 1)
             }
-            ("restore", "inside_replay" | "before_batch" | "after_batch") => (STATEFUL, Trigger::LostDisk, 2),
+            ("load", _) | ("restore", "inside_replay" | "before_batch" | "after_batch") => {
+                (STATEFUL, Trigger::LostDisk, 2)
+            }
             ("restore", _) => (STREAMS, Trigger::Load, 4),
             ("store", _) => (STATEFUL, Trigger::Load, 40),
             ("round" | "process", _) | ("commit", "inside_changelog") => (STREAMS, Trigger::Load, 40),

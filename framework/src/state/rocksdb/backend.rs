@@ -1,5 +1,6 @@
 //! One task's committed rows in RocksDB.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -9,12 +10,13 @@ use rocksdb::{ColumnFamily, DB, DBRawIterator, FlushOptions, ReadOptions, WriteB
 
 use super::cache::{CacheBudget, RowCache};
 use super::engine_error;
+use super::load::{Load, Loading, Workshop};
 use super::offsets::{self, CHECKPOINT_KEY, META};
 use crate::record::TaskId;
 use crate::state::sorted::SortedRows;
 use crate::state::{
-    Backend, BackendStats, Checkpoint, CommitBatch, Direction, KeyRange, Scan, StoreError, StoreIndex, StoreKind,
-    StoreSpec,
+    Backend, BackendStats, Checkpoint, CommitBatch, Direction, KeyRange, RestoredBatch, RestoredRows, Scan, StoreError,
+    StoreIndex, StoreKind, StoreSpec,
 };
 
 /// The column family of a store. Prefixed, so that no store can be named like [`META`] or RocksDB's `default`.
@@ -30,8 +32,11 @@ pub(super) struct RocksBackend {
     /// One per spec.
     stores: Vec<Store>,
     checkpoint: Checkpoint,
+    workshop: Workshop,
+    /// Rows on their way, with the checkpoint that holds once they are there. Dropped before the database.
+    load: Option<(Load, Checkpoint)>,
     /// Dropped before the lock: another opener may come in only when all files are closed.
-    database: DB,
+    database: Arc<DB>,
     _lock: File,
 }
 
@@ -49,8 +54,8 @@ impl RocksBackend {
     pub(super) fn new(
         task: TaskId,
         specs: &[StoreSpec],
-        database: DB,
-        lock: File,
+        (database, lock): (DB, File),
+        workshop: Workshop,
         budget: &Arc<CacheBudget>,
     ) -> Result<Self, StoreError> {
         let stores = specs.iter().map(|spec| match spec.kind {
@@ -60,8 +65,16 @@ impl RocksBackend {
             StoreKind::InMemory => Store::Memory(SortedRows::default()),
         });
         let stores = stores.collect();
-        let mut backend =
-            Self { task, specs: specs.to_vec(), stores, checkpoint: Checkpoint::default(), database, _lock: lock };
+        let mut backend = Self {
+            task,
+            specs: specs.to_vec(),
+            stores,
+            checkpoint: Checkpoint::default(),
+            workshop,
+            load: None,
+            database: Arc::new(database),
+            _lock: lock,
+        };
         let bytes = backend.database.get_pinned_cf(backend.family(META)?, CHECKPOINT_KEY);
         if let Some(bytes) = bytes.map_err(|error| engine_error(task, "read", error))? {
             let mut checkpoint = offsets::decode(task, &bytes)?;
@@ -99,12 +112,34 @@ impl RocksBackend {
                 }
             }
         }
-        let mut checkpoint = batch.checkpoint.clone();
-        checkpoint.forget_in_memory(&self.specs);
-        let bytes = offsets::encode(&checkpoint)
-            .map_err(|_| StoreError::Bug { task: self.task, invariant: "a checkpoint has no bytes" })?;
-        write.put_cf(self.family(META)?, CHECKPOINT_KEY, bytes);
+        write.put_cf(self.family(META)?, CHECKPOINT_KEY, self.on_disk(&batch.checkpoint)?);
         Ok(write)
+    }
+
+    /// A checkpoint's bytes, as far as it is about rows on disk.
+    fn on_disk(&self, checkpoint: &Checkpoint) -> Result<Bytes, StoreError> {
+        let mut checkpoint = checkpoint.clone();
+        checkpoint.forget_in_memory(&self.specs);
+        let invariant = "a checkpoint has no bytes";
+        offsets::encode(&checkpoint).map_err(|_| StoreError::Bug { task: self.task, invariant })
+    }
+
+    /// Puts rows of in-memory stores in, and yields the others with their column families.
+    fn take_memory(&mut self, batch: RestoredBatch) -> Result<Vec<(String, RestoredRows)>, StoreError> {
+        let mut on_disk = Vec::new();
+        for (store, mut rows) in batch.rows {
+            match self.stores.get_mut(usize::from(store.0)).ok_or_else(|| unknown_store(self.task))? {
+                Store::Memory(memory) => {
+                    rows.sort();
+                    rows.last_of_each().for_each(|(key, value)| drop(memory.set(key, value)));
+                }
+                Store::Disk { family, cache } => {
+                    cache.clear();
+                    on_disk.push((family.clone(), rows));
+                }
+            }
+        }
+        Ok(on_disk)
     }
 }
 
@@ -166,6 +201,7 @@ impl Backend for RocksBackend {
     }
 
     fn apply(&mut self, batch: &CommitBatch) -> Result<(), StoreError> {
+        self.settle()?;
         for store in batch.rows.keys() {
             self.store(*store)?;
         }
@@ -195,6 +231,41 @@ impl Backend for RocksBackend {
         Ok(())
     }
 
+    fn load(&mut self, batch: RestoredBatch) -> Result<(), StoreError> {
+        self.settle()?;
+        if batch.bytes() < self.workshop.bytes_min && !self.checkpoint.changelog.is_empty() {
+            return self.apply(&batch.into());
+        }
+        let after = batch.checkpoint.clone();
+        let rows = self.take_memory(batch)?;
+        if rows.is_empty() {
+            return self.apply(&CommitBatch { rows: BTreeMap::new(), checkpoint: after });
+        }
+        let Checkpoint { changelog, input, sequence, stream_time, .. } = self.checkpoint.clone();
+        let before = Checkpoint { changelog, input, sequence, stream_time, ..after.clone() };
+        let known = before == self.checkpoint;
+        let loading = Loading {
+            before: if known { None } else { Some(self.on_disk(&before)?) },
+            rows,
+            after: self.on_disk(&after)?,
+        };
+        self.load = Some((self.workshop.start(&self.database, loading)?, after));
+        self.checkpoint = before;
+        Ok(())
+    }
+
+    fn is_loading(&self) -> bool {
+        self.load.as_ref().is_some_and(|(load, _)| !load.is_done())
+    }
+
+    fn settle(&mut self) -> Result<(), StoreError> {
+        if let Some((load, checkpoint)) = self.load.take() {
+            load.finish()?;
+            self.checkpoint = checkpoint;
+        }
+        Ok(())
+    }
+
     fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         Ok(self.checkpoint.clone())
     }
@@ -220,7 +291,8 @@ impl Backend for RocksBackend {
         Ok(stats)
     }
 
-    fn close(self: Box<Self>) -> Result<(), StoreError> {
+    fn close(mut self: Box<Self>) -> Result<(), StoreError> {
+        let settled = self.settle();
         let disks = self.stores.iter().filter_map(|store| match store {
             Store::Disk { family, .. } => Some(family.as_str()),
             Store::Memory(_) => None,
@@ -230,7 +302,7 @@ impl Backend for RocksBackend {
         // So that the next open replays no log.
         let flushed = self.database.flush_cfs_opt(&families?, &FlushOptions::default());
         self.database.cancel_all_background_work(true);
-        flushed.map_err(|error| engine_error(self.task, "flushed", error))
+        settled.and(flushed.map_err(|error| engine_error(self.task, "flushed", error)))
     }
 }
 

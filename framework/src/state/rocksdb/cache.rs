@@ -96,6 +96,16 @@ impl RowCache {
         }
     }
 
+    /// Forgets all rows: others are about to be written past it.
+    pub(super) fn clear(&self) {
+        let rows = &mut *self.rows.borrow_mut();
+        if !rows.recent.is_empty() {
+            rows.recent.clear();
+            rows.bytes = 0;
+            self.leave(rows);
+        }
+    }
+
     /// Gives back what is over the share. A cache that is not read does not hear of others that have come since.
     pub(super) fn settle(&self) {
         let rows = &mut *self.rows.borrow_mut();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rocksdb::{ColumnFamilyDescriptor, DB};
 
 use super::backend::{RocksBackend, column_family_name};
+use super::load::Workshop;
 use super::offsets::META;
 use super::options::{Budget, Options, SharedMemory};
 use super::{engine_error, io_error};
@@ -127,8 +128,11 @@ impl StateDirectory for RocksDirectory {
         let lock = self.lock(task)?;
         let directory = self.path(&task.to_string());
         check_format(task, &directory)?;
+        let load_bytes_min = self.budget.options.load_bytes_min;
+        let workshop = Workshop::new(task, directory.join("load"), self.budget.column_family(), load_bytes_min);
+        workshop.clear()?;
         let database = self.open_database(task, &directory.join("db"), stores)?;
-        Ok(Box::new(RocksBackend::new(task, stores, database, lock, &self.budget.rows)?))
+        Ok(Box::new(RocksBackend::new(task, stores, (database, lock), workshop, &self.budget.rows)?))
     }
 
     fn quarantine(&self, task: TaskId) -> Result<PathBuf, StoreError> {

@@ -5,17 +5,19 @@
 //!     0_3.lock           held while the task is open
 //!     0_3/format         version of this layout
 //!     0_3/db/            RocksDB: column families `store-<name>` and `__meta`
+//!     0_3/load/          tables of a restore before the database has them; removed at open
 //!     0_3.corrupt-1/     set aside; the two newest of a task are kept
 //! ```
 //!
 //! Every commit is one `WriteBatch` through RocksDB's own log, which is never synced for it. A process that is killed loses
 //! nothing: the log is in the page cache. A machine that crashes loses whole commits from the end, and the changelog has
 //! them. RocksDB syncs the log before it flushes one of several column families, so that no store gets ahead of the
-//! checkpoint by more than a replay repairs.
+//! checkpoint by more than a replay repairs. Rows of a restore come as whole tables, past the log; see `load`.
 
 mod backend;
 mod cache;
 mod directory;
+mod load;
 mod offsets;
 mod options;
 

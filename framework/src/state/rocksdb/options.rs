@@ -24,6 +24,9 @@ pub struct Options {
     /// Bytes of the log, replayed when a killed process comes back. Default 16 MiB: a fraction of a second, whatever the size of
     /// the state. Below it, what keeps old logs alive is most often the column family of the checkpoint, which is tiny to flush.
     pub wal_bytes_max: u64,
+    /// From so many bytes on, the rows of a batch of a restore are written as table files, past log and memtables; always when
+    /// nothing is on disk yet. Default 1 MiB.
+    pub load_bytes_min: usize,
     /// Open table files. Default 256.
     pub open_files_max: i32,
     /// Threads that flush and compact, shared by all tasks. Default 2.
@@ -62,6 +65,7 @@ impl Default for Options {
             write_buffer_bytes_max: 64 * MIB,
             memtable_bytes_max: 16 * MIB,
             wal_bytes_max: 16 * 1024 * 1024,
+            load_bytes_min: MIB,
             open_files_max: 256,
             background_jobs_max: 2,
             compression: Compression::Lz4,
@@ -80,7 +84,7 @@ pub struct SharedMemory {
 
 /// One cache and one memtable budget for all databases of the process.
 pub(super) struct Budget {
-    options: Options,
+    pub(super) options: Options,
     cache: Cache,
     write_buffers: WriteBufferManager,
     pub(super) rows: Arc<CacheBudget>,

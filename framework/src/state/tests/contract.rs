@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    BURSTS, CARTS, RECENT, STORES, TASK, batch, bytes, changelog, checkpoint, contents, pairs, row, specs, text,
+    BURSTS, CARTS, RECENT, STORES, TASK, batch, bytes, changelog, checkpoint, contents, pairs, restored, row, specs,
+    text,
 };
 use crate::record::{Partition, TaskId};
 use crate::state::{
@@ -21,6 +22,7 @@ macro_rules! every_case {
             in_memory_stores_start_empty_and_without_a_position
             a_store_that_moves_from_disk_to_memory_has_no_position
             a_deletion_removes_the_row_for_good
+            loaded_rows_replace_older_ones_and_the_last_of_a_key_counts
             scans_keep_to_their_range_in_both_directions
             a_scan_of_an_inverted_range_is_empty
             keys_and_values_may_be_empty_or_any_bytes
@@ -141,6 +143,29 @@ pub(super) fn a_store_that_moves_from_disk_to_memory_has_no_position(directory: 
     assert_eq!(backend.get(CARTS, b"a").unwrap(), None);
     let positions = backend.checkpoint().unwrap().changelog;
     assert_eq!(positions.into_keys().collect::<Vec<_>>(), [changelog(BURSTS)]);
+}
+
+pub(super) fn loaded_rows_replace_older_ones_and_the_last_of_a_key_counts(directory: &dyn StateDirectory) {
+    let mut backend = open(directory);
+    let replayed = || vec![row("b", Some("1")), row("a", Some("1")), row("b", Some("2")), row("c", None)];
+    backend.load(restored(1, [(CARTS, replayed()), (RECENT, replayed())])).unwrap();
+    backend.settle().unwrap();
+    let expected = pairs([("a", "1"), ("b", "2")]);
+    assert_eq!(scan(&*backend, &KeyRange::all(), Direction::Forward), expected);
+    assert_eq!(backend.get(RECENT, b"b").unwrap(), Some(bytes("2")));
+    // Over rows of a commit, read before; and a batch after a load comes after it.
+    backend.apply(&batch(2, [(CARTS, vec![row("a", Some("2")), row("d", Some("2"))])])).unwrap();
+    assert_eq!(backend.get(CARTS, b"a").unwrap(), Some(bytes("2")));
+    backend.load(restored(3, [(CARTS, vec![row("d", None), row("a", Some("3")), row("e", Some("3"))])])).unwrap();
+    backend.apply(&batch(4, [(CARTS, vec![row("e", Some("4"))])])).unwrap();
+    assert_eq!(backend.get(CARTS, b"a").unwrap(), Some(bytes("3")));
+    assert_eq!((backend.checkpoint().unwrap(), backend.is_loading()), (checkpoint(4), false));
+    backend.load(restored(5, [(CARTS, vec![row("f", Some("5"))])])).unwrap();
+    backend.close().unwrap();
+    let backend = open(directory);
+    let expected = pairs([("a", "3"), ("b", "2"), ("e", "4"), ("f", "5")]);
+    assert_eq!(scan(&*backend, &KeyRange::all(), Direction::Forward), expected);
+    assert_eq!(backend.checkpoint().unwrap(), without_memory(checkpoint(5)));
 }
 
 pub(super) fn a_deletion_removes_the_row_for_good(directory: &dyn StateDirectory) {

@@ -3,6 +3,8 @@
 mod changelog;
 mod contract;
 mod key_value;
+#[cfg(feature = "rocksdb")]
+mod loads;
 mod model;
 mod on_memory;
 #[cfg(feature = "rocksdb")]
@@ -12,7 +14,10 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::{Checkpoint, CommitBatch, Direction, KeyRange, Row, StoreIndex, StoreKind, StoreSpec, TaskStores};
+use super::{
+    Checkpoint, CommitBatch, Direction, KeyRange, RestoredBatch, RestoredRows, Row, StoreIndex, StoreKind, StoreSpec,
+    TaskStores,
+};
 use crate::broker::TopicId;
 use crate::record::{Offset, Partition, TaskId, TopicName, TopicPartition};
 use crate::time::Timestamp;
@@ -69,6 +74,17 @@ fn row(key: &str, value: Option<&str>) -> Row {
 
 fn batch(sequence: u64, rows: impl IntoIterator<Item = (StoreIndex, Vec<Row>)>) -> CommitBatch {
     CommitBatch { rows: rows.into_iter().collect(), checkpoint: checkpoint(sequence) }
+}
+
+/// The same as a replay brings it: rows in any order.
+fn restored(sequence: u64, rows: impl IntoIterator<Item = (StoreIndex, Vec<Row>)>) -> RestoredBatch {
+    let mut batch = RestoredBatch { checkpoint: checkpoint(sequence), ..RestoredBatch::default() };
+    for (store, rows) in rows {
+        let mut replayed = RestoredRows::default();
+        assert!(rows.iter().all(|(key, value)| replayed.push(key, value.as_deref())));
+        batch.rows.insert(store, replayed);
+    }
+    batch
 }
 
 /// All rows that the task sees, as text.

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::{CARTS, RECENT, TASK, checkpoint, specs};
-use crate::state::{Direction, KeyRange, Row, StateDirectory, StoreIndex, TaskStores};
+use crate::state::{Direction, KeyRange, RestoredBatch, Row, StateDirectory, StoreIndex, TaskStores};
 
 type Layer = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
@@ -22,6 +22,8 @@ enum Step {
     Freeze,
     Apply,
     Discard,
+    /// Rows of a replay, where there is nothing uncommitted.
+    Load(Vec<(StoreIndex, Vec<u8>, Option<Vec<u8>>)>),
     Close,
     Crash,
     /// A scan with a step after each row.
@@ -72,6 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
         20 => inner_step(),
         1 => Just(Step::Close),
         1 => Just(Step::Crash),
+        2 => proptest::collection::vec((store(), key(), value()), 0..12).prop_map(Step::Load),
         8 => (store(), range(), direction(), inner)
             .prop_map(|(store, range, direction, inner)| Step::Scan(store, range, direction, inner)),
     ]
@@ -189,6 +192,7 @@ impl<D: Deref<Target: StateDirectory>> Run<D> {
                 self.stores.discard();
                 self.forget_uncommitted();
             }
+            Step::Load(rows) => self.load(rows),
             Step::Close => {
                 self.stores.close().unwrap();
                 self.reopen();
@@ -221,6 +225,19 @@ impl<D: Deref<Target: StateDirectory>> Run<D> {
             self.each(|model| merge(&mut model.committed, &std::mem::take(&mut model.frozen)));
         }
         self.in_flight = false;
+    }
+
+    fn load(&mut self, rows: Vec<(StoreIndex, Vec<u8>, Option<Vec<u8>>)>) {
+        self.stores.discard();
+        self.forget_uncommitted();
+        self.sequence += 1;
+        let mut batch = RestoredBatch { checkpoint: checkpoint(self.sequence), ..RestoredBatch::default() };
+        for (store, key, value) in rows {
+            assert!(batch.rows.entry(store).or_default().push(&key, value.as_deref()));
+            merge(&mut self.models.get_mut(&store).unwrap().committed, &[(key, value)].into());
+        }
+        self.stores.load(batch).unwrap();
+        self.stores.settle().unwrap();
     }
 
     fn reopen(&mut self) {

@@ -13,7 +13,7 @@ use crate::state::rocksdb::{Options, RocksDirectory};
 use crate::state::{Backend, Checkpoint, Direction, KeyRange, StateDirectory, StoreError, StoreIndex};
 
 /// A directory that goes away with the test.
-struct Temporary {
+pub(super) struct Temporary {
     state: RocksDirectory,
     files: TempDir,
 }
@@ -26,10 +26,10 @@ impl Deref for Temporary {
     }
 }
 
-fn temporary() -> Temporary {
+pub(super) fn temporary() -> Temporary {
     let files = TempDir::new().unwrap();
-    // Small memtables, so that the tests meet table files too.
-    let options = Options { memtable_bytes_max: 64 * 1024, ..Options::default() };
+    // Small memtables, so that the tests meet table files too; each load is one of tables.
+    let options = Options { memtable_bytes_max: 64 * 1024, load_bytes_min: 0, ..Options::default() };
     Temporary { state: RocksDirectory::new(files.path(), "app", "0", options), files }
 }
 
@@ -39,7 +39,7 @@ impl Temporary {
     }
 
     /// Another directory with the task's files as they are at this moment: what a killed process leaves behind.
-    fn killed(&self) -> Temporary {
+    pub(super) fn killed(&self) -> Temporary {
         let copy = temporary();
         copy_all(&self.root().join("0_3"), &copy.root().join("0_3"));
         copy
@@ -68,7 +68,7 @@ fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
 
 type Rows = Vec<(bytes::Bytes, bytes::Bytes)>;
 
-fn rows(backend: &dyn Backend, store: StoreIndex) -> Result<Rows, StoreError> {
+pub(super) fn rows(backend: &dyn Backend, store: StoreIndex) -> Result<Rows, StoreError> {
     backend.scan(store, &KeyRange::all(), Direction::Forward)?.collect()
 }
 
