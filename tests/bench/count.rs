@@ -8,11 +8,12 @@ use millpond::serde::{Int64, Raw, Utf8};
 use millpond_support::App;
 use serde::Deserialize;
 
-const COUNT: App = App {
+const COUNT: App<'static> = App {
     name: "bench-count",
     version: env!("CARGO_PKG_VERSION"),
     about: "Counts the records of each key, for the benchmark",
-    defaults: &[("app.input", "events"), ("app.output", "counts")],
+    defaults: &[("application.id", "bench-count"), ("app.input", "events"), ("app.output", "counts")],
+    placeholders: &[],
 };
 
 const EVENTS: Topic<String, Bytes> = Topic::new("events", &Utf8, &Raw);

@@ -7,11 +7,12 @@ use millpond::serde::{Int64, Utf8};
 use millpond_support::App;
 use serde::Deserialize;
 
-const TABLE: App = App {
+const TABLE: App<'static> = App {
     name: "bench-table",
     version: env!("CARGO_PKG_VERSION"),
     about: "Sums up the amounts of each key, for the benchmark",
-    defaults: &[("app.input", "amounts"), ("app.output", "sums")],
+    defaults: &[("application.id", "bench-table"), ("app.input", "amounts"), ("app.output", "sums")],
+    placeholders: &[],
 };
 
 const AMOUNTS: Topic<String, String> = Topic::new("amounts", &Utf8, &Utf8);

@@ -65,9 +65,11 @@ pub(crate) fn configured(
 ) -> StreamsConfig {
     let line = std::iter::once(application.to_owned()).chain(args.iter().cloned());
     let args = Args::try_parse_from(line).unwrap_or_else(|error| panic!("{application}: {error}"));
-    let topics: &[(&str, &str)] =
-        if application == "loader" { &[] } else { &[("app.input", "in"), ("app.output", "out")] };
-    let app = App { name: application, about: "", version: "", defaults: topics };
+    let mut defaults = vec![("application.id", application)];
+    if application != "loader" {
+        defaults.extend([("app.input", "in"), ("app.output", "out")]);
+    }
+    let app = App { name: application, about: "", version: "", defaults: &defaults, placeholders: &[] };
     let config = app.configure(&args, environment.clone()).unwrap_or_else(|error| panic!("{application}: {error}"));
     match application {
         "attribution" => drop(config.app.get::<attribution::Settings>().unwrap()),

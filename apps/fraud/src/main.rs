@@ -5,16 +5,18 @@ use std::process::ExitCode;
 use fraud::{Settings, Topics, topology};
 use millpond_support::App;
 
-const FRAUD: App = App {
+const FRAUD: App<'static> = App {
     name: "fraud",
     about: "Finds bursts of add_to_cart events and writes an alert for each",
     version: env!("CARGO_PKG_VERSION"),
     defaults: &[
+        ("application.id", "fraud"),
         ("app.input", "events"),
         ("app.output", "fraud-detection"),
         ("errors.deserialization", "dead-letter"),
         ("errors.processing", "dead-letter"),
     ],
+    placeholders: &[],
 };
 
 fn main() -> ExitCode {

@@ -5,41 +5,53 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use loader::{Publisher, Settings, SharedStatus};
+use loader::{LoaderConfig, Publisher, Settings, SharedStatus};
 use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
 use millpond::http::TopologyText;
 use millpond::runtime::stats::StatusBoard;
 use millpond_support::{App, Env, instance, serve};
 
-const LOADER: App = App {
+const LOADER: App<'static> = App {
     name: "loader",
     about: "Writes topics into PostgreSQL, rows and offsets in one transaction",
     version: env!("CARGO_PKG_VERSION"),
-    defaults: &[("errors.deserialization", "dead-letter"), ("errors.processing", "dead-letter")],
+    defaults: &[
+        ("application.id", "loader"),
+        ("errors.deserialization", "dead-letter"),
+        ("errors.processing", "dead-letter"),
+    ],
+    // Not connected to by a command that only describes.
+    placeholders: &[("app.database_url", "postgres://localhost/loader")],
 };
 
 /// How often the page and the metrics are brought up to date.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    LOADER.start(|env| run(&env))
+    LOADER.sink(|env| Ok(topology(&configs(env, "0")?)), run).main()
+}
+
+/// The configuration of each thread.
+fn configs(env: &Env<'_>, instance: &str) -> Result<Vec<LoaderConfig>, Box<dyn Error>> {
+    let settings: Settings = env.config.app.get()?;
+    let threads = 0..u32::try_from(env.config.stream_threads.max(1))?;
+    Ok(threads.map(|thread| settings.loader(&env.config, instance, thread)).collect::<Result<_, _>>()?)
 }
 
 /// Starts the threads, shows what they do, and stops them all when one fails or somebody asks.
-fn run(env: &Env) -> Result<(), Box<dyn Error>> {
-    let settings: Settings = env.config.app.get()?;
+fn run(env: &Env<'_>) -> Result<(), Box<dyn Error>> {
+    // Its section is checked before anything is locked.
+    configs(env, "")?;
     // The lock on the name comes first: two processes of one name would claim each other's partitions for ever.
     let instance = instance(&env.config)?;
     let broker = KafkaBroker::connect(KafkaConfig::of(&env.config)?)?;
     let board = StatusBoard::new();
-    let configs = (0..u32::try_from(env.config.stream_threads.max(1))?)
-        .map(|thread| settings.loader(&env.config, instance.name(), thread))
-        .collect::<Result<Vec<_>, _>>()?;
+    let configs = configs(env, instance.name())?;
     let page = serve(env, instance.name(), board.clone(), topology(&configs))?;
     let running = AtomicUsize::new(configs.len());
     let stop = env.stop.flag();
     let statuses: Vec<SharedStatus> = configs.iter().map(|_| SharedStatus::default()).collect();
-    let publisher = |(config, status): (&loader::LoaderConfig, &SharedStatus)| {
+    let publisher = |(config, status): (&LoaderConfig, &SharedStatus)| {
         Publisher::new(&broker, status.clone(), board.thread(&config.thread.to_string()))
     };
     let mut publishers = configs.iter().zip(&statuses).map(publisher).collect::<Result<Vec<_>, _>>()?;
@@ -93,7 +105,7 @@ impl Drop for Running<'_> {
 }
 
 /// The routes as a topology, in words.
-fn topology(configs: &[loader::LoaderConfig]) -> TopologyText {
+fn topology(configs: &[LoaderConfig]) -> TopologyText {
     let routes = configs.first().map(|config| config.routes.clone());
     let lines: Vec<(String, String)> = routes
         .iter()

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use millpond_support::App;
 use redaction::{EVENTS, PROCESSED_EVENTS, Settings, Totals, topology};
 
-const REDACTION: App = App {
+const REDACTION: App<'static> = App {
     name: "redaction",
     about: "Replaces e-mail addresses anywhere in the events",
     version: env!("CARGO_PKG_VERSION"),
     defaults: &[
+        ("application.id", "redaction"),
         ("app.input", "events"),
         ("app.output", "processed_events"),
         ("errors.deserialization", "dead-letter"),
@@ -18,6 +19,7 @@ const REDACTION: App = App {
         // What could not be redacted must not be copied: a dead letter only says where the record is.
         ("errors.dead.letter.queue.payload", "omit"),
     ],
+    placeholders: &[],
 };
 
 fn main() -> ExitCode {

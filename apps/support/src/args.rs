@@ -10,37 +10,37 @@ use crate::startup::StartupError;
 /// Flags common to all applications. Values are checked where all sources are, so that every mistake reads alike.
 /// The application's own name and line of help come from [`App`](crate::App).
 #[derive(Debug, Clone, Default, Parser)]
-#[command(disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true, next_help_heading = "Configuration")]
 pub struct Args {
     /// The configuration file, TOML
-    #[arg(long, value_name = "FILE", env = "MILLPOND_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "MILLPOND_CONFIG")]
     pub config: Option<PathBuf>,
     /// Brokers to begin with: host:port, separated by commas
-    #[arg(long, value_name = "SERVERS")]
+    #[arg(long, global = true, alias = "bootstrap-server", value_name = "SERVERS")]
     pub bootstrap_servers: Option<String>,
     /// The consumer group, and the prefix of internal topics
-    #[arg(long, value_name = "ID")]
+    #[arg(long, global = true, value_name = "ID")]
     pub application_id: Option<String>,
     /// Where stores live
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     pub state_dir: Option<String>,
     /// Stream threads in this process
-    #[arg(long, value_name = "N")]
+    #[arg(long, global = true, value_name = "N")]
     pub threads: Option<String>,
     /// Address of metrics and the status page: host:port, a port alone for 127.0.0.1, or none
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, global = true, value_name = "ADDRESS")]
     pub http: Option<String>,
     /// The topic to read
-    #[arg(long, value_name = "TOPIC")]
+    #[arg(long, global = true, value_name = "TOPIC")]
     pub input: Option<String>,
     /// The topic to write
-    #[arg(long, value_name = "TOPIC")]
+    #[arg(long, global = true, value_name = "TOPIC")]
     pub output: Option<String>,
     /// Any other value by its key, such as commit.interval.ms=50, kafka.linger.ms=5 or app.output=alerts
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Log lines for people or for machines; without it, for people on a terminal
-    #[arg(long, value_name = "FORMAT", value_parser = ["pretty", "json"])]
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = ["pretty", "json"])]
     pub log_format: Option<String>,
     /// Print every effective value with where it was said, and stop
     #[arg(long)]

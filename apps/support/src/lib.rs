@@ -1,4 +1,4 @@
-//! What the four applications share: the event model, start-up and shutdown.
+//! What the four applications share: the event model, start-up and shutdown, the command line.
 
 /// For the whole process, librdkafka and RocksDB included. Records are made on one thread and freed on another, which the C
 /// library's allocator is slow at.
@@ -6,13 +6,16 @@
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 pub mod args;
+pub mod cli;
 pub mod event;
+mod program;
 mod run;
 pub mod startup;
 pub mod stop;
 mod sweep;
 
 pub use event::{EVENTS, Event, EventJson, EventName};
+pub use program::Program;
 pub use run::{instance, serve};
 pub use startup::{App, Env, StartupError};
 pub use stop::Stop;

@@ -1,7 +1,6 @@
 //! From a topology to a running application: identity, broker, stores, threads, pages, and a clean end.
 
 use std::error::Error;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,22 +12,13 @@ use millpond::runtime::{Instance, Streams};
 use millpond::state::rocksdb::{Options, RocksDirectory};
 use millpond::topology::Topology;
 
-use crate::startup::{App, Env};
+use crate::startup::Env;
 
 /// How often the main thread looks whether a stream thread has failed.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 
-impl App {
-    /// The whole of a `main`: reads flags and configuration, makes the topology, and runs it until it is asked to stop.
-    pub fn run(self, topology: impl FnOnce(&Env) -> Result<Topology, Box<dyn Error>>) -> ExitCode {
-        self.start(|env| -> Result<(), Box<dyn Error>> {
-            let topology = Arc::new(topology(&env)?);
-            run(&env, &topology)
-        })
-    }
-}
-
-fn run(env: &Env, topology: &Arc<Topology>) -> Result<(), Box<dyn Error>> {
+/// Runs a topology until it is asked to stop, or fails.
+pub(crate) fn streams(env: &Env<'_>, topology: &Arc<Topology>) -> Result<(), Box<dyn Error>> {
     let config = &env.config;
     // The lock on the name comes first: a second process of the same name must not get as far as fencing the first.
     let instance = instance(config)?;
@@ -64,7 +54,7 @@ pub fn instance(config: &StreamsConfig) -> Result<Instance, millpond::runtime::I
 /// # Errors
 /// [`millpond::http::HttpError`] when the address cannot be bound.
 pub fn serve(
-    env: &Env,
+    env: &Env<'_>,
     instance: &str,
     board: StatusBoard,
     topology: TopologyText,
@@ -79,7 +69,7 @@ pub fn serve(
     Ok(Some(server))
 }
 
-fn topology_text(topology: &Topology) -> TopologyText {
+pub(crate) fn topology_text(topology: &Topology) -> TopologyText {
     TopologyText { text: topology.describe().to_string(), mermaid: topology.mermaid(), json: topology.to_json() }
 }
 

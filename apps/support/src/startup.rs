@@ -6,15 +6,12 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
 use millpond::runtime::config::{ConfigErrors, StreamsConfig};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::Args;
+use crate::cli::EXIT_USAGE;
 use crate::stop::Stop;
-
-/// Exit code for a mistake in flags or configuration, as clap's.
-const EXIT_USAGE: u8 = 2;
 
 /// The application did not start.
 #[derive(Debug, thiserror::Error)]
@@ -56,36 +53,37 @@ pub enum StartupError {
 
 /// What an application is, to start-up.
 #[derive(Debug, Clone, Copy)]
-pub struct App {
-    /// Its name: the default `application.id`.
+pub struct App<'a> {
+    /// Its name.
     pub name: &'static str,
     /// What it does, in one line, for `--help`.
     pub about: &'static str,
     /// Its version.
     pub version: &'static str,
-    /// Its own defaults by key: `("app.input", "events")`.
-    pub defaults: &'static [(&'static str, &'static str)],
+    /// Its own defaults by key: `("application.id", "shop")`, `("app.input", "events")`.
+    pub defaults: &'a [(&'static str, &'static str)],
+    /// Values that only running needs, for commands that show what the application looks like.
+    pub placeholders: &'static [(&'static str, &'static str)],
 }
 
 /// What an application gets.
 #[derive(Debug, Clone)]
-pub struct Env {
+pub struct Env<'a> {
     /// Who it is.
-    pub app: App,
+    pub app: App<'a>,
     /// What it was told; [`StreamsConfig::app`] has its own section.
     pub config: StreamsConfig,
     /// When to stop.
     pub stop: Stop,
 }
 
-impl App {
-    /// Reads flags and configuration, sets up logs and signals, and runs `main` until it returns.
+impl App<'_> {
+    /// Reads the configuration, sets up logs and signals, and runs `main` until it returns.
     ///
     /// Exit codes: 0 after a stop as asked, 1 after an error, 2 when flags or configuration are wrong. The error is
     /// printed with its causes.
-    pub fn start<E: Into<Box<dyn Error>>>(self, main: impl FnOnce(Env) -> Result<(), E>) -> ExitCode {
-        let args = self.arguments();
-        let config = match environment(std::env::vars_os()).and_then(|variables| self.configure(&args, variables)) {
+    pub(crate) fn start(self, args: &Args, main: impl FnOnce(&Env<'_>) -> Result<(), Box<dyn Error>>) -> ExitCode {
+        let config = match environment(std::env::vars_os()).and_then(|variables| self.configure(args, variables)) {
             Ok(config) => config,
             Err(error) => return fail(&error, EXIT_USAGE),
         };
@@ -101,23 +99,16 @@ impl App {
             Err(error) => return fail(&error, 1),
         };
         tracing::info!(application_id = config.application_id, version = self.version, "starting");
-        match main(Env { app: self, config, stop }) {
+        match main(&Env { app: self, config, stop }) {
             Ok(()) => {
                 tracing::info!("stopped");
                 ExitCode::SUCCESS
             }
             Err(error) => {
-                let error = error.into();
                 // The `[app]` section is read by the application itself.
                 fail(&*error, if error.is::<ConfigErrors>() { EXIT_USAGE } else { 1 })
             }
         }
-    }
-
-    /// The flags; help, version and mistakes end the process here, as they do with `Args::parse`.
-    fn arguments(self) -> Args {
-        let command = Args::command().name(self.name).about(self.about).version(self.version);
-        Args::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
     }
 
     /// The configuration from these flags and this environment.
@@ -129,9 +120,7 @@ impl App {
         args: &Args,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<StreamsConfig, StartupError> {
-        let mut defaults = vec![("application.id", self.name)];
-        defaults.extend_from_slice(self.defaults);
-        let config = StreamsConfig::load(&args.sources(&defaults, environment)?)?;
+        let config = StreamsConfig::load(&args.sources(self.defaults, environment)?)?;
         let settings = config.settings();
         let said = |key: &str| settings.iter().find(|setting| setting.key == key).map(|setting| &setting.value);
         match (said("app.input"), said("app.output")) {
@@ -142,7 +131,7 @@ impl App {
 }
 
 /// The environment, as far as it is text; ours must be.
-fn environment(
+pub(crate) fn environment(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Vec<(String, String)>, StartupError> {
     let text = |(name, value): (OsString, OsString)| match (name.into_string(), value.into_string()) {
@@ -166,7 +155,7 @@ fn set_up_logs(format: Option<&str>) {
 }
 
 /// Every effective value with where it was said, a line each: a configuration file, but for masked secrets.
-fn show(config: &StreamsConfig, out: &mut impl Write) -> std::io::Result<()> {
+pub(crate) fn show(config: &StreamsConfig, out: &mut impl Write) -> std::io::Result<()> {
     for setting in config.settings().into_iter().filter(|setting| !setting.value.is_empty()) {
         let value = if setting.is_text { format!("{:?}", setting.value) } else { setting.value };
         writeln!(out, "{} = {value}  # {}", setting.key, setting.origin)?;
@@ -195,7 +184,13 @@ fn chain(error: &dyn Error) -> String {
 mod tests {
     use super::*;
 
-    const SHOP: App = App { name: "shop", about: "Sells", version: "1", defaults: &[("app.input", "events")] };
+    const SHOP: App<'static> = App {
+        name: "shop",
+        about: "Sells",
+        version: "1",
+        defaults: &[("application.id", "shop"), ("app.input", "events")],
+        placeholders: &[],
+    };
 
     #[test]
     fn an_error_is_printed_with_its_causes() {

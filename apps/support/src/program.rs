@@ -1,0 +1,113 @@
+//! An application as its command line sees it: what it is, what it looks like, and how it runs.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use millpond::http::TopologyText;
+use millpond::runtime::config::StreamsConfig;
+use millpond::topology::Topology;
+
+use crate::cli::{self, Cli};
+use crate::run;
+use crate::startup::{App, Env};
+use crate::stop::Stop;
+
+type Failed = Box<dyn Error>;
+/// Made from what the application was told.
+type FromEnv<'a, T> = Box<dyn Fn(&Env<'_>) -> Result<T, Failed> + 'a>;
+
+/// An application with everything that its commands need to know. Made by [`App::program`], [`App::sink`] or
+/// [`App::tool`].
+pub struct Program<'a> {
+    app: App<'a>,
+    shape: Shape<'a>,
+}
+
+enum Shape<'a> {
+    /// A topology of the library.
+    Streams(FromEnv<'a, Topology>),
+    /// A program with a loop of its own.
+    Own { describe: FromEnv<'a, TopologyText>, run: FromEnv<'a, ()> },
+    /// Nothing runs: only commands.
+    Tool,
+}
+
+/// What an application looks like.
+pub(crate) struct Described {
+    /// The graph; `None` for a program with a loop of its own.
+    #[expect(dead_code, reason = "read by the commands that know topics")]
+    pub(crate) topology: Option<Topology>,
+    pub(crate) text: TopologyText,
+}
+
+impl std::fmt::Debug for Program<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program").field("app", &self.app).finish_non_exhaustive()
+    }
+}
+
+impl<'a> App<'a> {
+    /// An application that runs a topology.
+    pub fn program(self, topology: impl Fn(&Env<'_>) -> Result<Topology, Failed> + 'a) -> Program<'a> {
+        Program { app: self, shape: Shape::Streams(Box::new(topology)) }
+    }
+
+    /// An application with a loop of its own, and what it looks like.
+    pub fn sink(
+        self,
+        describe: impl Fn(&Env<'_>) -> Result<TopologyText, Failed> + 'a,
+        run: impl Fn(&Env<'_>) -> Result<(), Failed> + 'a,
+    ) -> Program<'a> {
+        Program { app: self, shape: Shape::Own { describe: Box::new(describe), run: Box::new(run) } }
+    }
+
+    /// A program that has the commands and runs no application.
+    pub fn tool(self) -> Program<'a> {
+        Program { app: self, shape: Shape::Tool }
+    }
+
+    /// The whole of a `main`: an application that runs a topology, with nothing else to tell.
+    pub fn run(self, topology: impl Fn(&Env<'_>) -> Result<Topology, Failed> + 'a) -> ExitCode {
+        self.program(topology).main()
+    }
+}
+
+impl Program<'_> {
+    /// The whole of a `main`: reads flags and configuration, then runs the application until it is asked to stop, or does
+    /// what a command says.
+    pub fn main(&self) -> ExitCode {
+        let cli = Cli::of_process(self);
+        if let Some(command) = &cli.command {
+            return cli::run(self, &cli, command);
+        }
+        self.app.start(&cli.args, |env| match &self.shape {
+            Shape::Streams(topology) => run::streams(env, &Arc::new(topology(env)?)),
+            Shape::Own { run, .. } => run(env),
+            Shape::Tool => Err("there is nothing to run; say a command, see --help".into()),
+        })
+    }
+
+    pub(crate) const fn app(&self) -> &App<'_> {
+        &self.app
+    }
+
+    /// False for a program that only has commands.
+    pub(crate) const fn runs(&self) -> bool {
+        !matches!(self.shape, Shape::Tool)
+    }
+
+    /// What the application looks like with that configuration.
+    pub(crate) fn describe(&self, config: &StreamsConfig) -> Result<Option<Described>, Failed> {
+        let env = Env { app: self.app, config: config.clone(), stop: Stop::new() };
+        Ok(match &self.shape {
+            Shape::Streams(topology) => {
+                let topology = topology(&env)?;
+                let text = run::topology_text(&topology);
+                Some(Described { topology: Some(topology), text })
+            }
+            Shape::Own { describe, .. } => Some(Described { topology: None, text: describe(&env)? }),
+            Shape::Tool => None,
+        })
+    }
+}
