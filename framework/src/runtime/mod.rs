@@ -11,6 +11,7 @@ pub mod observer;
 mod publish;
 mod rebalance;
 mod replay;
+pub mod reset;
 mod restore;
 pub mod stats;
 mod streams;

@@ -2,12 +2,22 @@
 //!
 //! `millpond/1 seq=12 time=1700000000000 log=345`: the number of the commit, stream time, and an offset of the commit
 //! log at or before which the next start may begin to read (absent before the second commit). Other texts are foreign: an operator's tool leaves it empty.
+//!
+//! [`RESET`] says that the application was reset: it begins anew at this offset, without state.
 
 use crate::broker::CommittedOffset;
 use crate::record::Offset;
 use crate::time::Timestamp;
 
 const MAGIC: &str = "millpond/1";
+
+/// Beside an offset at which a reset application begins anew.
+pub(crate) const RESET: &str = "millpond/1 reset";
+
+/// True for an offset at which a reset application begins anew.
+pub(crate) fn is_reset(committed: &CommittedOffset) -> bool {
+    committed.metadata == RESET
+}
 
 /// What the text says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +74,7 @@ mod tests {
 
     #[test]
     fn foreign_texts_are_not_ours() {
-        for text in ["", "millpond/2 seq=1", "seq=1", "millpond/1 time=3", "millpond/1 seq=1 log=x"] {
+        for text in ["", RESET, "millpond/2 seq=1", "seq=1", "millpond/1 time=3", "millpond/1 seq=1 log=x"] {
             assert_eq!(CommitMetadata::decode(&committed(text)), None, "{text}");
         }
     }

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 pub(crate) use commit::{CommitLog, TaskCommit};
 pub use dead_letter::ErrorPolicy;
+pub(crate) use metadata::RESET;
 use queue::{BufferLimit, InputQueues};
 pub use restore::Refusal;
 pub use start::{StartKind, TaskStart};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::metadata::CommitMetadata;
+use super::metadata::{CommitMetadata, is_reset};
 use crate::broker::{CommittedOffset, LogRange, TopicId};
 use crate::record::{Offset, TaskId, TopicName, TopicPartition};
 use crate::state::Checkpoint;
@@ -53,6 +53,12 @@ pub(crate) enum Plan {
 /// Decides from where to replay, or why the rows on disk cannot be used.
 pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
     let checkpoint = facts.checkpoint;
+    let is_input = |topic: &TopicName| facts.committed.keys().any(|input| input.topic == *topic);
+    let gone = recreated(&checkpoint.topic_ids, facts.topic_ids).find(|topic| !is_input(topic));
+    // Before all comparisons: whatever the rows are, they are from before the reset.
+    if gone.is_some() && was_reset(facts.committed) {
+        return Ok(Plan::Quarantine("the application was reset"));
+    }
     if checkpoint.partitions != 0 && checkpoint.partitions != facts.partitions {
         let (before, now) = (checkpoint.partitions, facts.partitions);
         return Err(Refusal::PartitionsChanged { task, before, now });
@@ -60,8 +66,7 @@ pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
     if checkpoint.partitions != 0 && checkpoint.topology_hash != facts.topology_hash {
         return Err(Refusal::TopologyChanged { task });
     }
-    let is_input = |topic: &TopicName| facts.committed.keys().any(|input| input.topic == *topic);
-    if let Some(topic) = recreated(&checkpoint.topic_ids, facts.topic_ids).find(|topic| !is_input(topic)) {
+    if let Some(topic) = gone {
         if facts.committed.values().any(Option::is_some) {
             return Err(Refusal::ChangelogRecreated { task, topic: topic.clone() });
         }
@@ -127,6 +132,12 @@ fn recreated_input(
     let mut left = committed.iter().filter(|(partition, offset)| input.contains_key(*partition) && !by_hand(offset));
     let gone = left.find(|(partition, _)| recreated(recorded, now).any(|topic| *topic == partition.topic));
     gone.map_or(Ok(()), |(partition, _)| Err(Refusal::InputRecreated { task, topic: partition.topic.clone() }))
+}
+
+/// True when the group's offsets are all from a reset, and there is one.
+fn was_reset(committed: &Committed) -> bool {
+    let mut offsets = committed.values().flatten().peekable();
+    offsets.peek().is_some() && offsets.all(is_reset)
 }
 
 /// Not committed by a task.
@@ -255,7 +266,7 @@ fn without_record(task: TaskId, committed: &Committed, stateful: bool) -> Result
     if ours {
         return Err(Refusal::CommitRecordMissing { task });
     }
-    if stateful && committed.values().any(Option::is_some) {
+    if stateful && committed.values().flatten().any(|offset| !is_reset(offset)) {
         return Err(Refusal::ForeignOffsets { task });
     }
     let input = committed.iter().map(|(p, offset)| (p.clone(), offset.as_ref().map(|offset| offset.next))).collect();

@@ -24,7 +24,7 @@ const DELETE_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Admin {
     handle: Handle,
     link: Arc<Link>,
-    timeout: Duration,
+    pub(super) timeout: Duration,
     created: NewTopics,
     /// Serves the client's events: logs, errors, token refreshes.
     server: EventServer,
@@ -109,7 +109,7 @@ impl Admin {
     }
 
     /// Runs a request, and gives up early when the broker refuses our credentials: librdkafka would go on trying.
-    fn call<T>(
+    pub(super) fn call<T>(
         &self,
         operation: &'static str,
         timeout: Duration,

@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "the one file that talks to librdkafka's C interface")]
 
 mod admin;
+mod operate;
 
 use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -23,6 +24,7 @@ use rdkafka_sys as sys;
 use rdkafka_sys::types::RDKafkaRespErr;
 
 pub(super) use self::admin::{OffsetRequest, Wait, ranges};
+pub(super) use self::operate::OffsetsAt;
 use super::wakeup::Wakeup;
 use crate::broker::Membership;
 use crate::record::{Headers, Offset, Partition, TopicPartition};

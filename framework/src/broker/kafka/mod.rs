@@ -11,6 +11,7 @@
 //! | `producer` | transactions and delivery reports |
 //! | `reader` | changelogs, outside the group |
 //! | `admin`, `new_topics` | topics, log ends, deleting records; topics that not every broker knows yet |
+//! | `operate` | what an operator asks: groups, rights, settings, the cluster |
 //! | `link` | what connections tell: logs, refused credentials, the taint of a transaction |
 //! | `auth`, `msk_iam` | tokens for OAUTHBEARER |
 //! | `error` | librdkafka's codes as the core's classes |
@@ -31,6 +32,7 @@ mod link;
 #[cfg(feature = "msk-iam")]
 mod msk_iam;
 mod new_topics;
+mod operate;
 mod producer;
 mod properties;
 mod reader;
@@ -46,6 +48,7 @@ pub use config::{KafkaConfig, PropertyRefused, Sasl, Security, Tls, check_proper
 pub use consumer::KafkaConsumer;
 #[cfg(feature = "msk-iam")]
 pub use msk_iam::{CredentialSource, Credentials, DefaultCredentials, MskIam};
+pub use operate::{Cluster, Group, GroupMember, Node, Replicas, Right, Settings, TopicDetails};
 pub use producer::KafkaProducer;
 pub use reader::KafkaReader;
 pub use secret::Secret;

@@ -188,7 +188,7 @@ impl Backend for RocksBackend {
                     bounds.set_iterate_upper_bound(end.clone());
                 }
                 let rows = self.database.raw_iterator_cf_opt(self.family(family)?, bounds);
-                Ok(Box::new(DiskScan { task: self.task, rows, direction, started: false }))
+                Ok(Box::new(DiskScan::new(self.task, rows, direction)))
             }
         }
     }
@@ -307,14 +307,18 @@ impl Backend for RocksBackend {
 }
 
 /// A running scan of a column family.
-struct DiskScan<'a> {
+pub(super) struct DiskScan<'a> {
     task: TaskId,
     rows: DBRawIterator<'a>,
     direction: Direction,
     started: bool,
 }
 
-impl DiskScan<'_> {
+impl<'a> DiskScan<'a> {
+    pub(super) const fn new(task: TaskId, rows: DBRawIterator<'a>, direction: Direction) -> Self {
+        Self { task, rows, direction, started: false }
+    }
+
     /// Moves to the next row, or to the first; a scan that only wants one row does not read a second.
     fn advance(&mut self) {
         match (self.started, self.direction) {

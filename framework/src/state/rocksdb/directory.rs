@@ -17,7 +17,7 @@ use crate::state::changelog::parse_task;
 use crate::state::{Backend, StateDirectory, StoreError, StoreKind, StoreSpec};
 
 /// Version of the directory's layout.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// So many states of a task that were set aside are kept; older ones are removed, so that they cannot fill the disk.
 const QUARANTINED_MAX: usize = 2;
@@ -204,7 +204,11 @@ fn write_format(directory: &Path) -> io::Result<()> {
 }
 
 /// Column families on disk; none when there is no database yet.
-fn existing_column_families(task: TaskId, path: &Path, options: &rocksdb::Options) -> Result<Vec<String>, StoreError> {
+pub(super) fn existing_column_families(
+    task: TaskId,
+    path: &Path,
+    options: &rocksdb::Options,
+) -> Result<Vec<String>, StoreError> {
     if path.join("CURRENT").exists() {
         return DB::list_cf(options, path).map_err(|error| opening_error(task, error));
     }
@@ -217,7 +221,7 @@ fn existing_column_families(task: TaskId, path: &Path, options: &rocksdb::Option
 }
 
 /// A file that the database names and that is not there is damage, although RocksDB reports it as an IO error.
-fn opening_error(task: TaskId, error: rocksdb::Error) -> StoreError {
+pub(super) fn opening_error(task: TaskId, error: rocksdb::Error) -> StoreError {
     match engine_error(task, "opened", error) {
         StoreError::Io { task, reason, .. } if reason.contains("No such file") => StoreError::Corrupt { task, reason },
         error => error,

@@ -7,6 +7,7 @@
 //!     0_3/db/            RocksDB: column families `store-<name>` and `__meta`
 //!     0_3/load/          tables of a restore before the database has them; removed at open
 //!     0_3.corrupt-1/     set aside; the two newest of a task are kept
+//! <state.dir>/<application.id>/<instance>.reset-1/    moved aside by a reset; never removed
 //! ```
 //!
 //! Every commit is one `WriteBatch` through RocksDB's own log, which is never synced for it. A process that is killed loses
@@ -20,9 +21,11 @@ mod directory;
 mod load;
 mod offsets;
 mod options;
+mod view;
 
 pub use directory::RocksDirectory;
 pub use options::{Compression, Options, SharedMemory};
+pub use view::{InstanceState, StoreStats, TaskView, aside, instances};
 
 use rocksdb::ErrorKind;
 

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::record::Partition;
+use crate::task::metadata::RESET;
 
 const TASK: TaskId = TaskId { subtopology: 1, partition: Partition(0) };
 
@@ -21,6 +22,10 @@ fn ours(next: i64, sequence: u64) -> Option<CommittedOffset> {
 
 fn by_hand(next: i64) -> Option<CommittedOffset> {
     Some(CommittedOffset { next: Offset(next), metadata: String::new() })
+}
+
+fn by_reset(next: i64) -> Option<CommittedOffset> {
+    Some(CommittedOffset { next: Offset(next), metadata: RESET.to_owned() })
 }
 
 fn group(offset: Option<CommittedOffset>) -> Committed {
@@ -164,6 +169,33 @@ fn a_recreated_changelog_stops_when_input_is_committed_and_is_set_aside_otherwis
     };
     assert!(matches!(plan(TASK, &facts(&committed)), Err(Refusal::ChangelogRecreated { .. })));
     assert!(matches!(plan(TASK, &facts(&group(None))), Ok(Plan::Quarantine(_))));
+}
+
+/// What another machine has kept from before the reset must not be taken for state of the new beginning, whatever shape it has.
+#[test]
+fn after_a_reset_rows_of_a_deleted_changelog_are_set_aside() {
+    let other = BTreeMap::from([(TopicName::from("log"), TopicId([2; 16]))]);
+    let reset = Ok(Plan::Quarantine("the application was reset"));
+    for (partitions, topology_hash) in [(1, 0), (2, 0), (1, 7)] {
+        let plan = decide_with(&stored(30), &group(by_reset(5)), &other, |facts| {
+            (facts.partitions, facts.topology_hash) = (partitions, topology_hash);
+        });
+        assert_eq!(plan, reset);
+    }
+    let ours = decide_with(&stored(30), &group(ours(5, 1)), &other, |_| {});
+    assert!(matches!(ours, Err(Refusal::ChangelogRecreated { .. })), "{ours:?}");
+    let not_deleted = verdict(by_reset(5), &LogTail { begin: None, commit: commit(3, 9) }, true);
+    assert!(matches!(not_deleted, Err(Refusal::OffsetsDiffer { moved_by_hand: true, .. })), "{not_deleted:?}");
+}
+
+#[test]
+fn a_reset_application_begins_at_its_offsets_without_state() {
+    for stateful in [true, false] {
+        let Ok(Verdict::Resume(resume)) = verdict(by_reset(9), &LogTail::default(), stateful) else {
+            panic!("refused: stateful={stateful}")
+        };
+        assert_eq!((resume.sequence, resume.input), (0, BTreeMap::from([(tp("in"), Some(Offset(9)))])));
+    }
 }
 
 #[test]

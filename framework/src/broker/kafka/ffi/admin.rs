@@ -255,7 +255,7 @@ impl Handle {
     }
 
     /// Sends an administrative request; its answer comes on a queue of its own.
-    fn request(
+    pub(super) fn request(
         &self,
         operation: sys::rd_kafka_admin_op_t,
         timeout: Duration,
@@ -276,7 +276,7 @@ impl Handle {
 
 impl Queue {
     /// Waits for the answer to the one request that was sent with this queue.
-    fn answer(&self, wait: &mut Wait<'_>) -> Result<Event, Failure> {
+    pub(super) fn answer(&self, wait: &mut Wait<'_>) -> Result<Event, Failure> {
         loop {
             // SAFETY: the queue is alive; a returned event is ours.
             let event = unsafe { sys::rd_kafka_queue_poll(self.raw.as_ptr(), millis(SLICE)) };
@@ -300,7 +300,7 @@ impl Queue {
 
 /// # Safety
 /// `id` is null or points to a live id.
-unsafe fn uuid(id: *const sys::rd_kafka_Uuid_t) -> TopicId {
+pub(super) unsafe fn uuid(id: *const sys::rd_kafka_Uuid_t) -> TopicId {
     if id.is_null() {
         return TopicId::default();
     }
@@ -311,8 +311,8 @@ unsafe fn uuid(id: *const sys::rd_kafka_Uuid_t) -> TopicId {
 }
 
 /// An event of ours.
-struct Event {
-    event: NonNull<sys::rd_kafka_event_t>,
+pub(super) struct Event {
+    pub(super) event: NonNull<sys::rd_kafka_event_t>,
 }
 
 impl Drop for Event {

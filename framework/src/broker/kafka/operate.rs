@@ -1,0 +1,259 @@
+//! What an operator asks of a cluster, and a stream thread never: groups and their offsets, rights, settings, nodes, and
+//! topics to delete.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::KafkaBroker;
+use super::consumer::{list_of, list_of_committed};
+use super::ffi::{Handle, OffsetsAt};
+use crate::broker::{BrokerError, BrokerErrorKind, CommittedOffset, LogRange, TopicId};
+use crate::record::{Offset, TopicName, TopicPartition};
+use crate::time::Timestamp;
+
+/// How often it is looked whether deleted topics are gone.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Something that a principal may do, in the words of Kafka's ACLs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Right {
+    /// `Read`
+    Read,
+    /// `Write`
+    Write,
+    /// `Create`
+    Create,
+    /// `Delete`
+    Delete,
+    /// `Alter`
+    Alter,
+    /// `Describe`
+    Describe,
+    /// `DescribeConfigs`
+    DescribeConfigs,
+    /// `AlterConfigs`
+    AlterConfigs,
+    /// `IdempotentWrite`
+    IdempotentWrite,
+}
+
+/// A node of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its id.
+    pub id: i32,
+    /// `host:port`, as it tells clients.
+    pub address: String,
+}
+
+/// The cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cluster {
+    /// Its id.
+    pub id: String,
+    /// Its nodes.
+    pub nodes: Vec<Node>,
+    /// What we may do with the cluster as a whole.
+    pub rights: BTreeSet<Right>,
+}
+
+/// A consumer group.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Group {
+    /// Its members; those that are static stay until their session ends.
+    pub members: Vec<GroupMember>,
+    /// What we may do with it.
+    pub rights: BTreeSet<Right>,
+}
+
+/// A member of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupMember {
+    /// `client.id`.
+    pub client_id: String,
+    /// `group.instance.id`; empty for a dynamic member.
+    pub instance_id: String,
+    /// From where it is connected.
+    pub host: String,
+}
+
+/// A topic as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicDetails {
+    /// Its id.
+    pub id: TopicId,
+    /// Its partitions in order.
+    pub partitions: Vec<Replicas>,
+    /// What we may do with it.
+    pub rights: BTreeSet<Right>,
+}
+
+/// The copies of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replicas {
+    /// How many there are.
+    pub all: usize,
+    /// How many are in sync.
+    pub in_sync: usize,
+    /// Whether one of them leads.
+    pub led: bool,
+}
+
+/// Effective settings by Kafka's names.
+pub type Settings = BTreeMap<String, String>;
+
+impl KafkaBroker {
+    /// The nodes of the cluster, and our rights in it.
+    ///
+    /// # Errors
+    /// [`BrokerError`]; nothing has happened then. The same holds for all calls of this block that only read.
+    pub fn describe_cluster(&self) -> Result<Cluster, BrokerError> {
+        self.admin.call("describe_cluster", self.admin.timeout, Handle::describe_cluster)
+    }
+
+    /// The names of all topics that we may see.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn topic_names(&self) -> Result<BTreeSet<TopicName>, BrokerError> {
+        let timeout = self.admin.timeout;
+        self.admin.call("metadata", timeout, |handle, _| handle.topic_names(timeout))
+    }
+
+    /// Those of the topics that exist, with their copies and our rights.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn inspect_topics(&self, topics: &[TopicName]) -> Result<BTreeMap<TopicName, TopicDetails>, BrokerError> {
+        let names: Vec<&str> = topics.iter().map(|name| &**name).collect();
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        self.admin.call("describe_topics", self.admin.timeout, |handle, wait| handle.inspect_topics(&names, wait))
+    }
+
+    /// The effective settings of a topic.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn topic_settings(&self, topic: &str) -> Result<Settings, BrokerError> {
+        self.admin.call("describe_configs", self.admin.timeout, |handle, wait| handle.topic_settings(topic, wait))
+    }
+
+    /// The effective settings of a node; those that are secret are empty.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn node_settings(&self, node: i32) -> Result<Settings, BrokerError> {
+        let ask = node.to_string();
+        self.admin.call("describe_configs", self.admin.timeout, |handle, wait| handle.node_settings(&ask, wait))
+    }
+
+    /// The names of all consumer groups that we may see.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn groups(&self) -> Result<BTreeSet<String>, BrokerError> {
+        self.admin.call("list_groups", self.admin.timeout, Handle::groups)
+    }
+
+    /// A consumer group; one that does not exist has no members.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn describe_group(&self, group: &str) -> Result<Group, BrokerError> {
+        self.admin.call("describe_group", self.admin.timeout, |handle, wait| handle.describe_group(group, wait))
+    }
+
+    /// Everything that a group has committed.
+    ///
+    /// # Errors
+    /// [`BrokerError`]; `Retry` while a transaction that carries offsets of the group is open.
+    pub fn group_offsets(&self, group: &str) -> Result<BTreeMap<TopicPartition, CommittedOffset>, BrokerError> {
+        self.admin.call("list_group_offsets", self.admin.timeout, |handle, wait| handle.group_offsets(group, wait))
+    }
+
+    /// Commits offsets for a group without members.
+    ///
+    /// # Errors
+    /// [`BrokerError`]; some offsets may be committed and others not: read them again.
+    pub fn set_group_offsets(
+        &self,
+        group: &str,
+        offsets: &BTreeMap<TopicPartition, CommittedOffset>,
+    ) -> Result<(), BrokerError> {
+        const OPERATION: &str = "alter_group_offsets";
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let list = list_of_committed(OPERATION, offsets)?;
+        self.admin.call(OPERATION, self.admin.timeout, |handle, wait| handle.set_group_offsets(group, &list, wait))
+    }
+
+    /// Forgets what a group without members has committed for these partitions.
+    ///
+    /// # Errors
+    /// [`BrokerError`]; some may be forgotten and others not: read them again.
+    pub fn delete_group_offsets(&self, group: &str, partitions: &BTreeSet<TopicPartition>) -> Result<(), BrokerError> {
+        const OPERATION: &str = "delete_group_offsets";
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        let list = list_of(partitions, |_| None)?;
+        self.admin.call(OPERATION, self.admin.timeout, |handle, wait| handle.delete_group_offsets(group, &list, wait))
+    }
+
+    /// First offsets and ends of the logs, whatever is committed in them.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn log_ranges(
+        &self,
+        partitions: &BTreeSet<TopicPartition>,
+    ) -> Result<BTreeMap<TopicPartition, LogRange>, BrokerError> {
+        let partitions: Vec<TopicPartition> = partitions.iter().cloned().collect();
+        self.admin.log_ranges(&partitions, false, self.admin.timeout)
+    }
+
+    /// The first offset at or after a time, for each partition; `None` where no record is as young.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn offsets_at(
+        &self,
+        partitions: &BTreeSet<TopicPartition>,
+        time: Timestamp,
+    ) -> Result<BTreeMap<TopicPartition, Option<Offset>>, BrokerError> {
+        if partitions.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let list = list_of(partitions, |_| None)?;
+        let ask = OffsetsAt { list: &list, time };
+        self.admin.call("list_offsets", self.admin.timeout, |handle, wait| handle.offsets_at(&ask, wait))
+    }
+
+    /// Deletes topics and waits until they are gone; those that do not exist are no error.
+    ///
+    /// # Errors
+    /// [`BrokerError`]; some may be deleted and others not.
+    pub fn delete_topics(&self, topics: &[TopicName]) -> Result<(), BrokerError> {
+        const OPERATION: &str = "delete_topics";
+        let names: Vec<&str> = topics.iter().map(|name| &**name).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.admin.call(OPERATION, self.admin.timeout, |handle, wait| handle.delete_topics(&names, wait))?;
+        // The controller answers before every broker has heard of it.
+        let deadline = Instant::now() + self.admin.timeout;
+        loop {
+            let left = self.inspect_topics(topics)?;
+            let Some(topic) = left.keys().next() else { return Ok(()) };
+            if Instant::now() >= deadline {
+                let reason = format!("topic {topic} is deleted, but brokers still know it");
+                return Err(BrokerError::new(OPERATION, BrokerErrorKind::Retriable, reason));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+use super::*;
+use crate::record::Partition;
+
+fn at(topic: &str, partition: i32) -> TopicPartition {
+    TopicPartition::new(topic, Partition(partition))
+}
+
+fn committed(next: i64, metadata: &str) -> CommittedOffset {
+    CommittedOffset { next: Offset(next), metadata: metadata.to_owned() }
+}
+
+fn facts() -> ResetFacts {
+    let range = |start, end| LogRange { start: Offset(start), end: Offset(end) };
+    ResetFacts {
+        inputs: [(at("events", 0), range(5, 50)), (at("events", 1), range(0, 9))].into(),
+        committed: [
+            (at("events", 0), committed(20, "millpond/1 seq=3 time=1")),
+            (at("shop-by-user-repartition", 1), committed(7, "millpond/1 seq=2 time=1")),
+        ]
+        .into(),
+        internal: ["shop-by-user-repartition".into(), "shop-carts-changelog".into()].into(),
+        members: 0,
+        state: [(PathBuf::from("/s/shop/0"), PathBuf::from("/s/shop/0.reset-1"))].into(),
+    }
+}
+
+fn targets(to: &ResetTo) -> Result<Vec<i64>, ResetError> {
+    let plan = plan(&facts(), to)?;
+    Ok(plan.offsets().values().map(|offset| offset.next.0).collect())
+}
+
+#[test]
+fn state_goes_first_and_offsets_come_last() {
+    let steps: Vec<String> =
+        plan(&facts(), &ResetTo::Earliest).unwrap().steps.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        steps,
+        [
+            "move /s/shop/0 to /s/shop/0.reset-1",
+            "delete topic shop-by-user-repartition",
+            "delete topic shop-carts-changelog",
+            "forget the offset of shop-by-user-repartition-1",
+            "begin events-0 at 5 instead of 20",
+            "begin events-1 at 0",
+        ]
+    );
+}
+
+#[test]
+fn each_way_to_say_where_to_begin_gives_its_offsets() {
+    assert_eq!(targets(&ResetTo::Earliest), Ok(vec![5, 0]));
+    assert_eq!(targets(&ResetTo::Latest), Ok(vec![50, 9]));
+    assert_eq!(targets(&ResetTo::Offset(Offset(6))), Ok(vec![6, 6]));
+    let found = [(at("events", 0), Some(Offset(30))), (at("events", 1), None)].into();
+    assert_eq!(targets(&ResetTo::Found(found)), Ok(vec![30, 9]), "the end where nothing is as young");
+}
+
+#[test]
+fn an_offset_outside_the_log_is_refused_and_named() {
+    let error = targets(&ResetTo::Offset(Offset(10))).unwrap_err();
+    assert_eq!(error.to_string(), "events-1: offset=10 is not in the log, which goes from 0 to 9");
+    assert!(matches!(targets(&ResetTo::Offset(Offset(4))), Err(ResetError::OutsideLog { .. })));
+}
+
+#[test]
+fn a_shift_needs_something_to_shift() {
+    assert_eq!(targets(&ResetTo::ShiftBy(-1)), Err(ResetError::NothingToShift { partition: at("events", 1) }));
+    let mut facts = facts();
+    facts.committed.insert(at("events", 1), committed(9, ""));
+    let shifted = plan(&facts, &ResetTo::ShiftBy(-5)).unwrap().offsets();
+    assert_eq!(shifted.values().map(|offset| offset.next.0).collect::<Vec<_>>(), [15, 4]);
+    assert!(matches!(plan(&facts, &ResetTo::ShiftBy(1)), Err(ResetError::OutsideLog { .. })));
+    assert!(matches!(plan(&facts, &ResetTo::ShiftBy(i64::MIN)), Err(ResetError::OutsideLog { .. })));
+}
+
+#[test]
+fn a_live_group_and_an_application_without_input_are_refused() {
+    let live = ResetFacts { members: 2, ..facts() };
+    assert_eq!(plan(&live, &ResetTo::Earliest), Err(ResetError::Live { members: 2 }));
+    let none = ResetFacts { inputs: BTreeMap::new(), ..facts() };
+    assert_eq!(plan(&none, &ResetTo::Earliest), Err(ResetError::NoInput));
+}
+
+#[test]
+fn what_is_not_done_is_told() {
+    let plan = plan(&facts(), &ResetTo::Earliest).unwrap();
+    assert_eq!(plan.missing(&facts()), plan.steps, "nothing is done yet");
+    let mut done = ResetFacts { inputs: facts().inputs, committed: plan.offsets(), ..ResetFacts::default() };
+    assert_eq!(plan.missing(&done), []);
+    done.committed.insert(at("events", 1), committed(0, ""));
+    assert_eq!(plan.missing(&done).len(), 1, "the text counts: without it the application would not begin anew");
+    done.internal.insert("shop-carts-changelog".into());
+    assert_eq!(plan.missing(&done).len(), 2);
+}
+
+#[test]
+fn topics_of_another_application_with_a_longer_name_are_left_alone() {
+    let topics = ["shop-a-changelog", "shop-b-repartition", "shop-commits", "shop-eu-a-changelog", "shop-eu-commits"];
+    let topics: BTreeSet<TopicName> =
+        topics.into_iter().chain(["shop-orders", "shopper-a-changelog"]).map(Into::into).collect();
+    let found = |groups: &[&str]| -> Vec<String> {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        internal_topics_by_name("shop", &topics, &groups).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(found(&["shop", "shop-eu"]), ["shop-a-changelog", "shop-b-repartition", "shop-commits"]);
+    assert!(found(&["shop"]).contains(&"shop-eu-a-changelog".to_owned()), "nobody says that shop-eu is another");
+}
