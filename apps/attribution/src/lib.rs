@@ -32,7 +32,7 @@ use millpond::dsl::{Repartitioned, Stores, StreamsBuilder, Topic};
 use millpond::serde::{Bincode, Json, Ordered, Utf8};
 use millpond::topology::{Topology, TopologyError};
 use millpond_support::event::by_user;
-use millpond_support::{EVENTS, Event};
+use millpond_support::{EVENTS, Event, StoreFormats};
 
 pub use attribution::{Attribution, ORGANIC};
 pub use attributor::STORES;
@@ -103,4 +103,12 @@ pub fn topology(topics: &Topics, rule: Rule) -> Result<Topology, TopologyError> 
         })
         .to(&topics.attributions);
     builder.build()
+}
+
+/// The serdes of the stores, for commands that look into them. Times are shown in milliseconds since the epoch: their bytes
+/// are those of the number.
+pub fn formats() -> StoreFormats {
+    let [first_visits, orders] = STORES;
+    let formats = StoreFormats::new().store::<String, attribution::Visit>(first_visits, &Utf8, &Bincode);
+    formats.store::<(String, String), i64>(orders, &Ordered, &Ordered)
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use attribution::{Settings, Topics, topology};
+use attribution::{Settings, Topics, formats, topology};
 use millpond_support::App;
 
 const ATTRIBUTION: App<'static> = App {
@@ -20,8 +20,9 @@ const ATTRIBUTION: App<'static> = App {
 };
 
 fn main() -> ExitCode {
-    ATTRIBUTION.run(|env| {
+    let program = ATTRIBUTION.program(|env| {
         let settings: Settings = env.config.app.get()?;
         Ok(topology(&Topics::named(&settings.input, &settings.output), settings.rule())?)
-    })
+    });
+    program.stores(formats()).main()
 }

@@ -38,7 +38,7 @@ use millpond::record::Record;
 use millpond::serde::{Bincode, Json, Ordered, Utf8};
 use millpond::topology::{Topology, TopologyError};
 use millpond_support::event::{URL_BYTES_MAX, by_user, within};
-use millpond_support::{EVENTS, Event, EventName};
+use millpond_support::{EVENTS, Event, EventName, StoreFormats};
 use serde::{Deserialize, Serialize};
 
 pub use alert::{Alert, Evidence, Finding};
@@ -102,6 +102,13 @@ pub fn topology(topics: &Topics, rule: Rule) -> Result<Topology, TopologyError> 
         })
         .to(&topics.alerts);
     builder.build()
+}
+
+/// The serdes of the stores, for commands that look into them.
+pub fn formats() -> StoreFormats {
+    let [carts, wake_ups] = STORES;
+    let formats = StoreFormats::new().store::<String, activity::Activity>(carts, &Utf8, &Bincode);
+    formats.store::<(i64, String), ()>(wake_ups, &Ordered, &Bincode)
 }
 
 fn cart_item(record: Record<String, Event>) -> Result<Record<String, CartItem>, ProcessorError> {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use fraud::{Settings, Topics, topology};
+use fraud::{Settings, Topics, formats, topology};
 use millpond_support::App;
 
 const FRAUD: App<'static> = App {
@@ -20,8 +20,9 @@ const FRAUD: App<'static> = App {
 };
 
 fn main() -> ExitCode {
-    FRAUD.run(|env| {
+    let program = FRAUD.program(|env| {
         let settings: Settings = env.config.app.get()?;
         Ok(topology(&Topics::named(&settings.input, &settings.output), settings.rule())?)
-    })
+    });
+    program.stores(formats()).main()
 }

@@ -22,6 +22,7 @@ mod bisection;
 mod config;
 mod dead_letter;
 mod error;
+mod examine;
 mod identifier;
 mod loader;
 mod partitions;
@@ -37,6 +38,7 @@ pub mod postgres;
 
 pub use config::{BatchLimits, LoaderConfig, StartPolicy};
 pub use error::Error;
+pub use examine::examine;
 pub use identifier::{Identifier, TableName};
 pub use loader::Loader;
 pub use publish::Publisher;

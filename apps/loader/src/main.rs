@@ -1,5 +1,6 @@
 //! The loader binary.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,7 +10,7 @@ use loader::{LoaderConfig, Publisher, Settings, SharedStatus};
 use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
 use millpond::http::TopologyText;
 use millpond::runtime::stats::StatusBoard;
-use millpond_support::{App, Env, instance, serve};
+use millpond_support::{App, Env, Look, instance, serve};
 
 const LOADER: App<'static> = App {
     name: "loader",
@@ -24,11 +25,23 @@ const LOADER: App<'static> = App {
     placeholders: &[("app.database_url", "postgres://localhost/loader")],
 };
 
+/// How to begin anew: rows and offsets are in one database, and must go together.
+const RESET: &str = "stop all loaders; then, in one transaction in PostgreSQL, TRUNCATE the tables of the routes and DELETE FROM \
+    sink_offset WHERE app = '<application.id>'; the next start loads from the beginning";
+
 /// How often the page and the metrics are brought up to date.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    LOADER.sink(|env| Ok(topology(&configs(env, "0")?)), run).main()
+    let program = LOADER.sink(look, run).reset_elsewhere(RESET);
+    program.check(loader::examine).main()
+}
+
+fn look(env: &Env<'_>) -> Result<Look, Box<dyn Error>> {
+    let configs = configs(env, "0")?;
+    let routes = configs.iter().take(1).flat_map(|config| config.routes.iter());
+    let inputs: BTreeSet<String> = routes.map(|route| route.topic().to_string()).collect();
+    Ok(Look { text: topology(&configs), inputs: inputs.into_iter().collect() })
 }
 
 /// The configuration of each thread.

@@ -9,11 +9,14 @@ use millpond::runtime::config::StreamsConfig;
 use millpond::topology::Topology;
 
 use crate::cli::{self, Cli};
+use crate::finding::Finding;
+use crate::formats::StoreFormats;
 use crate::run;
 use crate::startup::{App, Env};
 use crate::stop::Stop;
 
 type Failed = Box<dyn Error>;
+type Check<'a> = Box<dyn Fn(&StreamsConfig) -> Vec<Finding> + 'a>;
 /// Made from what the application was told.
 type FromEnv<'a, T> = Box<dyn Fn(&Env<'_>) -> Result<T, Failed> + 'a>;
 
@@ -22,23 +25,36 @@ type FromEnv<'a, T> = Box<dyn Fn(&Env<'_>) -> Result<T, Failed> + 'a>;
 pub struct Program<'a> {
     app: App<'a>,
     shape: Shape<'a>,
+    formats: StoreFormats,
+    reset_elsewhere: Option<&'static str>,
+    check: Option<Check<'a>>,
 }
 
 enum Shape<'a> {
     /// A topology of the library.
     Streams(FromEnv<'a, Topology>),
     /// A program with a loop of its own.
-    Own { describe: FromEnv<'a, TopologyText>, run: FromEnv<'a, ()> },
+    Own { describe: FromEnv<'a, Look>, run: FromEnv<'a, ()> },
     /// Nothing runs: only commands.
     Tool,
+}
+
+/// What a program with a loop of its own looks like.
+#[derive(Debug, Clone, Default)]
+pub struct Look {
+    /// A picture of what goes where.
+    pub text: TopologyText,
+    /// The topics that it reads.
+    pub inputs: Vec<String>,
 }
 
 /// What an application looks like.
 pub(crate) struct Described {
     /// The graph; `None` for a program with a loop of its own.
-    #[expect(dead_code, reason = "read by the commands that know topics")]
     pub(crate) topology: Option<Topology>,
     pub(crate) text: TopologyText,
+    /// The topics that a program with a loop of its own reads.
+    pub(crate) inputs: Vec<String>,
 }
 
 impl std::fmt::Debug for Program<'_> {
@@ -50,21 +66,21 @@ impl std::fmt::Debug for Program<'_> {
 impl<'a> App<'a> {
     /// An application that runs a topology.
     pub fn program(self, topology: impl Fn(&Env<'_>) -> Result<Topology, Failed> + 'a) -> Program<'a> {
-        Program { app: self, shape: Shape::Streams(Box::new(topology)) }
+        Program::new(self, Shape::Streams(Box::new(topology)))
     }
 
     /// An application with a loop of its own, and what it looks like.
     pub fn sink(
         self,
-        describe: impl Fn(&Env<'_>) -> Result<TopologyText, Failed> + 'a,
+        describe: impl Fn(&Env<'_>) -> Result<Look, Failed> + 'a,
         run: impl Fn(&Env<'_>) -> Result<(), Failed> + 'a,
     ) -> Program<'a> {
-        Program { app: self, shape: Shape::Own { describe: Box::new(describe), run: Box::new(run) } }
+        Program::new(self, Shape::Own { describe: Box::new(describe), run: Box::new(run) })
     }
 
     /// A program that has the commands and runs no application.
     pub fn tool(self) -> Program<'a> {
-        Program { app: self, shape: Shape::Tool }
+        Program::new(self, Shape::Tool)
     }
 
     /// The whole of a `main`: an application that runs a topology, with nothing else to tell.
@@ -73,7 +89,44 @@ impl<'a> App<'a> {
     }
 }
 
-impl Program<'_> {
+impl<'a> Program<'a> {
+    fn new(app: App<'a>, shape: Shape<'a>) -> Self {
+        Self { app, shape, formats: StoreFormats::new(), reset_elsewhere: None, check: None }
+    }
+
+    /// The same with the serdes of its stores, so that commands show rows decoded.
+    #[must_use]
+    pub fn stores(mut self, formats: StoreFormats) -> Self {
+        self.formats = formats;
+        self
+    }
+
+    /// The same for an application whose offsets are not in Kafka alone: `reset` refuses, and says this.
+    #[must_use]
+    pub const fn reset_elsewhere(mut self, fix: &'static str) -> Self {
+        self.reset_elsewhere = Some(fix);
+        self
+    }
+
+    /// The same with what `doctor` looks at besides Kafka and this machine.
+    #[must_use]
+    pub fn check(mut self, check: impl Fn(&StreamsConfig) -> Vec<Finding> + 'a) -> Self {
+        self.check = Some(Box::new(check));
+        self
+    }
+
+    pub(crate) fn examine(&self, config: &StreamsConfig) -> Vec<Finding> {
+        self.check.as_ref().map(|check| check(config)).unwrap_or_default()
+    }
+
+    pub(crate) const fn refuses_reset(&self) -> Option<&'static str> {
+        self.reset_elsewhere
+    }
+
+    pub(crate) const fn formats(&self) -> &StoreFormats {
+        &self.formats
+    }
+
     /// The whole of a `main`: reads flags and configuration, then runs the application until it is asked to stop, or does
     /// what a command says.
     pub fn main(&self) -> ExitCode {
@@ -104,9 +157,12 @@ impl Program<'_> {
             Shape::Streams(topology) => {
                 let topology = topology(&env)?;
                 let text = run::topology_text(&topology);
-                Some(Described { topology: Some(topology), text })
+                Some(Described { topology: Some(topology), text, inputs: Vec::new() })
             }
-            Shape::Own { describe, .. } => Some(Described { topology: None, text: describe(&env)? }),
+            Shape::Own { describe, .. } => {
+                let Look { text, inputs } = describe(&env)?;
+                Some(Described { topology: None, text, inputs })
+            }
             Shape::Tool => None,
         })
     }

@@ -144,7 +144,7 @@ pub(crate) fn environment(
 
 /// `RUST_LOG` chooses what is logged, `info` by default, but not each time that a table is there already. Logs go to
 /// standard error.
-fn set_up_logs(format: Option<&str>) {
+pub(crate) fn set_up_logs(format: Option<&str>) {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx::postgres::notice=warn"));
     let terminal = std::io::stderr().is_terminal();

@@ -235,6 +235,11 @@ impl StreamsConfig {
         self.transaction_timeout * 4 / 5
     }
 
+    /// The topic of dead letters: the one that is said, or `<application.id>-dead-letters`.
+    pub fn dead_letter_topic_name(&self) -> String {
+        self.dead_letter_topic.clone().unwrap_or_else(|| format!("{}-dead-letters", self.application_id))
+    }
+
     /// The effective values with their origins: first the keys of the library, then `kafka.…`, then `app.…`.
     pub fn settings(&self) -> Vec<Setting> {
         let known = key::KEYS.iter().map(|key| self.setting(key.name, (key.show)(self), key.is_text()));

@@ -6,6 +6,7 @@ pub mod config;
 mod error;
 pub mod health;
 mod instance;
+pub mod letters;
 mod meter;
 pub mod observer;
 mod publish;

@@ -1,9 +1,10 @@
 //! Resetting an application: what must be done, as a value; and what is left of it, as a check of the end.
 //!
 //! Kafka Streams' reset tool leaves the state on disk, and output is wrong when somebody forgets it. Here the order makes a
-//! reset that was cut short harmless: state goes first, then internal topics, and the group's offsets last, with a text that
-//! says so. Before that text is there the application refuses to start, because state and offsets do not fit; whoever runs
-//! the reset again finishes it.
+//! reset that was cut short harmless. State goes first, then the group's offsets of internal topics, which Kafka only takes
+//! back while the topics are there: so far a start goes on as if nothing had happened, by its changelogs. Then go the internal
+//! topics, and last come the offsets of the inputs, with a text that says so: in between the application refuses to start,
+//! because offsets and changelogs do not fit. Whoever runs the reset again finishes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -149,7 +150,7 @@ pub fn plan(facts: &ResetFacts, to: &ResetTo) -> Result<ResetPlan, ResetError> {
     let delete = facts.internal.iter().map(|topic| ResetStep::DeleteTopic { topic: topic.clone() });
     let of_internal = facts.committed.keys().filter(|partition| !facts.inputs.contains_key(*partition));
     let forget = of_internal.map(|partition| ResetStep::ForgetOffset { partition: partition.clone() });
-    Ok(ResetPlan { steps: aside.chain(delete).chain(forget).chain(set).collect() })
+    Ok(ResetPlan { steps: aside.chain(forget).chain(delete).chain(set).collect() })
 }
 
 fn target(

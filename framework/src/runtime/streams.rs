@@ -215,8 +215,7 @@ impl<B: Broker, D: StateDirectory + 'static> Worker<B, D> {
 
 fn dead_letter_topic(config: &StreamsConfig) -> Option<TopicName> {
     let wanted = [config.on_deserialization_error, config.on_processing_error].contains(&OnError::DeadLetter);
-    let default = || format!("{}-dead-letters", config.application_id);
-    wanted.then(|| config.dead_letter_topic.clone().unwrap_or_else(default).into())
+    wanted.then(|| config.dead_letter_topic_name().into())
 }
 
 fn thread_config(

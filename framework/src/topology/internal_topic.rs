@@ -131,6 +131,24 @@ impl Topology {
             .collect()
     }
 
+    /// The names of the internal topics of an application, whether they exist or not.
+    pub fn internal_topic_names(&self, application_id: &str) -> BTreeSet<TopicName> {
+        let topics = ResolvedTopics::new(application_id, BTreeMap::new());
+        let repartitions = self.sources().into_iter().filter(|topic| matches!(topic, TopicRef::Internal { .. }));
+        let repartitions = repartitions.map(|topic| topics.full_name(topic));
+        let changelogs = self.stores().filter_map(|entry| Some(topics.internal_name(&entry.changelog()?)));
+        repartitions.chain(changelogs).chain([commits_topic(application_id)]).collect()
+    }
+
+    /// The topics of the user's that are read.
+    pub fn input_topics(&self) -> BTreeSet<TopicName> {
+        let external = |topic: &TopicRef| match topic {
+            TopicRef::External(name) => Some(name.clone()),
+            TopicRef::Internal { .. } => None,
+        };
+        self.sources().into_iter().filter_map(external).collect()
+    }
+
     /// The internal topics with their partitions, derived from the topics that exist. A repartition topic without a
     /// number of its own has as many partitions as the widest source of the sub-topologies that write it.
     ///

@@ -4,7 +4,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 
 use super::{Database, Error};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
 impl Database {
     /// Brings the schema up to this program's, under sqlx's advisory lock: of several processes one migrates and the

@@ -6,6 +6,7 @@
 mod claim;
 mod copy;
 mod error;
+mod examine;
 mod migrate;
 mod transaction;
 
@@ -20,6 +21,7 @@ use tokio::runtime::Runtime;
 
 pub use claim::{Claim, Claimant};
 pub use error::Error;
+pub use examine::{Examined, TableState};
 pub use transaction::{Advance, Loaded, RefusedRow, Transaction};
 
 /// Time limits towards PostgreSQL.

@@ -62,7 +62,11 @@ impl Failure {
     }
 
     pub(crate) fn json(&self) -> Value {
-        json!({ "error": { "code": self.code, "message": self.message, "causes": self.causes, "fix": self.fix } })
+        json!({ "error": self.details() })
+    }
+
+    pub(crate) fn details(&self) -> Value {
+        json!({ "code": self.code, "message": self.message, "causes": self.causes, "fix": self.fix })
     }
 }
 

@@ -7,13 +7,24 @@
 //! | File | One concept |
 //! |---|---|
 //! | `failure`, `output` | errors; tables and JSON |
+//! | `progress`, `time` | bars; times as Kafka's tools write them |
 //! | `topology`, `metrics`, `config`, `generate` | what is known without a cluster |
+//! | `state` | rows and checkpoints on disk, read only |
+//! | `reset` | facts, plan, acts, end |
+//! | `dead_letters` | list, show, replay |
+//! | `doctor` | checks, each with what to do |
 
 mod config;
+mod dead_letters;
+mod doctor;
 mod failure;
 mod generate;
 mod metrics;
 mod output;
+mod progress;
+mod reset;
+mod state;
+mod time;
 mod topology;
 
 use std::io::Write;
@@ -28,7 +39,7 @@ pub(crate) use output::Output;
 
 use crate::args::Args;
 use crate::program::{Described, Program};
-use crate::startup::{App, environment};
+use crate::startup::{App, environment, set_up_logs};
 
 /// The whole command line.
 #[derive(Debug, Clone, Parser)]
@@ -52,6 +63,20 @@ pub(crate) enum Command {
     Config {
         #[command(subcommand)]
         command: config::ConfigCommand,
+    },
+    /// Checks whether the application can run here, and run as it promises; each finding says what to do
+    Doctor(doctor::DoctorArgs),
+    /// Looks into the state of a stopped or running instance on this machine, read only
+    State {
+        #[command(subcommand)]
+        command: state::StateCommand,
+    },
+    /// Resets the application, so that it begins anew: shows the plan, and acts with --yes
+    Reset(reset::ResetArgs),
+    /// Looks at records that were set aside, and sends them again
+    DeadLetters {
+        #[command(subcommand)]
+        command: dead_letters::DeadLettersCommand,
     },
     /// Lists the metrics that the application serves: the reference table
     Metrics(metrics::MetricsArgs),
@@ -116,6 +141,10 @@ impl Context<'_> {
 
 /// Runs a command and tells how it went.
 pub(crate) fn run(program: &Program<'_>, cli: &Cli, command: &Command) -> ExitCode {
+    // Whoever asks for logs gets them; otherwise what librdkafka says would stand between the lines of the answer.
+    if std::env::var_os("RUST_LOG").is_some() {
+        set_up_logs(cli.args.log_format.as_deref());
+    }
     let context = Context { program, args: &cli.args };
     let mut stdout = std::io::stdout().lock();
     match answer(command, context, &mut Output::new(cli.json, &mut stdout)) {
@@ -135,6 +164,10 @@ fn answer(command: &Command, context: Context<'_>, out: &mut Output<'_>) -> Resu
     match command {
         Command::Topology(args) => topology::run(args, context, out),
         Command::Config { command } => config::run(command, context, out),
+        Command::State { command } => state::run(command, context, out),
+        Command::Reset(args) => reset::run(args, context, out),
+        Command::DeadLetters { command } => dead_letters::run(command, context, out),
+        Command::Doctor(args) => doctor::run(args, context, out),
         Command::Metrics(args) => metrics::run(args, out),
         Command::Completions(args) => generate::completions(args, Cli::command_of(context.program), out),
         Command::Man(args) => generate::man(args, Cli::command_of(context.program), out),

@@ -43,6 +43,11 @@ impl<'a> Output<'a> {
     }
 }
 
+/// Each on a line of its own.
+pub(crate) fn lines(lines: impl IntoIterator<Item = String>) -> String {
+    lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect()
+}
+
 /// Columns that line up, without frames: every cell stays one line, so that it can be searched and cut.
 pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();

@@ -6,7 +6,7 @@ use millpond::topology::Topology;
 use super::*;
 use crate::startup::Env;
 
-const SHOP: App<'static> = App {
+pub(super) const SHOP: App<'static> = App {
     name: "shop",
     about: "Sells",
     version: "1",
@@ -14,7 +14,7 @@ const SHOP: App<'static> = App {
     placeholders: &[],
 };
 
-fn topology(env: &Env<'_>) -> Result<Topology, Box<dyn std::error::Error>> {
+pub(super) fn topology(env: &Env<'_>) -> Result<Topology, Box<dyn std::error::Error>> {
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Settings {
@@ -27,7 +27,7 @@ fn topology(env: &Env<'_>) -> Result<Topology, Box<dyn std::error::Error>> {
     Ok(builder.build()?)
 }
 
-fn answered_by(program: &Program<'_>, line: &[&str]) -> Result<String, Failure> {
+pub(super) fn answered_by(program: &Program<'_>, line: &[&str]) -> Result<String, Failure> {
     let parsed = Cli::try_parse_from(std::iter::once(&"shop").chain(line)).unwrap();
     let mut bytes = Vec::new();
     let context = Context { program, args: &parsed.args };

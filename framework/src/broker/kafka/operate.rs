@@ -216,6 +216,18 @@ impl KafkaBroker {
         self.admin.log_ranges(&partitions, false, self.admin.timeout)
     }
 
+    /// First offsets, and ends of what is committed: an open transaction hides what follows it.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn committed_ranges(
+        &self,
+        partitions: &BTreeSet<TopicPartition>,
+    ) -> Result<BTreeMap<TopicPartition, LogRange>, BrokerError> {
+        let partitions: Vec<TopicPartition> = partitions.iter().cloned().collect();
+        self.admin.log_ranges(&partitions, true, self.admin.timeout)
+    }
+
     /// The first offset at or after a time, for each partition; `None` where no record is as young.
     ///
     /// # Errors

@@ -37,9 +37,9 @@ fn state_goes_first_and_offsets_come_last() {
         steps,
         [
             "move /s/shop/0 to /s/shop/0.reset-1",
+            "forget the offset of shop-by-user-repartition-1",
             "delete topic shop-by-user-repartition",
             "delete topic shop-carts-changelog",
-            "forget the offset of shop-by-user-repartition-1",
             "begin events-0 at 5 instead of 20",
             "begin events-1 at 0",
         ]

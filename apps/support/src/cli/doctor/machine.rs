@@ -1,0 +1,116 @@
+//! This machine: room for state, and whether what is there can be used.
+
+use std::path::{Path, PathBuf};
+
+use millpond::record::TaskId;
+use millpond::runtime::config::StreamsConfig;
+use millpond::state::Checkpoint;
+use millpond::state::rocksdb::{InstanceState, TaskView, instances};
+
+use super::Patient;
+use crate::cli::time;
+use crate::finding::Finding;
+
+/// Below it a restore or a compaction may run out of room.
+const ROOM_MIN: u64 = 1 << 30;
+
+/// Below it nothing can be promised.
+const ROOM_NONE: u64 = 64 << 20;
+
+/// State that was away for longer is restored in full.
+const AWAY_MAX: std::time::Duration = std::time::Duration::from_hours(12);
+
+pub(super) fn examine(config: &StreamsConfig) -> Vec<Finding> {
+    let mut findings = vec![room(&config.state_dir)];
+    match views(config) {
+        Err(finding) => findings.push(finding),
+        Ok(views) => findings.extend(views.into_iter().map(|(instance, task, view)| {
+            let name = format!("state of task {task} of instance {}", instance.instance);
+            match view {
+                Err(error) => Finding::broken("state", format!("{name}: {error}"), "see `state verify`"),
+                Ok(view) => age(&name, view.checkpoint()),
+            }
+        })),
+    }
+    findings
+}
+
+fn age(name: &str, checkpoint: Option<&Checkpoint>) -> Finding {
+    let until = checkpoint.map(|checkpoint| checkpoint.owned_until).filter(|until| until.is_some());
+    match until {
+        Some(until) if time::now().since(until) > AWAY_MAX => {
+            let what = format!("{name} was last owned at {}: it is too old to be used", time::shown(until));
+            Finding::warning("state-age", what, "nothing need be done: the next start restores it from the changelog")
+        }
+        _ => Finding::fine("state", format!("{name} can be read")),
+    }
+}
+
+/// Room in the file system in which the directory is, or will be.
+fn room(state_dir: &Path) -> Finding {
+    let existing =
+        state_dir.ancestors().find(|path| path.exists()).map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+    let name = state_dir.display();
+    match rustix::fs::statvfs(&existing) {
+        Err(error) => {
+            let what = format!("state.dir {name} cannot be looked at: {error}");
+            Finding::broken("disk", what, "correct its permissions, or say --state-dir")
+        }
+        Ok(found) => judge_room(&name.to_string(), found.f_bavail.saturating_mul(found.f_frsize)),
+    }
+}
+
+pub(super) fn judge_room(name: &str, bytes: u64) -> Finding {
+    let what = format!("{} MiB are free for state.dir {name}", bytes >> 20);
+    if bytes < ROOM_NONE {
+        return Finding::broken("disk", what, "make room, or name a larger disk with --state-dir");
+    }
+    if bytes < ROOM_MIN {
+        return Finding::warning("disk", what, "make room before the state grows");
+    }
+    Finding::fine("disk", what)
+}
+
+type View = (InstanceState, TaskId, Result<TaskView, String>);
+
+fn views(config: &StreamsConfig) -> Result<Vec<View>, Finding> {
+    let failed = |error: &dyn std::error::Error| Finding::broken("state", error.to_string(), "correct its permissions");
+    let found = instances(&config.state_dir, &config.application_id).map_err(|error| failed(&error))?;
+    let scratch = tempfile::tempdir().map_err(|error| failed(&error))?;
+    let mut views = Vec::new();
+    for instance in found {
+        for &task in &instance.tasks {
+            let notes = scratch.path().join(&instance.instance).join(task.to_string());
+            let made = std::fs::create_dir_all(&notes).map_err(|error| error.to_string());
+            let view =
+                made.and_then(|()| TaskView::open(&instance.path, task, &notes).map_err(|error| error.to_string()));
+            views.push((instance.clone(), task, view));
+        }
+    }
+    Ok(views)
+}
+
+/// State against the cluster: of which topics it is.
+pub(super) fn compare(patient: &Patient<'_>) -> Vec<Finding> {
+    let Ok(views) = views(patient.config) else { return Vec::new() };
+    let mut findings = Vec::new();
+    for (instance, task, view) in views {
+        let Ok(view) = view else { continue };
+        let Some(checkpoint) = view.checkpoint() else { continue };
+        let topics: Vec<_> = checkpoint.topic_ids.keys().cloned().collect();
+        let Ok(now) = patient.broker.inspect_topics(&topics) else { continue };
+        for (topic, id) in &checkpoint.topic_ids {
+            let what = match now.get(topic) {
+                None => "is gone",
+                Some(details) if details.id != *id => "was deleted and made again",
+                Some(_) => continue,
+            };
+            let what = format!(
+                "topic {topic} {what} since state of task {task} of instance {} was written",
+                instance.instance
+            );
+            findings.push(Finding::broken("state-topics", what, "reset the application with `reset`"));
+        }
+    }
+    findings
+}

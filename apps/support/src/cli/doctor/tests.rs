@@ -1,0 +1,93 @@
+use std::collections::BTreeSet;
+
+use millpond::broker::kafka::{Replicas, Right, Settings};
+use millpond::runtime::config::StreamsConfig;
+use millpond::topology::InternalTopicKind as Kind;
+
+use super::{machine, rights, settings};
+use crate::finding::{Finding, Health};
+
+fn settings_of(pairs: &[(&str, &str)]) -> Settings {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn codes(findings: &[Finding]) -> Vec<(&'static str, Health)> {
+    let bad = findings.iter().filter(|finding| finding.health != Health::Fine);
+    bad.inspect(|finding| assert!(finding.fix.len() > 10, "it says what to do: {finding:?}"))
+        .map(|finding| (finding.code, finding.health))
+        .collect()
+}
+
+#[test]
+fn a_node_that_does_not_fit_the_configuration_is_named() {
+    let config = StreamsConfig::new("shop", "b:1", "/s");
+    let node = |pairs: &[(&str, &str)]| codes(&settings::node(1, &settings_of(pairs), &config));
+    let good = [("transaction.max.timeout.ms", "900000"), ("group.min.session.timeout.ms", "6000")];
+    assert_eq!(node(&good), []);
+    assert_eq!(node(&[("transaction.max.timeout.ms", "9999")]), [("transaction-timeout", Health::Broken)]);
+    assert_eq!(node(&[("group.min.session.timeout.ms", "10001")]), [("session-timeout", Health::Broken)]);
+    assert_eq!(node(&[("group.max.session.timeout.ms", "9999")]), [("session-timeout", Health::Broken)]);
+    assert_eq!(node(&[("unclean.leader.election.enable", "true")]), [("unclean-leader-election", Health::Broken)]);
+}
+
+#[test]
+fn versions_are_read_from_settings() {
+    for (said, health) in [("3.9-IV0", Health::Fine), ("3.1", Health::Fine), ("2.8-IV1", Health::Broken)] {
+        let finding = settings::version(1, &settings_of(&[("inter.broker.protocol.version", said)]));
+        assert_eq!(finding.health, health, "{finding:?}");
+    }
+    assert!(settings::version(1, &Settings::new()).what.contains("4.0 or later"));
+}
+
+#[test]
+fn copies_that_do_not_keep_what_was_acknowledged_are_named() {
+    let copies = |all, in_sync, least: &str, nodes| {
+        let partitions = [Replicas { all, in_sync, led: in_sync > 0 }];
+        codes(&settings::copies("t", &partitions, Some(&settings_of(&[("min.insync.replicas", least)])), nodes))
+    };
+    assert_eq!(copies(3, 3, "2", 3), []);
+    assert_eq!(copies(1, 1, "1", 1), [], "there cannot be more on one node");
+    assert_eq!(copies(1, 1, "1", 3), [("topic-one-copy", Health::Warning)]);
+    assert_eq!(copies(3, 3, "1", 3), [("topic-min-insync", Health::Warning)]);
+    assert_eq!(copies(3, 2, "2", 3), [("topic-behind", Health::Warning)]);
+    assert_eq!(copies(1, 1, "2", 1), [("topic-min-insync", Health::Broken)]);
+    assert!(copies(2, 0, "1", 2).contains(&("topic-no-leader", Health::Broken)));
+}
+
+#[test]
+fn internal_topics_must_be_as_they_were_made() {
+    let internal = |kind, pairs: &[(&str, &str)]| codes(&settings::internal("t", kind, &settings_of(pairs)));
+    let kept = [("cleanup.policy", "compact"), ("delete.retention.ms", "86400000"), ("retention.ms", "604800000")];
+    assert_eq!(internal(Kind::Changelog, &kept), []);
+    assert_eq!(internal(Kind::Commits, &kept), []);
+    assert_eq!(internal(Kind::Repartition, &kept).len(), 2, "its policy and its retention");
+    for policy in ["delete", "compact,delete"] {
+        assert_eq!(
+            internal(Kind::Changelog, &[("cleanup.policy", policy)]),
+            [("topic-cleanup-policy", Health::Broken)]
+        );
+    }
+    let short = [("cleanup.policy", "compact"), ("delete.retention.ms", "60000")];
+    assert_eq!(internal(Kind::Changelog, &short), [("topic-delete-retention", Health::Broken)]);
+    let way = [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "1000000")];
+    assert_eq!(internal(Kind::Repartition, &way), [("topic-retention", Health::Broken)]);
+    let stamped = [("cleanup.policy", "compact"), ("message.timestamp.type", "LogAppendTime")];
+    assert_eq!(internal(Kind::Commits, &stamped), [("topic-timestamp-type", Health::Broken)]);
+}
+
+#[test]
+fn missing_rights_are_named_with_what_they_are_on() {
+    let has = BTreeSet::from([Right::Describe, Right::Read]);
+    assert_eq!(rights::missing("topic t", &has, &[Right::Read, Right::Describe]), None);
+    let finding = rights::missing("topic t", &has, &[Right::Read, Right::Write]).unwrap();
+    assert_eq!((finding.health, finding.what.as_str()), (Health::Broken, "this principal lacks Write on topic t"));
+    assert_eq!(rights::missing("topic t", &BTreeSet::new(), &[Right::Write]), None, "the brokers do not tell");
+}
+
+#[test]
+fn a_disk_without_room_is_named() {
+    assert_eq!(
+        [0, 100 << 20, 2 << 30].map(|bytes| machine::judge_room("/s", bytes).health),
+        [Health::Broken, Health::Warning, Health::Fine]
+    );
+}
