@@ -73,13 +73,12 @@ fn it_begins_where_it_is_told_to() {
     assert_eq!(offsets(&["--to-latest"]), [50, 50]);
     assert_eq!(offsets(&["--to-offset=7"]), [7, 7]);
     assert_eq!(offsets(&["--shift-by=-10"]), [40, 40]);
+    assert_eq!(offsets(&["--to-offset=51"]), [50, 50], "the nearest that the log has");
     // Users 0, 2, 4… are in partition 0, five events each, a second apart: user 10 is the first at or after.
     assert_eq!(offsets(&["--to-datetime=2023-11-14T22:13:30.000"]), [25, 25]);
     assert_eq!(offsets(&["--by-duration=P1D"]), [50, 50], "nothing is as young");
     for (line, code) in [
-        (&["--to-offset=51"][..], "offset-outside-log"),
-        (&["--shift-by=1"], "offset-outside-log"),
-        (&["--to-datetime=yesterday"], "usage"),
+        (&["--to-datetime=yesterday"][..], "usage"),
         (&["--by-duration=long"], "usage"),
         (&["--input-topics=others"], "part-of-input"),
         (&["--internal-topics=others"], "not-internal"),

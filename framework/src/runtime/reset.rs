@@ -22,9 +22,9 @@ pub enum ResetTo {
     Earliest,
     /// The end.
     Latest,
-    /// This offset.
+    /// This offset, or as near as the log has it.
     Offset(Offset),
-    /// So many records further, or back, than committed.
+    /// So many records further, or back, than committed, or as near as the log has it.
     ShiftBy(i64),
     /// What was found for a time; the end where no record is as young.
     Found(BTreeMap<TopicPartition, Option<Offset>>),
@@ -71,6 +71,8 @@ pub enum ResetStep {
         partition: TopicPartition,
         /// What was committed before.
         from: Option<Offset>,
+        /// What was asked for, where the log does not have it.
+        asked: Option<Offset>,
         /// Where to begin.
         to: Offset,
     },
@@ -93,16 +95,6 @@ pub enum ResetError {
         /// How many.
         members: usize,
     },
-    /// An offset is not in the log.
-    #[error("{partition}: offset={offset} is not in the log, which goes from {} to {}", range.start, range.end)]
-    OutsideLog {
-        /// The partition.
-        partition: TopicPartition,
-        /// The offset asked for.
-        offset: Offset,
-        /// What the log holds.
-        range: LogRange,
-    },
     /// Nothing is committed that could be shifted.
     #[error("{partition}: nothing is committed, so there is nothing to shift by")]
     NothingToShift {
@@ -121,7 +113,6 @@ impl ResetError {
             Self::Live { .. } => {
                 "stop every process of it, wait until session.timeout.ms has passed (10 s unless configured), and try again"
             }
-            Self::OutsideLog { .. } => "ask for an offset inside, or for --to-earliest or --to-latest",
             Self::NothingToShift { .. } => "say --to-earliest, --to-latest, --to-offset or a time instead",
             Self::NoInput => "say --input-topics, and create them if they are not there",
         }
@@ -141,8 +132,11 @@ pub fn plan(facts: &ResetFacts, to: &ResetTo) -> Result<ResetPlan, ResetError> {
     }
     let set = facts.inputs.iter().map(|(partition, range)| {
         let from = facts.committed.get(partition).map(|committed| committed.next);
-        let to = target(to, partition, *range, from)?;
-        Ok(ResetStep::SetOffset { partition: partition.clone(), from, to })
+        let asked = target(to, partition, *range, from)?;
+        // As Kafka's tool does it: partitions are of different lengths, and one offset is asked for all of them.
+        let to = asked.clamp(range.start, range.end.max(range.start));
+        let asked = Some(asked).filter(|asked| *asked != to);
+        Ok(ResetStep::SetOffset { partition: partition.clone(), from, asked, to })
     });
     let set: Vec<ResetStep> = set.collect::<Result<_, _>>()?;
     // State first, offsets last: see the module.
@@ -159,7 +153,7 @@ fn target(
     range: LogRange,
     from: Option<Offset>,
 ) -> Result<Offset, ResetError> {
-    let offset = match to {
+    Ok(match to {
         ResetTo::Earliest => range.start,
         ResetTo::Latest => range.end,
         ResetTo::Offset(offset) => *offset,
@@ -168,11 +162,7 @@ fn target(
             Offset(from.0.saturating_add(*by))
         }
         ResetTo::Found(found) => found.get(partition).copied().flatten().unwrap_or(range.end),
-    };
-    if offset < range.start || offset > range.end {
-        return Err(ResetError::OutsideLog { partition: partition.clone(), offset, range });
-    }
-    Ok(offset)
+    })
 }
 
 impl ResetPlan {
@@ -224,10 +214,13 @@ impl fmt::Display for ResetStep {
             Self::SetAside { from, to } => write!(f, "move {} to {}", from.display(), to.display()),
             Self::DeleteTopic { topic } => write!(f, "delete topic {topic}"),
             Self::ForgetOffset { partition } => write!(f, "forget the offset of {partition}"),
-            Self::SetOffset { partition, from: Some(from), to } => {
-                write!(f, "begin {partition} at {to} instead of {from}")
+            Self::SetOffset { partition, from, asked, to } => {
+                write!(f, "begin {partition} at {to}")?;
+                if let Some(from) = from {
+                    write!(f, " instead of {from}")?;
+                }
+                asked.map_or(Ok(()), |asked| write!(f, " (its log does not have {asked})"))
             }
-            Self::SetOffset { partition, from: None, to } => write!(f, "begin {partition} at {to}"),
         }
     }
 }

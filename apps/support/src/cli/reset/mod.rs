@@ -35,10 +35,10 @@ pub(crate) struct ResetArgs {
     /// Begin at the end
     #[arg(long, group = "where")]
     to_latest: bool,
-    /// Begin at this offset of each partition
-    #[arg(long, group = "where", value_name = "OFFSET")]
+    /// Begin at this offset of each partition, or as near as its log has it
+    #[arg(long, group = "where", value_name = "OFFSET", value_parser = clap::value_parser!(i64).range(0..))]
     to_offset: Option<i64>,
-    /// Begin so many records further than committed; back when it is negative
+    /// Begin so many records further than committed, back when it is negative, or as near as the log has it
     #[arg(long, group = "where", value_name = "N", allow_negative_numbers = true)]
     shift_by: Option<i64>,
     /// Begin at the first record of this time or later: YYYY-MM-DDTHH:mm:SS.sss, in UTC unless it ends with an offset
@@ -139,7 +139,6 @@ impl ResetArgs {
 fn refused(config: &StreamsConfig, error: &ResetError) -> Failure {
     let code = match error {
         ResetError::Live { .. } => "group-is-live",
-        ResetError::OutsideLog { .. } => "offset-outside-log",
         _ => "nothing-to-reset",
     };
     Failure::new(code, format!("{}: {error}", config.application_id), error.advice())
