@@ -3,7 +3,7 @@
 //! MSK describes each of its actions as an access rule of Apache Kafka; those rules are made here, for users of the
 //! applications' names. What IAM itself makes of a policy is not seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -15,7 +15,9 @@ use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
 use millpond::runtime::Streams;
 use millpond::runtime::config::StreamsConfig;
 use millpond::state::rocksdb::{Options, RocksDirectory};
-use millpond_harness::{Client, Kafka, KafkaOptions, Outgoing, Postgres, Scratch, Secured, Security, query, wait_for};
+use millpond_harness::{
+    Client, Kafka, KafkaOptions, Outgoing, Postgres, Scratch, Secured, Security, built, query, wait_for,
+};
 
 use super::files::{APPLICATIONS, configured, path, texts};
 use super::rights;
@@ -208,7 +210,33 @@ fn the_granted_rights_suffice_for_the_whole_work_of_each_application() {
     });
     end(running);
     goes_on_elsewhere(&client, secured);
+    the_doctor_finds_nothing_broken(secured);
     is_kept_to_its_own(secured);
+}
+
+/// What may not be looked at with these rights is told as that, and as nothing worse.
+fn the_doctor_finds_nothing_broken(secured: &Secured) {
+    for application in STREAMS {
+        let state = Scratch::new("doctor").unwrap();
+        let mut doctor = Command::new(built(application).unwrap());
+        doctor.args(["doctor", "--json"]).arg(format!("--bootstrap-servers={}", secured.sasl_ssl));
+        doctor.arg(format!("--state-dir={}", state.path().display())).env("MILLPOND_SASL_PASSWORD", PASSWORD);
+        for (name, value) in [
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", application),
+            ("ssl.ca.location", &secured.ca.display().to_string()),
+        ] {
+            doctor.arg(format!("--set={name}={value}"));
+        }
+        let output = doctor.output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{application}: {told} {}", String::from_utf8_lossy(&output.stderr));
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        let codes: BTreeSet<&str> =
+            told["findings"].as_array().unwrap().iter().map(|finding| finding["code"].as_str().unwrap()).collect();
+        assert_eq!(codes, BTreeSet::from(["broker-settings", "probe", "topic-settings"]), "{application}: {told}");
+    }
 }
 
 fn end(running: [Streams; 3]) {
