@@ -16,7 +16,9 @@ fn the_state_of_a_running_instance_is_read_beside_it() {
     assert_eq!(got["rows"][0]["key"], "u7");
     assert_eq!(got["rows"][0]["value"]["adds"].as_array().unwrap().len(), 5, "{got}");
     let listed = shop.fraud(&["state", "ls", "--json"]).json();
-    assert!(listed["tasks"].as_array().unwrap().iter().all(|task| task["in_use"] == true), "{listed}");
+    // Null where the system does not tell.
+    let told = cfg!(target_os = "linux");
+    assert!(listed["tasks"].as_array().unwrap().iter().all(|task| !told || task["in_use"] == true), "{listed}");
     let verified = shop.fraud(&["state", "verify", "--json"]).json();
     assert!(verified["ok"] == true && verified["not_decoded"].as_array().unwrap().is_empty(), "{verified}");
     // The tool decodes nothing, and finds the same rows.
@@ -30,7 +32,7 @@ fn the_state_of_a_running_instance_is_read_beside_it() {
     assert_eq!(counted.out.lines().count(), 30, "{counted:?}");
     assert!(process.stop().unwrap().success(), "{}", process.log_tail());
     let stopped = shop.fraud(&["state", "ls", "--json"]).json();
-    assert!(stopped["tasks"].as_array().unwrap().iter().all(|task| task["in_use"] == false), "{stopped}");
+    assert!(stopped["tasks"].as_array().unwrap().iter().all(|task| !told || task["in_use"] == false), "{stopped}");
 }
 
 #[test]
