@@ -1,9 +1,10 @@
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use millpond::record::{Offset, Partition, TaskId, TopicPartition};
 use millpond::serde::{Int64, Utf8};
-use millpond::state::rocksdb::{Options, RocksDirectory};
-use millpond::state::{Backend, Checkpoint, CommitBatch, StateDirectory, StoreIndex, StoreKind, StoreSpec};
+use millpond::state::rocksdb::{Options, RocksDirectory, TaskView};
+use millpond::state::{Backend, Checkpoint, CommitBatch, KeyRange, StateDirectory, StoreIndex, StoreKind, StoreSpec};
 
 use crate::cli::tests::{SHOP, answered_by, topology};
 use crate::cli::{EXIT_USAGE, Failure};
@@ -64,6 +65,67 @@ fn each_look_sees_what_is_committed_by_then() {
         running.apply(&CommitBatch { rows: [(StoreIndex(0), vec![row])].into(), ..CommitBatch::default() }).unwrap();
         let seen = answered(dir.path(), &["get", "counts", "mill"]).unwrap();
         assert_eq!(seen, format!("1_3\tmill\t{number}\n"));
+    }
+}
+
+/// A look shows one commit as a whole, while the writer flushes, compacts and deletes files all the time: both stores and the
+/// checkpoint are of the same commit, and later looks are of later ones.
+#[test]
+fn a_look_at_a_busy_writer_shows_one_commit_and_no_mixture() {
+    const LOOKS: usize = 150;
+    let dir = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (ready, wait) = std::sync::mpsc::channel();
+        let (stop, root) = (&stop, dir.path());
+        scope.spawn(move || {
+            let spec = |name: &str| StoreSpec { name: name.to_owned(), kind: StoreKind::Persistent, changelog: None };
+            let small = Options { memtable_bytes_max: 64 << 10, wal_bytes_max: 128 << 10, ..Options::default() };
+            let directory = RocksDirectory::new(root, "shop", "pod-0", small);
+            let mut backend = directory.open(TASK, &[spec("few"), spec("many")]).unwrap();
+            let mut number = 0_u64;
+            while !stop.load(Ordering::Acquire) {
+                number += 1;
+                let value = number.to_be_bytes().to_vec();
+                let row = |key: String| (key.into(), Some(value.clone().into()));
+                // One store grows much faster than the other: they are flushed at different times.
+                let mut many: Vec<_> = (0..200).map(|n| row(format!("key-{:05}", (number * 7 + n) % 5_000))).collect();
+                many.push(row("n".to_owned()));
+                many.sort();
+                many.dedup_by(|a, b| a.0 == b.0);
+                let rows = [(StoreIndex(0), vec![row("n".to_owned())]), (StoreIndex(1), many)].into();
+                let checkpoint = Checkpoint { sequence: number, ..Checkpoint::default() };
+                backend.apply(&CommitBatch { rows, checkpoint }).unwrap();
+                let _ = ready.send(());
+            }
+            backend.close().unwrap();
+        });
+        wait.recv().unwrap();
+        // Also when an assertion fails: the scope waits for the writer.
+        let _stop = StopAtEnd(stop);
+        let mut last = 0;
+        for look in 0..LOOKS {
+            let scratch = tempfile::tempdir().unwrap();
+            let view = TaskView::open(&root.join("shop/pod-0"), TASK, scratch.path()).unwrap();
+            let number = |store: &str| {
+                let value: [u8; 8] = view.get(store, b"n").unwrap().unwrap().as_ref().try_into().unwrap();
+                u64::from_be_bytes(value)
+            };
+            let seen = (number("few"), number("many"), view.checkpoint().unwrap().sequence);
+            assert_eq!(seen, (seen.0, seen.0, seen.0), "look {look}");
+            assert!(seen.0 >= last, "look {look}: {} after {last}", seen.0);
+            let rows: Result<Vec<_>, _> = view.scan("many", &KeyRange::all()).unwrap().collect();
+            assert!(rows.unwrap().len() > 100, "look {look}");
+            last = seen.0;
+        }
+    });
+}
+
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 
