@@ -77,6 +77,9 @@ pub fn instances(state_dir: &Path, application_id: &str) -> Result<Vec<InstanceS
     Ok(found)
 }
 
+/// How often a state is opened before it counts as damaged.
+const TRIES: usize = 3;
+
 /// In the name of a directory that a reset has moved aside.
 const RESET_MARK: &str = ".reset-";
 
@@ -112,6 +115,18 @@ impl TaskView {
     /// # Errors
     /// [`StoreError`]: `Corrupt` when there is none or it cannot be read, `Format` when another version wrote it.
     pub fn open(instance: &Path, task: TaskId, scratch: &Path) -> Result<Self, StoreError> {
+        let mut opened = Self::try_open(instance, task, scratch);
+        for _ in 1..TRIES {
+            // A file that a writer has deleted between its list and our open looks like damage; damage stays.
+            if !matches!(opened, Err(StoreError::Corrupt { .. })) {
+                break;
+            }
+            opened = Self::try_open(instance, task, scratch);
+        }
+        opened
+    }
+
+    fn try_open(instance: &Path, task: TaskId, scratch: &Path) -> Result<Self, StoreError> {
         let directory = instance.join(task.to_string());
         check_format(task, &directory)?;
         let path = directory.join("db");
