@@ -67,6 +67,7 @@ impl Report {
             "resume_ms": times(&counts.resumes_without_servers_ms),
             "resume_ms_with_all_faults": times(&counts.resumes_ms),
             "stuck": counts.stuck,
+            "left_open_by_kafka": counts.left_open_by_kafka,
             "exits": counts.exits,
             "complaints": counts.complaints,
         });

@@ -67,7 +67,10 @@ pub(crate) fn play(servers: &Servers, tally: &Tally, plan: Plan) -> Result<(), E
         (tormented, struck)
     });
     struck.unwrap_or(Ok(()))?;
-    let mut victims = tormented.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let mut victims = match tormented.into_iter().collect::<Result<Vec<_>, _>>() {
+        Ok(victims) => victims,
+        Err(error) => return Err(with_blame(servers, tally, error)),
+    };
     eprint(&format!("{}: injected in {:?}, draining", plan.name, began.elapsed()));
     let events = finish(&scene, &mut victims, load, plan.events)?;
     eprint(&format!("{}: {events} events drained after {:?}, comparing", plan.name, began.elapsed()));
@@ -75,6 +78,17 @@ pub(crate) fn play(servers: &Servers, tally: &Tally, plan: Plan) -> Result<(), E
     eprint(&format!("{}: over after {:?}", plan.name, began.elapsed()));
     clean_up(tally, &dir);
     Ok(())
+}
+
+/// A standstill behind a transaction that Kafka itself has left open is told as that.
+fn with_blame(servers: &Servers, tally: &Tally, error: Error) -> Error {
+    let left_open = servers.left_open();
+    if left_open.is_empty() {
+        return error;
+    }
+    tally.counts().left_open_by_kafka += left_open.len() as u64;
+    let output = format!("its coordinator holds them for ended:\n{}\n{error}", left_open.join("\n"));
+    Error::Tool { tool: "Kafka, which has left transactions open for ever,", output }
 }
 
 fn panicked<T>(tool: &'static str) -> Result<T, Error> {

@@ -28,6 +28,8 @@ const MORE_ROUNDS_MAX: u64 = 4;
 
 /// So many times a broker of three is killed.
 const NODE_KILLS: u64 = 9;
+/// So many kills of applications are asked for, for each of a node beyond those.
+const KILLS_PER_NODE_KILL: u64 = 4;
 
 /// So many times the wire is bad for a while.
 const BAD_WIRES: u64 = 6;
@@ -106,7 +108,9 @@ fn special(options: &Options, servers: &Servers, tally: &Tally, rng: &mut ChaCha
 fn three_nodes(options: &Options, tally: &Tally, rng: &mut ChaCha8Rng) -> Result<(), Error> {
     let scratch = Scratch::new("chaos-three")?;
     let servers = Servers::start(scratch.path(), 3)?;
-    round::play(&servers, tally, with_servers("chaos-three", options, (Fault::ThreeNodes, NODE_KILLS), 4, rng))
+    // In a long run as many as that takes.
+    let kills = NODE_KILLS.max(options.kills / KILLS_PER_NODE_KILL);
+    round::play(&servers, tally, with_servers("chaos-three", options, (Fault::ThreeNodes, kills), 4, rng))
 }
 
 fn bad_wire(options: &Options, tally: &Tally, rng: &mut ChaCha8Rng) -> Result<(), Error> {

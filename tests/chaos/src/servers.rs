@@ -78,16 +78,20 @@ impl Servers {
         Some(work(&mut node.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
+    /// Transactions that Kafka has left open for ever, by partition.
+    pub(crate) fn left_open(&self) -> Vec<String> {
+        let nodes = self.nodes.iter().map(|node| node.lock().unwrap_or_else(PoisonError::into_inner));
+        // One that is away, or is the controller, has none to tell.
+        nodes.filter_map(|node| node.hanging_transactions().ok()).flatten().collect()
+    }
+
     /// Does something with the database server; nobody else does so meanwhile.
     pub(crate) fn postgres<T>(&self, work: impl FnOnce(&mut Postgres) -> T) -> T {
         work(&mut self.postgres.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// A controller in a process of its own, as in every cluster for production. A broker that is its own controller reads its
-/// own metadata bit by bit when it was killed. If the coordinator of transactions is up before the topics are known, it takes
-/// them for deleted: `CompleteCommit` is written without the markers, and the transaction is open for ever in its partitions
-/// (Kafka 4.3.1).
+/// A controller in a process of its own, as in every cluster for production.
 fn controller(dir: &Path) -> Result<Kafka, Error> {
     let options = KafkaOptions { heap_mib: 256, role: Role::Controller, ..options(1) };
     Kafka::start_with(dir.join("controller"), options)

@@ -29,6 +29,8 @@ pub(crate) struct Counts {
     pub(crate) wiped: u64,
     pub(crate) torn: u64,
     pub(crate) stuck: u64,
+    /// Partitions with a transaction that Kafka has left open, found behind a standstill.
+    pub(crate) left_open_by_kafka: u64,
     pub(crate) rounds: u64,
     /// What was not as it must be, in words.
     pub(crate) complaints: Vec<String>,

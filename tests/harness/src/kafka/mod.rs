@@ -1,5 +1,6 @@
 mod config;
 mod security;
+mod tools;
 
 use std::fs;
 use std::net::TcpStream;
@@ -172,6 +173,16 @@ impl Kafka {
     /// `host:port` that a proxy forwards to, if the options named one.
     pub fn behind_proxy(&self) -> &str {
         &self.behind_proxy
+    }
+
+    /// Partitions of this broker with a transaction that its coordinator holds for ended: one that stays open for ever. As
+    /// `kafka-transactions.sh find-hanging` prints them.
+    ///
+    /// # Errors
+    /// [`Error::Tool`] with what the tool said.
+    pub fn hanging_transactions(&self) -> Result<Vec<String>, Error> {
+        let broker = if let Role::Broker { id, .. } = self.options.role { id } else { 1 };
+        tools::hanging_transactions(&self.dir, &self.bootstrap_servers, broker)
     }
 
     /// A client of the plaintext listener.
