@@ -24,7 +24,7 @@ pub(crate) struct Servers {
 impl Servers {
     /// One broker, or three, and the controller beside them.
     pub(crate) fn start(dir: &Path, count: u32) -> Result<Self, Error> {
-        let controller = controller(dir)?;
+        let controller = controller(dir, count)?;
         let mut nodes = Vec::new();
         for id in 2..count + 2 {
             let role = Role::Broker { id, controller: controller.controller().to_owned() };
@@ -44,7 +44,7 @@ impl Servers {
     /// One broker that is reached through a proxy alone.
     pub(crate) fn behind_proxy(dir: &Path) -> Result<Self, Error> {
         let proxy = Proxy::start()?;
-        let controller = controller(dir)?;
+        let controller = controller(dir, 1)?;
         let role = Role::Broker { id: 2, controller: controller.controller().to_owned() };
         let options = KafkaOptions { proxied: Some(proxy.address().to_owned()), role, ..options(1) };
         let kafka = Kafka::start_with(dir.join("kafka-2"), options)?;
@@ -91,9 +91,9 @@ impl Servers {
     }
 }
 
-/// A controller in a process of its own, as in every cluster for production.
-fn controller(dir: &Path) -> Result<Kafka, Error> {
-    let options = KafkaOptions { heap_mib: 256, role: Role::Controller, ..options(1) };
+/// A controller in a process of its own, as in every cluster for production. It decides how many copies a topic gets.
+fn controller(dir: &Path, count: u32) -> Result<Kafka, Error> {
+    let options = KafkaOptions { heap_mib: 256, role: Role::Controller, ..options(count) };
     Kafka::start_with(dir.join("controller"), options)
 }
 
