@@ -1,9 +1,9 @@
 //! Committed rows kept in memory beside RocksDB's blocks: a read of a row that was read just before costs a tenth of one
 //! that goes through memtables, filters and blocks.
 //!
-//! Only what RocksDB holds is ever in here: a read fills it, a batch that was written changes what is in it, and nothing
-//! else does. Keys without a row are not kept: RocksDB's filters answer for them, and stores whose keys are all new would
-//! fill the cache with them.
+//! Only what RocksDB holds is ever in here: a read fills it, and so does the batch of a commit: a row that was written is most
+//! often read next, and the read would find it in a memtable, the dearest place. Keys without a row are not kept: RocksDB's
+//! filters answer for them. Rows of a restore are not taken in: there are millions of them.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -59,7 +59,10 @@ impl RowCache {
 
     /// Keeps a row that was read.
     pub(super) fn keep(&self, key: &[u8], value: &[u8]) {
-        let rows = &mut *self.rows.borrow_mut();
+        self.take_in(&mut self.rows.borrow_mut(), key, value);
+    }
+
+    fn take_in(&self, rows: &mut Rows, key: &[u8], value: &[u8]) {
         if entry_bytes(key, value) > self.budget.share() {
             // It would throw out everything else.
             return;
@@ -74,8 +77,7 @@ impl RowCache {
         self.shrink(rows);
     }
 
-    /// Changes what is kept of a row that was written. Rows that nobody has read are not taken in: a restore writes
-    /// millions of them.
+    /// Keeps a row that was written, in the place of an older one.
     pub(super) fn written(&self, key: &[u8], value: Option<&[u8]>) {
         let rows = &mut *self.rows.borrow_mut();
         match (rows.recent.peek_mut(key), value) {
@@ -92,7 +94,8 @@ impl RowCache {
                     self.leave(rows);
                 }
             }
-            (None, _) => {}
+            (None, Some(value)) => self.take_in(rows, key, value),
+            (None, None) => {}
         }
     }
 
@@ -167,14 +170,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_kept_and_follows_what_is_written() {
+    fn what_was_read_or_written_is_kept_and_follows_what_is_written() {
         let cache = RowCache::new(&CacheBudget::new(1 << 20));
         assert_eq!(row(&cache, "a"), None);
         cache.keep(b"a", b"1");
         assert_eq!(row(&cache, "a").as_deref(), Some("1"));
         cache.written(b"a", Some(b"2"));
-        cache.written(b"b", Some(b"nobody has read it"));
-        assert_eq!(rows(&cache, ["a", "b"]), [Some("2".to_owned()), None]);
+        cache.written(b"b", Some(b"new"));
+        cache.written(b"c", None);
+        assert_eq!(rows(&cache, ["a", "b", "c"]), [Some("2".to_owned()), Some("new".to_owned()), None]);
         cache.written(b"a", Some(b"longer"));
         assert_eq!(row(&cache, "a").as_deref(), Some("longer"));
         cache.written(b"a", None);
