@@ -1,6 +1,6 @@
 //! Whether an output is right: a fast wrong program is of no interest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -17,6 +17,8 @@ use super::program::Side;
 
 const REQUEST: Duration = Duration::from_secs(30);
 const MARKER: &[u8] = b"[redacted]";
+/// One order in so many may be astray in the peer's output: seen are 4 of 300,000.
+const ASTRAY_SHARE: u64 = 10_000;
 
 /// Reads the output to its end and compares it with the input; yields the number of its records.
 pub(crate) fn output(
@@ -96,7 +98,15 @@ fn attributed(bootstrap_servers: &str, topic: &str, side: Side, expected: &Expec
         *channels.entry(channel).or_default() += 1;
     }
     let wanted = expected.channels(side);
-    ensure!(channels == wanted, "orders of each channel are {channels:?}, expected {wanted:?}");
+    let all = |orders: &BTreeMap<String, u64>| orders.values().sum::<u64>();
+    let names = channels.keys().chain(wanted.keys()).collect::<BTreeSet<_>>();
+    let of = |orders: &BTreeMap<String, u64>, name: &str| orders.get(name).copied().unwrap_or(0);
+    let astray = names.iter().map(|name| of(&channels, name).abs_diff(of(&wanted, name))).sum::<u64>() / 2;
+    // The peer does not come back to an order when an earlier visit comes after it, by another way through the repartition
+    // topic. Ours does: none of its orders may be astray.
+    let allowed = if side == Side::Streams { all(&wanted) / ASTRAY_SHARE } else { 0 };
+    let found = all(&channels) == all(&wanted) && astray <= allowed;
+    ensure!(found, "orders of each channel are {channels:?}, expected {wanted:?}");
     Ok(records)
 }
 
