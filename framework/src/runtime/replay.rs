@@ -126,19 +126,14 @@ impl Replay {
         task.counters_mut().restored += self.restored - std::mem::replace(&mut self.counted, self.restored);
         let Some(stores) = task.stores() else { return Ok(()) };
         let rows = std::mem::take(&mut self.rows);
-        let (mut checkpoint, done) = (self.checkpoint.clone(), self.is_done());
+        let mut checkpoint = self.checkpoint.clone();
         for (partition, &position) in &self.positions {
             // A later start must meet this begin record again: it may have no end. And the commit record, too, as long as rows
             // are missing: only a whole state is that of a commit.
-            let again = [self.begin_offset, self.commit_offset.filter(|_| !done)];
+            let again = [self.begin_offset, self.commit_offset];
             let again = again.into_iter().flatten().filter(|_| partition == &task.log().partition);
             let position = again.fold(position, Ord::min);
             checkpoint.changelog.insert(partition.clone(), position);
-        }
-        if let Some(commit) = self.tail.commit.as_ref().filter(|_| done) {
-            checkpoint.sequence = checkpoint.sequence.max(commit.sequence);
-            checkpoint.input.clone_from(&commit.input);
-            checkpoint.stream_time = commit.stream_time;
         }
         // Half a restore belongs to a topic, too, and has an age. What lay here before it is as old as it was: the tombstones
         // that it needs may still be ahead.

@@ -13,6 +13,7 @@ mod edge;
 mod members;
 mod memory;
 mod records;
+mod refusals;
 mod starts;
 mod state;
 mod topics;

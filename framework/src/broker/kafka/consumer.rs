@@ -158,6 +158,7 @@ impl KafkaConsumer {
         for at in partitions {
             let split = self.fetch.queue(at, |client| client.partition_queue(at, &self.wakeup));
             split.map_err(|failure| error::of_client(OPERATION, &failure))?;
+            self.fetch.discard(at);
         }
         // Pause before assign, and assign at a concrete offset: nothing may be fetched before the seek. From a logical
         // offset (the end, the committed one) librdkafka sends a query whose late answer undoes a seek, and the partition

@@ -262,6 +262,11 @@ impl Backend for RocksBackend {
         if let Some((load, checkpoint)) = self.load.take() {
             load.finish()?;
             self.checkpoint = checkpoint;
+            // Whoever read meanwhile has kept rows of before.
+            self.stores.iter().for_each(|store| match store {
+                Store::Disk { cache, .. } => cache.clear(),
+                Store::Memory(_) => {}
+            });
         }
         Ok(())
     }

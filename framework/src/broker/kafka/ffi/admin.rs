@@ -44,6 +44,16 @@ pub(crate) struct Described {
     pub(crate) ready: bool,
 }
 
+/// An offset of an answer. Where the leader did not tell one, while it changes, librdkafka leaves what was asked for there, -1
+/// or -2, and no error: taken for the end of a changelog, that would look like a log that has lost its records.
+fn told(at: &TopicPartition, offset: i64) -> Result<Offset, Failure> {
+    if offset >= 0 {
+        return Ok(Offset(offset));
+    }
+    let reason = format!("{at}: its leader told no offset");
+    Err(Failure { reason, ..Failure::of(RDKafkaErrorCode::OffsetNotAvailable) })
+}
+
 /// Both sides of `list_offsets` as one range per partition.
 pub(crate) fn ranges(
     starts: &BTreeMap<TopicPartition, Offset>,
@@ -72,7 +82,8 @@ impl Handle {
                 if let Err(failure) = Failure::check(element.err) {
                     return Err(Failure { reason: format!("{at}: {}", failure.reason), ..failure });
                 }
-                found.insert(at, Offset(element.offset));
+                let offset = told(&at, element.offset)?;
+                found.insert(at, offset);
             }
         }
         Ok(found)
@@ -319,5 +330,23 @@ impl Drop for Event {
     fn drop(&mut self) {
         // SAFETY: the event is ours and destroyed once.
         unsafe { sys::rd_kafka_event_destroy(self.event.as_ptr()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::BrokerErrorKind;
+    use crate::broker::kafka::error::of_client;
+
+    #[test]
+    fn an_offset_that_was_not_told_is_asked_for_again() {
+        let at = TopicPartition::new("log", Partition(3));
+        assert_eq!(told(&at, 0).ok(), Some(Offset(0)));
+        for unanswered in [-1, -2] {
+            let error = told(&at, unanswered).map_err(|failure| of_client("list_offsets", &failure)).unwrap_err();
+            assert_eq!(error.kind, BrokerErrorKind::Retriable, "{error}");
+            assert!(error.to_string().contains("log-3"), "{error}");
+        }
     }
 }
