@@ -4,20 +4,23 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use millpond::broker::kafka::{KafkaBroker, KafkaConfig, Sasl, Security, Tls, Token, TokenError, TokenSource};
+use millpond::aws::{DefaultChain, Renewed, Variables};
+use millpond::broker::kafka::{KafkaBroker, KafkaConfig, MskIam, Sasl, Security, Tls, Token, TokenError, TokenSource};
 use millpond::broker::{
     Broker, BrokerErrorKind, ChangelogReader, Consumer, MemberConfig, NewTopic, Polled, Producer, Rebalance,
 };
 use millpond::error::Recovery;
 use millpond::record::{Headers, Offset, Partition, ProducerRecord, TopicPartition};
 use millpond::time::Timestamp;
-use millpond_harness::{Kafka, KafkaOptions, Scratch, Secured};
+use millpond_harness::{Kafka, KafkaOptions, Scratch, Secured, wait_for};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(200);
@@ -150,6 +153,59 @@ fn a_broker_of_another_authority_is_not_trusted() {
     is_refused(&connect(&secured().ssl, Security::Tls(stranger)), "stranger");
 }
 
+/// Lets connections to another address of this machine through to `to`.
+fn forwarded(to: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.2:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let to = to.to_owned();
+    // The threads end with the process.
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let Ok(broker) = TcpStream::connect(&to) else { continue };
+            for (mut from, mut into) in [(client.try_clone().unwrap(), broker.try_clone().unwrap()), (broker, client)] {
+                std::thread::spawn(move || {
+                    io::copy(&mut from, &mut into).ok();
+                    into.shutdown(Shutdown::Both).ok();
+                });
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_broker_under_a_name_that_its_certificate_lacks_is_not_trusted() {
+    is_refused(&connect(&forwarded(&secured().ssl), Security::Tls(tls())), "wrong-host");
+}
+
+#[test]
+fn a_certificate_that_has_ended_is_not_trusted() {
+    let scratch = Scratch::new("expired").unwrap();
+    let dir = scratch.path().join("tls");
+    std::fs::create_dir_all(&dir).unwrap();
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+    (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, &authority).unwrap().pem();
+    // The harness makes its own only where none are.
+    for (name, text) in [
+        ("ca.pem", authority.pem()),
+        ("server.pem", key.serialize_pem() + &certificate),
+        ("client.pem", certificate),
+        ("client.key", key.serialize_pem()),
+    ] {
+        std::fs::write(dir.join(name), text).unwrap();
+    }
+    let security = Some(millpond_harness::Security::default());
+    let kafka = Kafka::start_with(scratch.path(), KafkaOptions { security, ..KafkaOptions::default() }).unwrap();
+    let secured = kafka.secured().unwrap();
+    let tls = Tls { ca_file: Some(secured.ca.clone()), ..Tls::default() };
+    is_refused(&connect(&secured.ssl, Security::Tls(tls)), "expired");
+}
+
 #[test]
 fn a_missing_file_is_named() {
     let mut config = KafkaConfig::new("localhost:1");
@@ -176,6 +232,13 @@ fn a_wrong_password_is_an_error_and_not_a_hang() {
 struct Unsigned {
     given: Mutex<u32>,
     fails: bool,
+    seconds: i64,
+}
+
+impl Unsigned {
+    fn living(seconds: i64) -> Self {
+        Self { given: Mutex::new(0), fails: false, seconds }
+    }
 }
 
 impl TokenSource for Unsigned {
@@ -185,31 +248,68 @@ impl TokenSource for Unsigned {
         }
         *self.given.lock().unwrap() += 1;
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
-        let claims = format!(r#"{{"sub":"alice","iat":{now},"exp":{}}}"#, now + 60);
+        let claims = format!(r#"{{"sub":"alice","iat":{now},"exp":{}}}"#, now + self.seconds);
         let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
         Ok(Token {
             value: format!("{}.{}.", encode(r#"{"alg":"none"}"#), encode(&claims)).into(),
             principal: "alice".into(),
-            expires_at_ms: (now + 60) * 1000,
+            expires_at_ms: (now + self.seconds) * 1000,
         })
     }
 }
 
 #[test]
 fn tokens_come_from_their_source() {
-    let source = Arc::new(Unsigned { given: Mutex::new(0), fails: false });
+    let source = Arc::new(Unsigned::living(60));
     works(&sasl(Sasl::OAuthBearer(Arc::clone(&source) as _)), "bearer");
     assert!(*source.given.lock().unwrap() >= 4, "each client asks for its own");
 }
 
 #[test]
 fn a_token_source_that_fails_is_named() {
-    let broker = sasl(Sasl::OAuthBearer(Arc::new(Unsigned { given: Mutex::new(0), fails: true })));
+    let broker = sasl(Sasl::OAuthBearer(Arc::new(Unsigned { fails: true, ..Unsigned::living(60) })));
     let begun = Instant::now();
     let error = broker.describe_topics(&["t".into()]).unwrap_err();
     assert_eq!(error.kind, BrokerErrorKind::Unauthorized, "{error}");
     assert!(error.reason.contains("the token source of the test"), "{error}");
     assert!(begun.elapsed() < REFUSED_WITHIN);
+}
+
+#[test]
+fn a_token_is_renewed_in_the_middle_of_a_transaction() {
+    let source = Arc::new(Unsigned::living(5));
+    let broker = sasl(Sasl::OAuthBearer(Arc::clone(&source) as _));
+    let topic = NewTopic { name: "renewed".into(), partitions: 1, replication_factor: -1, configs: BTreeMap::new() };
+    broker.create_topic(&topic).unwrap();
+    let mut producer = broker.producer("renewed").unwrap();
+    let record = || ProducerRecord {
+        target: TopicPartition::new("renewed", Partition(0)),
+        timestamp: Timestamp::from_millis(1),
+        key: None,
+        value: Some("x".into()),
+        headers: Headers::new(),
+    };
+    producer.begin().unwrap();
+    producer.send(record()).unwrap();
+    let (begun, given) = (Instant::now(), *source.given.lock().unwrap());
+    wait_for(LIMIT, "the token of the beginning has ended", || begun.elapsed() > Duration::from_secs(6)).unwrap();
+    producer.send(record()).unwrap();
+    producer.commit(LIMIT).unwrap();
+    assert!(*source.given.lock().unwrap() > given, "another was asked for");
+}
+
+/// What MSK would take is no token for this broker: the way there is the same, and the refusal as well.
+#[test]
+fn a_token_that_is_refused_is_named_without_the_token() {
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", "AKID"),
+        ("AWS_SECRET_ACCESS_KEY", "canary-secret"),
+        ("AWS_SESSION_TOKEN", "canary-token"),
+    ];
+    let variables: Variables = keys.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+    let chain = DefaultChain::with_variables("eu-west-1", variables);
+    let tokens = MskIam::with_credentials("eu-west-1", Arc::new(Renewed::new(chain)));
+    is_refused(&sasl(Sasl::OAuthBearer(Arc::new(tokens))), "refused-token");
 }
 
 #[derive(Clone, Default)]

@@ -76,6 +76,7 @@
 //! | [`runtime`] | stream threads, the commit, the restore, configuration, health |
 //! | [`broker`] | what the core needs from Kafka, as traits; the real and the simulated one |
 //! | [`metrics`], `http` | what an operator sees |
+//! | `aws` | credentials of a machine, pod or task on AWS |
 //! | `testing` | the test driver, the simulation from seeds, and the facts that every broker must fulfil |
 //! | [`record`], [`time`], [`error`], [`partitioner`] | the vocabulary |
 //!
@@ -88,6 +89,7 @@
 //! |---|---|---|
 //! | `kafka` | `broker::kafka`, by librdkafka (C) | yes |
 //! | `rocksdb` | `state::rocksdb` (C++) | yes |
+//! | `aws` | `aws`: credentials by the default chain, tokens of RDS | no |
 //! | `msk-iam` | tokens for Amazon MSK with IAM | no |
 //! | `http` | `http`: metrics, health, topology and a status page | no |
 //! | `metrics` | the rendering of metrics alone | no |
@@ -125,6 +127,8 @@
 )]
 
 mod arena;
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod broker;
 pub mod dsl;
 pub mod error;
@@ -136,6 +140,7 @@ pub mod partitioner;
 pub mod processor;
 pub mod record;
 pub mod runtime;
+mod secret;
 pub mod serde;
 pub mod state;
 mod task;

@@ -12,6 +12,7 @@ use source::{File, files, root, words};
 /// Each module of the framework with those it may use. Dependencies point down only; a line may become shorter.
 const LAYERS: &[(&str, &[&str])] = &[
     ("arena", &[]),
+    ("secret", &[]),
     ("time", &[]),
     ("record", &["time"]),
     ("error", &["record"]),
@@ -24,10 +25,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("processor", &["arena", "error", "record", "serde", "state", "time", "topology"]),
     ("dsl", &["partitioner", "processor", "record", "serde", "state", "time", "topology"]),
     ("task", &["broker", "error", "processor", "record", "serde", "state", "time", "topology"]),
-    ("runtime", &["broker", "error", "failpoint", "record", "serde", "state", "task", "time", "topology"]),
+    ("runtime", &["broker", "error", "failpoint", "record", "secret", "serde", "state", "task", "time", "topology"]),
     ("metrics", &["error", "record", "runtime", "time"]),
     // The edges.
-    ("broker::kafka", &["arena", "broker", "error", "record", "runtime", "time"]),
+    ("aws", &["error", "secret"]),
+    ("broker::kafka", &["arena", "aws", "broker", "error", "record", "runtime", "secret", "time"]),
     ("broker::sim", &["broker", "error", "record", "time"]),
     ("state::rocksdb", &["broker", "error", "failpoint", "record", "serde", "state", "time"]),
     ("http", &["error", "metrics", "record", "runtime", "time"]),
@@ -64,7 +66,10 @@ const DRIVERS: &[(&str, &[&str])] = &[
     ("libc", &["broker/kafka/ffi"]),
     ("rocksdb", &["state/rocksdb/"]),
     ("axum", &["http/"]),
+    ("hyper", &["http/"]),
+    ("hyper_util", &["http/"]),
     ("tokio", &["http/"]),
+    ("ureq", &["aws/http.rs"]),
     ("askama", &["http/"]),
     ("prometheus", &["metrics/"]),
     ("rustix", &["failpoint.rs"]),

@@ -10,12 +10,17 @@
 //! | `/` | the page: no scripts, no requests to elsewhere |
 //!
 //! Nothing is changed by any of them, and nothing of a record's content is shown.
+//!
+//! Whoever reaches the address may read: it is 127.0.0.1 unless `http.listen` says another. Requests have a `Host` that is an
+//! address, `localhost`, a name without a dot or one of `http.hosts`, and no body; connections and their time are limited.
 
 #![allow(
     clippy::disallowed_methods,
     reason = "an edge: it has a thread of its own, and ages are counted by the real clock"
 )]
 
+mod guard;
+mod listen;
 mod page;
 mod server;
 mod status;
@@ -42,6 +47,8 @@ pub struct StatusSource {
     pub topology: TopologyText,
     /// The effective configuration, masked.
     pub settings: Vec<Setting>,
+    /// Names under which the page may be asked for, beside addresses and names without a dot; `*.` stands for all below.
+    pub hosts: Vec<String>,
     /// How long a loop may be silent before it counts as stuck.
     pub silence_max: Duration,
 }
@@ -66,6 +73,7 @@ impl StatusSource {
             board,
             topology,
             settings: config.settings(),
+            hosts: config.http_hosts.clone(),
             // A loop that is silent for longer has lost its partitions to the others: only a restart helps.
             silence_max: config.max_poll_interval,
         }

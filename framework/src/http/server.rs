@@ -3,32 +3,24 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Query, State};
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-};
-use axum::http::{HeaderName, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use super::guard::guard;
+use super::listen::serve;
 use super::status::{Status, now};
 use super::{StatusSource, page};
 use crate::error::Recovery;
 use crate::metrics;
 use crate::runtime::health;
-
-/// How long requests that are under way may take after the server was told to stop.
-const STOP_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Nothing but this server's own stylesheet.
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +65,9 @@ impl HttpServer {
         let listener = std::net::TcpListener::bind(address).map_err(bind)?;
         listener.set_nonblocking(true).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
+        if !address.ip().is_loopback() {
+            tracing::info!(%address, "metrics and status page are open to other machines, and ask nobody who they are");
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(HttpError::Start)?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
@@ -99,30 +94,8 @@ impl Drop for HttpServer {
     }
 }
 
-async fn serve(listener: std::net::TcpListener, router: Router, stopped: oneshot::Receiver<()>) {
-    let listener = match TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "the HTTP server cannot use its listener"),
-    };
-    let (tell, told) = oneshot::channel::<()>();
-    let graceful = axum::serve(listener, router).with_graceful_shutdown(async move {
-        // Either a message or the sender's end means stop.
-        let _ = stopped.await;
-        drop(tell);
-    });
-    let deadline = async {
-        let _ = told.await;
-        tokio::time::sleep(STOP_TIMEOUT).await;
-    };
-    tokio::select! {
-        result = graceful => if let Err(error) = result {
-            tracing::error!(%error, "the HTTP server has stopped");
-        },
-        () = deadline => tracing::debug!("requests under way were cut off at the stop"),
-    }
-}
-
 fn router(source: StatusSource) -> Router {
+    let hosts: Arc<[String]> = source.hosts.clone().into();
     Router::new()
         .route("/", get(status_page))
         .route("/style.css", get(|| async { typed("text/css; charset=utf-8", page::STYLE) }))
@@ -132,6 +105,7 @@ fn router(source: StatusSource) -> Router {
         .route("/topology", get(topology))
         .route("/api/status", get(api_status))
         .with_state(Arc::new(source))
+        .layer(from_fn_with_state(hosts, guard))
 }
 
 type Source = State<Arc<StatusSource>>;
@@ -214,12 +188,5 @@ fn failed(error: &dyn std::error::Error) -> Response {
 }
 
 fn typed(content_type: &'static str, body: impl IntoResponse) -> Response {
-    let headers: [(HeaderName, &str); 5] = [
-        (CONTENT_TYPE, content_type),
-        (CACHE_CONTROL, "no-store"),
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (REFERRER_POLICY, "no-referrer"),
-    ];
-    (headers, body).into_response()
+    ([(CONTENT_TYPE, content_type)], body).into_response()
 }

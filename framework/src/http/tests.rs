@@ -12,6 +12,8 @@ use crate::runtime::stats::{
 };
 use crate::time::Timestamp;
 
+use super::listen::{CONNECTIONS_MAX, REQUEST_TIMEOUT};
+
 struct Answer {
     code: u16,
     head: String,
@@ -19,9 +21,18 @@ struct Answer {
 }
 
 fn get(address: SocketAddr, path: &str) -> Answer {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream
+}
+
+fn ask(address: SocketAddr, request: &str) -> Answer {
+    let mut stream = connect(address);
+    stream.write_all(request.as_bytes()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -177,4 +188,94 @@ fn an_address_that_is_taken_is_an_error_that_says_so() {
         error.to_string(),
         format!("cannot listen on address={}; say another http.listen, or none", server.address())
     );
+}
+
+#[test]
+fn a_page_from_elsewhere_cannot_read_by_a_name_of_its_own() {
+    let (server, _board) = start();
+    let named = |host: &str| {
+        ask(server.address(), &format!("GET /api/status HTTP/1.1\r\n{host}Connection: close\r\n\r\n")).code
+    };
+    assert_eq!(named("Host: evil.example\r\n"), 421);
+    assert_eq!(named(&format!("Host: evil.example:{}\r\n", server.address().port())), 421);
+    assert_eq!(named("Host: localhost\r\n"), 200);
+    assert_eq!((named(""), named("Host: localhost\r\nHost: evil.example\r\n")), (400, 400));
+    let old = ask(server.address(), "GET /livez HTTP/1.0\r\n\r\n");
+    assert_eq!(old.code, 200, "a probe without a name");
+}
+
+#[test]
+fn every_answer_tells_the_browser_to_keep_to_itself() {
+    let (server, _board) = start();
+    let address = server.address();
+    let foreign = ask(address, "GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    let post = ask(address, &format!("POST / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"));
+    assert_eq!(post.code, 405);
+    for answer in [get(address, "/"), get(address, "/metrics"), get(address, "/nothing"), foreign, post] {
+        for header in [
+            "content-security-policy: default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; \
+             frame-ancestors 'none'",
+            "x-content-type-options: nosniff",
+            "x-frame-options: deny",
+            "referrer-policy: no-referrer",
+            "cross-origin-opener-policy: same-origin",
+            "cross-origin-resource-policy: same-origin",
+            "cache-control: no-store",
+        ] {
+            assert!(answer.head.contains(header), "{header} is missing from {}", answer.head);
+        }
+        assert!(!answer.head.contains("access-control"), "{}", answer.head);
+    }
+}
+
+#[test]
+fn a_request_has_no_body_and_no_endless_headers() {
+    let (server, _board) = start();
+    let address = server.address();
+    let head = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    assert_eq!(ask(address, &format!("{head}Content-Length: 3\r\n\r\nabc")).code, 413);
+    assert_eq!(ask(address, &format!("{head}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")).code, 413);
+    // Just over the limit, so that all of it is read before the answer.
+    assert_eq!(ask(address, &format!("{head}X: {}\r\n\r\n", "x".repeat(17_000))).code, 431);
+    let many = (0..100).map(|n| format!("X-{n}: x\r\n")).collect::<Vec<_>>().concat();
+    assert_eq!(ask(address, &format!("{head}{many}\r\n")).code, 431);
+}
+
+#[test]
+fn a_request_that_does_not_arrive_is_not_waited_for() {
+    let (server, _board) = start();
+    let begun = std::time::Instant::now();
+    let mut half = connect(server.address());
+    half.write_all(b"GET / HTTP/1.1\r\nHost: ").unwrap();
+    let mut silent = connect(server.address());
+    // The end of the connection, or its reset; both within the time limit of the socket.
+    for stream in [&mut half, &mut silent] {
+        let mut text = String::new();
+        let ended = stream.read_to_string(&mut text);
+        assert!(!ended.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock), "it is still open");
+    }
+    assert!(begun.elapsed() < 4 * REQUEST_TIMEOUT, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn there_are_only_so_many_connections_and_the_next_one_is_closed() {
+    let (server, _board) = start();
+    let mut open: Vec<_> = (0..CONNECTIONS_MAX).map(|_| connect(server.address())).collect();
+    // An answer on the last one shows that all of them were taken.
+    let last = open.last_mut().unwrap();
+    last.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    assert_eq!(last.read(&mut [0; 12]).unwrap(), 12);
+    let mut refused = connect(server.address());
+    assert!(!refused.read(&mut [0]).is_ok_and(|bytes| bytes > 0));
+    drop(open);
+    let begun = std::time::Instant::now();
+    loop {
+        let mut again = connect(server.address());
+        again.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok();
+        let mut text = String::new();
+        if again.read_to_string(&mut text).is_ok_and(|_| text.starts_with("HTTP/1.1 200")) {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20));
+    }
 }

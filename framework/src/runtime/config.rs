@@ -129,6 +129,8 @@ pub struct StreamsConfig {
     pub dead_letter_payload: bool,
     /// `http.listen`: where metrics and the status page are served; `None` for nowhere. Port 0 takes a free one.
     pub http_listen: Option<SocketAddr>,
+    /// `http.hosts`: names under which the page may be asked for, beside addresses, `localhost` and names without a dot.
+    pub http_hosts: Vec<String>,
     /// Encryption and authentication.
     pub security: SecurityConfig,
     /// The `[kafka]` section.
@@ -186,6 +188,7 @@ impl StreamsConfig {
             dead_letter_topic: None,
             dead_letter_payload: true,
             http_listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            http_hosts: Vec::new(),
             security: SecurityConfig::default(),
             kafka: Properties::default(),
             app: AppConfig::default(),

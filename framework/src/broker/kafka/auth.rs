@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::secret::Secret;
+use crate::secret::Secret;
 
 /// Where OAUTHBEARER tokens come from. Called by librdkafka's refresh event when it connects and at 80 % of a token's
 /// life; the call may block for a request or two, while the connection waits.
@@ -30,8 +30,12 @@ pub struct Token {
 #[non_exhaustive]
 pub enum TokenError {
     /// No credentials to make a token from.
-    #[error("no credentials: {0}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile")]
+    #[error("no credentials: {0}")]
     NoCredentials(String),
+    /// AWS gave no credentials.
+    #[cfg(feature = "aws")]
+    #[error(transparent)]
+    Aws(#[from] crate::aws::CredentialError),
     /// The token could not be made.
     #[error("the token could not be made: {0}")]
     Failed(String),

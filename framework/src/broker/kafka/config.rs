@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::auth::TokenSource;
 use super::properties;
-use super::secret::{Scrubber, Secret};
+use super::scrubber::Scrubber;
+use crate::secret::Secret;
 
 /// Everything about the connection to a cluster. Made with [`KafkaConfig::new`], then fields are set.
 #[derive(Clone)]

@@ -1,7 +1,6 @@
 //! From the application's configuration to the connection's.
 
 use super::config::{KafkaConfig, Sasl, Security, Tls};
-use super::secret::Secret;
 use crate::broker::{BrokerError, BrokerErrorKind};
 use crate::runtime::config::{Auth, SecurityConfig, SecurityProtocol, StreamsConfig};
 
@@ -30,7 +29,7 @@ fn security(config: &SecurityConfig) -> Result<Security, BrokerError> {
         ca_file: config.ssl_ca_location.clone(),
         certificate_file: config.ssl_certificate_location.clone(),
         key_file: config.ssl_key_location.clone(),
-        key_password: config.ssl_key_password.as_ref().map(|secret| Secret::new(secret.expose())),
+        key_password: config.ssl_key_password.clone(),
     };
     if let Some(Auth::MskIam) = config.auth {
         // MSK offers IAM over TLS only.
@@ -48,10 +47,7 @@ fn sasl(config: &SecurityConfig) -> Result<Sasl, BrokerError> {
     let missing =
         |what: &str| BrokerError::new("connect", BrokerErrorKind::Configuration, format!("{what} is missing"));
     let username = || config.sasl_username.clone().ok_or_else(|| missing("sasl.username"));
-    let password = || {
-        let password = config.sasl_password.as_ref().map(|secret| Secret::new(secret.expose()));
-        password.ok_or_else(|| missing("sasl.password"))
-    };
+    let password = || config.sasl_password.clone().ok_or_else(|| missing("sasl.password"));
     match config.sasl_mechanism.as_deref() {
         Some("PLAIN") => Ok(Sasl::Plain { username: username()?, password: password()? }),
         Some("SCRAM-SHA-256") => Ok(Sasl::ScramSha256 { username: username()?, password: password()? }),
@@ -69,7 +65,11 @@ fn msk_iam(config: &SecurityConfig) -> Result<Sasl, BrokerError> {
     let Some(region) = &config.aws_region else {
         return Err(BrokerError::new("connect", BrokerErrorKind::Configuration, "aws.region is missing"));
     };
-    Ok(Sasl::OAuthBearer(std::sync::Arc::new(super::msk_iam::MskIam::new(region.as_str()))))
+    let token = match &config.aws_role_arn {
+        Some(role) => super::msk_iam::MskIam::assuming(region, role),
+        None => super::msk_iam::MskIam::new(region),
+    };
+    Ok(Sasl::OAuthBearer(std::sync::Arc::new(token)))
 }
 
 #[cfg(not(feature = "msk-iam"))]

@@ -15,7 +15,7 @@ use rdkafka::producer::{DeliveryResult, ProducerContext};
 use super::auth::TokenSource;
 use super::error;
 use super::ffi::Failure;
-use super::secret::Scrubber;
+use super::scrubber::Scrubber;
 use crate::broker::BrokerErrorKind;
 
 /// Credentials that worked before are held to be good for so long while brokers refuse them: a broker that has just

@@ -6,7 +6,7 @@
 //!
 //! | File | One concept |
 //! |---|---|
-//! | `config`, `properties`, `secret` | what may be configured, what may not and why, what is never shown |
+//! | `config`, `properties`, `scrubber` | what may be configured, what may not and why, what is never shown |
 //! | `consumer`, `fetch`, `wakeup` | the group member; its partitions' queues; waiting for all of them at once |
 //! | `producer` | transactions and delivery reports |
 //! | `reader` | changelogs, outside the group |
@@ -36,7 +36,7 @@ mod operate;
 mod producer;
 mod properties;
 mod reader;
-mod secret;
+mod scrubber;
 mod wakeup;
 
 use std::collections::BTreeMap;
@@ -47,11 +47,10 @@ pub use auth::{Token, TokenError, TokenSource};
 pub use config::{KafkaConfig, PropertyRefused, Sasl, Security, Tls, check_property};
 pub use consumer::KafkaConsumer;
 #[cfg(feature = "msk-iam")]
-pub use msk_iam::{CredentialSource, Credentials, DefaultCredentials, MskIam};
+pub use msk_iam::MskIam;
 pub use operate::{Cluster, Group, GroupMember, Node, Replicas, Right, Settings, TopicDetails};
 pub use producer::KafkaProducer;
 pub use reader::KafkaReader;
-pub use secret::Secret;
 
 use self::admin::Admin;
 use self::groups::Groups;
@@ -60,6 +59,7 @@ use self::producer::Patience;
 use self::properties::{Role, client_config};
 use crate::broker::{Broker, BrokerError, BrokerErrorKind, MemberConfig, NewTopic, TopicDescription};
 use crate::record::{Offset, TopicName, TopicPartition};
+pub use crate::secret::Secret;
 
 /// A Kafka cluster. Cheap to clone; clones share one administrative client.
 #[derive(Clone)]

@@ -188,7 +188,7 @@ fn millis(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::kafka::secret::Secret;
+    use crate::secret::Secret;
 
     const ROLES: [Role<'_>; 4] = [
         Role::Member { group_id: "app", group_instance_id: "app-0-0" },

@@ -13,6 +13,7 @@ pub(super) fn check(config: &StreamsConfig, errors: &mut Vec<ConfigError>) {
     checks.dead_letters();
     checks.encryption();
     checks.authentication();
+    checks.aws();
 }
 
 struct Checks<'a> {
@@ -118,6 +119,19 @@ impl Checks<'_> {
             (Some(_), None) => self.impossible("ssl.certificate.location", "it needs ssl.key.location beside it"),
             (None, Some(_)) => self.impossible("ssl.key.location", "it needs ssl.certificate.location beside it"),
             _ => {}
+        }
+    }
+
+    fn aws(&mut self) {
+        let security = &self.config.security;
+        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if security.aws_region.as_deref().is_some_and(|region| !region.chars().all(legal)) {
+            // It becomes part of the name of a host.
+            self.impossible("aws.region", "a region is written like eu-west-1");
+        }
+        let role = security.aws_role_arn.as_deref();
+        if role.is_some_and(|role| !(role.starts_with("arn:aws") && role.contains(":role/"))) {
+            self.impossible("aws.role.arn", "a role is written like arn:aws:iam::123456789012:role/name");
         }
     }
 

@@ -213,6 +213,14 @@ pub(super) static KEYS: &[Key] = &[
         show: |config| config.http_listen.map_or_else(|| "none".to_owned(), |address| address.to_string()),
     },
     Key {
+        name: "http.hosts",
+        meaning: "names under which the page may be asked for, beside addresses and names without a dot; *.name for all below",
+        kind: Kind::Text(|config, value| {
+            config.http_hosts = value.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
+        }),
+        show: |config| config.http_hosts.join(","),
+    },
+    Key {
         name: "security.protocol",
         meaning: "how to talk to the brokers",
         kind: Kind::Choice(SecurityProtocol::NAMES, |config, value| {
@@ -272,9 +280,15 @@ pub(super) static KEYS: &[Key] = &[
     },
     Key {
         name: "aws.region",
-        meaning: "the AWS region of the MSK cluster",
+        meaning: "the AWS region of the MSK cluster, or of the database on RDS",
         kind: Kind::Text(|config, value| config.security.aws_region = Some(value)),
         show: |config| shown(config.security.aws_region.as_ref()),
+    },
+    Key {
+        name: "aws.role.arn",
+        meaning: "the role to take on with the machine's own AWS credentials; without it, they are used as they are",
+        kind: Kind::Text(|config, value| config.security.aws_role_arn = Some(value)),
+        show: |config| shown(config.security.aws_role_arn.as_ref()),
     },
 ];
 

@@ -1,46 +1,9 @@
 //! How to reach the brokers: encryption and authentication.
 
-use std::fmt;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer};
-
-/// A text that is never shown: `Debug` and `Display` print `***`, and it cannot be serialised.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself: only for handing it to the client library.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(MASK)
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(MASK)
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self)
-    }
-}
-
-/// What stands in the place of a secret.
-pub(super) const MASK: &str = "***";
+pub(super) use crate::secret::MASK;
+pub use crate::secret::Secret;
 
 /// True when a key of that name may hold a secret. Wide on purpose: masking too much costs nothing.
 pub(super) fn is_secret_name(key: &str) -> bool {
@@ -148,20 +111,15 @@ pub struct SecurityConfig {
     pub sasl_password: Option<Secret>,
     /// `auth`.
     pub auth: Option<Auth>,
-    /// `aws.region`: where the MSK cluster is.
+    /// `aws.region`: where the MSK cluster, or the database on RDS, is.
     pub aws_region: Option<String>,
+    /// `aws.role.arn`: the role to take on with the machine's own AWS credentials.
+    pub aws_role_arn: Option<String>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_is_not_shown() {
-        let secret = Secret::new("hunter2");
-        assert_eq!(format!("{secret:?} {secret}"), "*** ***");
-        assert_eq!(secret.expose(), "hunter2");
-    }
 
     #[test]
     fn passwords_in_urls_and_under_telling_names_are_masked() {
