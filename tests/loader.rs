@@ -8,6 +8,8 @@
     reason = "a test panics where it fails"
 )]
 
+#[path = "loader/connecting.rs"]
+mod connecting;
 #[path = "loader/copying.rs"]
 mod copying;
 #[path = "loader/database.rs"]

@@ -101,10 +101,6 @@ fn every_pod_is_as_restricted_as_the_namespace_demands() {
             assert!(spec.get(forbidden).is_none(), "{application}: {forbidden}");
         }
     }
-    let sidecar = document("kubernetes/components/msk/sidecar.yaml");
-    let sidecar = &sidecar["spec"]["template"]["spec"]["initContainers"][0];
-    assert_eq!(sidecar["securityContext"], container("fraud")["securityContext"]);
-    assert_eq!(sidecar["restartPolicy"], "Always");
 }
 
 #[test]
@@ -170,13 +166,35 @@ fn on_msk_the_applications_authenticate_by_iam_on_the_port_that_is_open() {
         let terraform = text(files::deployed("terraform/network.tf"));
         assert!(terraform.lines().any(|line| line.replace(' ', "") == format!("kafka_port={port}")));
     }
-    // The sidecar must not read as its own credentials what it has written for the application.
-    let sidecar = document("kubernetes/components/msk/sidecar.yaml");
-    let sidecar = &sidecar["spec"]["template"]["spec"];
-    assert!(sidecar["initContainers"][0].get("envFrom").is_none());
-    let file = &variables("kubernetes/components/msk/msk.env")["AWS_SHARED_CREDENTIALS_FILE"];
-    let mount = sidecar["containers"][0]["volumeMounts"][0].clone();
-    assert!(file.starts_with(mount["mountPath"].as_str().unwrap()) && mount["readOnly"] == true);
+    // The agent of Pod Identity answers at this address, without TLS.
+    let network = documents("kubernetes/components/msk/network.yaml");
+    assert_eq!(network[0]["spec"]["egress"][1]["to"], json!([{ "ipBlock": { "cidr": "169.254.170.23/32" } }]));
+    assert_eq!(network[0]["spec"]["egress"][1]["ports"], json!([{ "protocol": "TCP", "port": 80 }]));
+}
+
+/// The URL of the overlay, with the key that the component adds, is one that the loader takes: with TLS, and no password.
+#[test]
+fn on_rds_the_loader_makes_a_token_for_each_connection() {
+    let database = document("kubernetes/components/msk/database.yaml");
+    let spec = &database["spec"]["template"]["spec"];
+    let added = &spec["containers"][0]["env"][0];
+    let overlay = document("kubernetes/overlays/aws/kustomization.yaml");
+    let url = overlay.pointer("/secretGenerator/0/literals/0").unwrap().as_str().unwrap();
+    let url = url.strip_prefix("url=").unwrap();
+    let file = url.split_once("sslrootcert=").unwrap().1;
+    let mount = spec["containers"][0]["volumeMounts"][0]["mountPath"].as_str().unwrap();
+    assert!(file.starts_with(mount), "{file} is mounted");
+    let mut environment = environment("loader");
+    environment.extend(variables("kubernetes/components/msk/msk.env"));
+    environment.extend(variables("kubernetes/overlays/aws/millpond.env"));
+    environment.insert(added["name"].as_str().unwrap().to_owned(), added["value"].as_str().unwrap().to_owned());
+    // The file is there in the pod alone.
+    let here = url.replace(file, &files::path("Cargo.toml").display().to_string());
+    environment.insert("MILLPOND_APP_DATABASE_URL".to_owned(), here);
+    let config = configured("loader", &environment, &[]);
+    let loader = config.app.get::<loader::Settings>().unwrap().loader(&config, "loader-0", 0).unwrap();
+    assert!(loader.passwords.is_some());
+    assert!(loader.database().is_ok());
 }
 
 #[test]

@@ -11,7 +11,6 @@
 
 mod authorization;
 mod compose;
-mod credentials;
 mod database;
 mod files;
 mod image;

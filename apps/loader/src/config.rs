@@ -1,12 +1,13 @@
 //! What a loader needs to know.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use millpond::broker::MemberConfig;
 use millpond::record::TopicName;
 
-use crate::postgres::Limits;
+use crate::postgres::{Database, Limits, PasswordSource};
 use crate::route::Routes;
 
 /// Where a partition starts that was never loaded into this database.
@@ -37,7 +38,7 @@ impl Default for BatchLimits {
 }
 
 /// One loader: one group member on one thread with one connection to PostgreSQL.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct LoaderConfig {
     /// The consumer group, and the `app` of `sink_offset`.
     pub application_id: String,
@@ -47,6 +48,8 @@ pub struct LoaderConfig {
     pub thread: u32,
     /// `postgres://user:password@host:5432/database`; never shown.
     pub database_url: String,
+    /// Passwords for each connection, where the URL has none that lasts.
+    pub passwords: Option<Arc<dyn PasswordSource>>,
     /// Topics to tables.
     pub routes: Routes,
     /// Where records go that cannot be loaded; made when it is missing.
@@ -77,6 +80,7 @@ impl LoaderConfig {
             instance: instance.to_owned(),
             thread: 0,
             database_url: database_url.to_owned(),
+            passwords: None,
             routes,
             dead_letter_topic: format!("{application_id}-dead-letters").into(),
             start: StartPolicy::default(),
@@ -87,6 +91,18 @@ impl LoaderConfig {
             display_interval: Duration::from_secs(1),
             retry_backoff: Duration::from_millis(50),
             give_up_after: Duration::from_mins(5),
+        }
+    }
+
+    /// Its database; not connected to yet.
+    ///
+    /// # Errors
+    /// [`Error`](crate::postgres::Error): correct the URL.
+    pub fn database(&self) -> Result<Database, crate::postgres::Error> {
+        let database = Database::new(&self.database_url, self.limits.clone())?;
+        match &self.passwords {
+            Some(passwords) => database.with_passwords(Arc::clone(passwords)),
+            None => Ok(database),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use millpond::runtime::config::StreamsConfig;
 use millpond_support::Finding;
 
-use crate::postgres::{Database, Examined, TableState};
+use crate::postgres::{Examined, TableState};
 use crate::route::RouteKind;
 use crate::settings::Settings;
 
@@ -34,8 +34,7 @@ pub fn examine(config: &StreamsConfig) -> Vec<Finding> {
     let tables: BTreeSet<(String, &'static [&'static str])> = tables.collect();
     let mut wanted: Vec<(String, &'static [&'static str])> = tables.into_iter().collect();
     wanted.push(("sink_offset".to_owned(), OFFSETS));
-    let examined =
-        Database::new(&loader.database_url, loader.limits).and_then(|mut database| database.examine(&wanted));
+    let examined = loader.database().and_then(|mut database| database.examine(&wanted));
     match examined {
         Ok(examined) => judge(&examined),
         Err(error) => vec![Finding::broken(CODE, error.to_string(), fix)],

@@ -45,5 +45,5 @@ pub use publish::Publisher;
 pub use route::{Column, ColumnType, Field, Route, RouteError, RouteKind, Routes, SOURCE_COLUMNS};
 pub use row::{Cell, Reason, Refused, Row};
 pub use run::run;
-pub use settings::{Settings, SettingsError};
+pub use settings::{DatabaseAuth, Settings, SettingsError};
 pub use status::{LoaderStatus, PartitionState, PartitionStatus, SharedStatus, TableStatus};

@@ -67,7 +67,7 @@ impl<B: Broker> Loader<B> {
         let owner = format!("{}/{}", member.group_instance_id, run_id());
         Ok(Self {
             claimant: Claimant { application_id: config.application_id.clone(), owner },
-            database: Database::new(&config.database_url, config.limits.clone())?,
+            database: config.database()?,
             ledger: Ledger::new(member.group_instance_id, config.kafka_timeout),
             letters: DeadLetterTopic { name: config.dead_letter_topic.clone(), partitions: 1 },
             consumer: None,

@@ -44,11 +44,12 @@ fn look(env: &Env<'_>) -> Result<Look, Box<dyn Error>> {
     Ok(Look { text: topology(&configs), inputs: inputs.into_iter().collect() })
 }
 
-/// The configuration of each thread.
+/// The configuration of each thread. All share the first one's AWS credentials.
 fn configs(env: &Env<'_>, instance: &str) -> Result<Vec<LoaderConfig>, Box<dyn Error>> {
     let settings: Settings = env.config.app.get()?;
     let threads = 0..u32::try_from(env.config.stream_threads.max(1))?;
-    Ok(threads.map(|thread| settings.loader(&env.config, instance, thread)).collect::<Result<_, _>>()?)
+    let first = settings.loader(&env.config, instance, 0)?;
+    Ok(threads.map(|thread| LoaderConfig { thread, ..first.clone() }).collect())
 }
 
 /// Starts the threads, shows what they do, and stops them all when one fails or somebody asks.

@@ -142,11 +142,15 @@ pub(crate) fn environment(
     variables.into_iter().filter_map(text).collect()
 }
 
+/// What is never logged, whatever `RUST_LOG` says: lines of a password file that cannot be read, and values of a URL.
+const QUIET: [&str; 2] = ["sqlx_postgres::options::pgpass=off", "sqlx_postgres::options::parse=off"];
+
 /// `RUST_LOG` chooses what is logged, `info` by default, but not each time that a table is there already. Logs go to
 /// standard error.
 pub(crate) fn set_up_logs(format: Option<&str>) {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx::postgres::notice=warn"));
+    let filter = QUIET.iter().filter_map(|quiet| quiet.parse().ok()).fold(filter, EnvFilter::add_directive);
     let terminal = std::io::stderr().is_terminal();
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
     let json = format.map_or(!terminal, |format| format == "json");

@@ -1,5 +1,8 @@
 //! What went wrong at PostgreSQL, without anything that was in a row: its messages and details quote values.
 
+use std::path::PathBuf;
+
+use millpond::aws::CredentialError;
 use millpond::error::Recovery;
 use sqlx::postgres::PgDatabaseError;
 
@@ -22,7 +25,7 @@ pub enum Error {
         /// What the connection or server said.
         reason: String,
     },
-    /// The server refuses what no repetition helps: a missing table, column or right, another type, a wrong password.
+    /// The server refuses what no repetition helps: a missing table, column or right, or another type.
     #[error("PostgreSQL refuses to {operation}: {message} (SQLSTATE {sqlstate}); correct the database or the routes")]
     Setup {
         /// What was tried.
@@ -31,6 +34,48 @@ pub enum Error {
         sqlstate: String,
         /// What the server said about names and rights.
         message: String,
+    },
+    /// The server refuses the user.
+    #[error(
+        "PostgreSQL refuses the log-in: {message} (SQLSTATE {sqlstate}); correct user and password of app.database_url or \
+         of the password file, or the server's pg_hba.conf; on RDS with IAM, grant rds_iam to the user and rds-db:connect \
+         to the role"
+    )]
+    LogIn {
+        /// PostgreSQL's five-character code.
+        sqlstate: String,
+        /// What the server said, with the user's name.
+        message: String,
+    },
+    /// The connection cannot be encrypted as the URL demands, or the certificate is not to be trusted.
+    #[error("no TLS with PostgreSQL: {reason}; {advice}")]
+    Tls {
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// No password can be made.
+    #[error("no password for PostgreSQL: {0}")]
+    Credentials(#[from] CredentialError),
+    /// A token would go to a server that has not shown who it is.
+    #[error("app.database_auth = rds-iam needs sslmode=verify-full in app.database_url: the token is a password")]
+    Unencrypted,
+    /// A parameter of the URL means nothing.
+    #[error("app.database_url has a parameter that means nothing; these do: {known}")]
+    UnknownParameter {
+        /// Those that do.
+        known: String,
+    },
+    /// A file cannot be used.
+    #[error("{what} cannot be read: {reason}: path={}", path.display())]
+    File {
+        /// What names it.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
     },
     /// The data of some row is refused.
     #[error("PostgreSQL refuses a row: SQLSTATE {sqlstate}")]
@@ -84,6 +129,7 @@ impl Error {
             Self::Unavailable { .. } => Recovery::Retry,
             Self::CommitUnknown { .. } => Recovery::AbortTransaction,
             Self::Row { .. } => Recovery::SkipRecord,
+            Self::Credentials(error) => error.recovery(),
             _ => Recovery::Shutdown,
         }
     }
@@ -92,9 +138,27 @@ impl Error {
         match error {
             sqlx::Error::Database(database) => of_server(operation, database.as_ref()),
             sqlx::Error::Configuration(_) => Self::BadUrl,
-            // Io, Tls, Protocol, a closed worker: the connection is of no more use, another may be.
+            sqlx::Error::Tls(error) => Self::tls(error.to_string()),
+            // What the TLS library refuses comes as data that are not valid.
+            sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => Self::tls(error.to_string()),
+            // Io, Protocol, a closed worker: the connection is of no more use, another may be.
             other => Self::Unavailable { operation, reason: without_values(other) },
         }
+    }
+
+    fn tls(reason: String) -> Self {
+        let advice = if reason.contains("UnknownIssuer") {
+            "say the file of the authority that signed its certificate as sslrootcert in app.database_url"
+        } else if reason.contains("not valid for") {
+            "say the host in app.database_url by a name that its certificate has"
+        } else if reason.contains("expired") || reason.contains("not valid yet") {
+            "renew its certificate, or set this machine's clock"
+        } else if reason.contains("does not support TLS") {
+            "turn ssl on in the server; there is no way back to plain text while sslmode demands TLS"
+        } else {
+            "look at the certificates of both sides"
+        };
+        Self::Tls { reason, advice }
     }
 
     pub(super) fn timed_out(operation: &'static str) -> Self {
@@ -116,6 +180,7 @@ fn of_server(operation: &'static str, error: &dyn sqlx::error::DatabaseError) ->
     match class(&sqlstate) {
         Class::Row => Error::Row { sqlstate, constraint: error.constraint().map(str::to_owned) },
         Class::Passing => Error::Unavailable { operation, reason: format!("SQLSTATE {sqlstate}: {}", message(error)) },
+        Class::LogIn => Error::LogIn { sqlstate, message: message(error) },
         Class::Setup => Error::Setup { operation, sqlstate, message: message(error) },
     }
 }
@@ -128,7 +193,6 @@ fn message(error: &dyn sqlx::error::DatabaseError) -> String {
 fn without_values(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Io(io) => io.to_string(),
-        sqlx::Error::Tls(tls) => format!("TLS: {tls}"),
         sqlx::Error::Protocol(_) => "the server broke the protocol".to_owned(),
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => "closed".to_owned(),
         sqlx::Error::ColumnDecode { index, .. } => format!("column {index} cannot be decoded"),
@@ -142,6 +206,8 @@ enum Class {
     Row,
     /// It may pass.
     Passing,
+    /// The user or the password is wrong.
+    LogIn,
     /// A person must correct something.
     Setup,
 }
@@ -152,7 +218,8 @@ fn class(sqlstate: &str) -> Class {
         // Cardinality (a key twice under a collation of the table's), data, constraints, WITH CHECK OPTION, a row too
         // large for an index, and what triggers raise.
         "21" | "22" | "23" | "44" | "54" | "P0" => Class::Row,
-        "28" | "3D" | "3F" | "42" | "0A" => Class::Setup,
+        "28" => Class::LogIn,
+        "3D" | "3F" | "42" | "0A" => Class::Setup,
         // Connection, read only (a failover), deadlock, resources, locks, operator intervention, system.
         _ => Class::Passing,
     }
@@ -167,9 +234,10 @@ mod tests {
         for row in ["22021", "22003", "23514", "23505", "21000", "54000", "P0001", "44000"] {
             assert_eq!(class(row), Class::Row, "{row}");
         }
-        for setup in ["42P01", "42703", "42501", "28P01", "3D000"] {
+        for setup in ["42P01", "42703", "42501", "3D000"] {
             assert_eq!(class(setup), Class::Setup, "{setup}");
         }
+        assert_eq!((class("28P01"), class("28000")), (Class::LogIn, Class::LogIn));
         for passing in ["57P01", "57P03", "40P01", "55P03", "53100", "25006", "08006", "57014", "XX000", ""] {
             assert_eq!(class(passing), Class::Passing, "{passing}");
         }

@@ -8,21 +8,25 @@ mod copy;
 mod error;
 mod examine;
 mod migrate;
+mod target;
 mod transaction;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
 use tokio::runtime::Runtime;
 
 pub use claim::{Claim, Claimant};
 pub use error::Error;
 pub use examine::{Examined, TableState};
+pub use target::{PasswordSource, rds_tokens};
 pub use transaction::{Advance, Loaded, RefusedRow, Transaction};
+
+use target::Target;
 
 /// Time limits towards PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +59,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// A PostgreSQL database, connected when needed. Works behind `PgBouncer` in transaction mode: nothing outlives a
 /// transaction but prepared statements, which the URL turns off (`statement-cache-capacity=0`) for versions before 1.21.
 pub struct Database {
-    options: PgConnectOptions,
+    target: Target,
     limits: Limits,
     /// `BEGIN` with the limits, in one round trip.
     begin: String,
@@ -67,26 +71,33 @@ pub struct Database {
 
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The options hold the password.
-        f.debug_struct("Database").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Database").field("target", &self.target).field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
 impl Database {
-    /// A database by its URL; connects at the first use.
+    /// A database by its URL; connects at the first use. Without a password in the URL the one of `PGPASSFILE` or
+    /// `~/.pgpass` is taken, as it stands there when a connection is made.
     ///
     /// # Errors
-    /// [`Error::BadUrl`]; [`Error::Runtime`] when the system has no resources.
+    /// [`Error::BadUrl`], [`Error::UnknownParameter`], [`Error::File`]: correct the URL; [`Error::Runtime`] when the
+    /// system has no resources.
     pub fn new(url: &str, limits: Limits) -> Result<Self, Error> {
-        let options = PgConnectOptions::from_str(url).map_err(|_| Error::BadUrl)?;
-        // At its own levels sqlx logs statements, and slow ones as warnings; ours hold no values, but are long.
-        let options = options.disable_statement_logging();
+        let target = Target::new(url)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Error::Runtime { reason: error.to_string() })?;
         let begin = begin_statement(&limits);
-        Ok(Self { options, limits, begin, runtime, connection: None, copied: BTreeMap::new() })
+        Ok(Self { target, limits, begin, runtime, connection: None, copied: BTreeMap::new() })
+    }
+
+    /// The same with a password from `passwords` for each connection.
+    ///
+    /// # Errors
+    /// [`Error::Unencrypted`]: the URL must say `sslmode=verify-full` or `verify-ca`.
+    pub fn with_passwords(self, passwords: Arc<dyn PasswordSource>) -> Result<Self, Error> {
+        Ok(Self { target: self.target.with_passwords(passwords)?, ..self })
     }
 
     /// True while there is a connection that worked when it was used last.
@@ -105,10 +116,12 @@ impl Database {
     /// Connects where there is no connection.
     ///
     /// # Errors
-    /// [`Error::Unavailable`]: try again later; [`Error::Setup`] when the server refuses the user or database.
+    /// [`Error::Unavailable`]: try again later; [`Error::LogIn`] when the server refuses the user, [`Error::Tls`] when its
+    /// certificate is not to be trusted, [`Error::Setup`] without the database, [`Error::Credentials`] without a password.
     pub fn connect(&mut self) -> Result<(), Error> {
         if self.connection.is_none() {
-            let connecting = PgConnection::connect_with(&self.options);
+            let options = self.target.options()?;
+            let connecting = PgConnection::connect_with(&options);
             self.connection = Some(within(&self.runtime, "connect", self.limits.connect, connecting)?);
         }
         Ok(())

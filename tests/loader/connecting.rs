@@ -1,0 +1,151 @@
+//! Connections that the loader refuses or is refused, each named in time; and passwords that do not last.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use loader::postgres::{Database, Error, Limits, PasswordSource};
+use millpond::error::Recovery;
+use millpond::runtime::config::Secret;
+use millpond_harness::{Postgres, Scratch, wait_for};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+
+/// A refusal is told long before any time-out.
+const REFUSED_WITHIN: Duration = Duration::from_secs(5);
+
+type Issuer = CertifiedIssuer<'static, KeyPair>;
+
+fn authority(dir: &Path, name: &str) -> (Issuer, PathBuf) {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let file = dir.join(format!("{name}.pem"));
+    fs::write(&file, issuer.pem()).unwrap();
+    (issuer, file)
+}
+
+/// Puts a certificate for `localhost` alone, with its key, where the server finds it.
+fn certify(data: &Path, issuer: &Issuer, expired: bool) {
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    if expired {
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+    }
+    let key = KeyPair::generate().unwrap();
+    let owner = fs::metadata(data).unwrap();
+    let files = [("server.crt", params.signed_by(&key, issuer).unwrap().pem()), ("server.key", key.serialize_pem())];
+    for (name, text) in files {
+        let file = data.join(name);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        chown(&file, Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+}
+
+/// A server that speaks TLS as `localhost`, and wants a password of `loader`.
+struct Server {
+    scratch: Scratch,
+    postgres: Postgres,
+    issuer: Issuer,
+    ca: PathBuf,
+}
+
+impl Server {
+    fn start() -> Self {
+        let scratch = Scratch::new("connecting").unwrap();
+        let (issuer, ca) = authority(scratch.path(), "authority");
+        let dir = scratch.path().join("postgres");
+        let postgres = Postgres::start(&dir).unwrap();
+        postgres.query("postgres", "CREATE ROLE loader LOGIN PASSWORD 'first'").unwrap();
+        let data = dir.join("data");
+        certify(&data, &issuer, false);
+        let rules = "host all loader 127.0.0.1/32 scram-sha-256\nhost all postgres 127.0.0.1/32 trust\n";
+        fs::write(data.join("pg_hba.conf"), rules).unwrap();
+        for sql in ["ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()"] {
+            postgres.query("postgres", sql).unwrap();
+        }
+        // The server reads its files in a moment of its own.
+        let encrypted = || postgres.query(&format!("{}?sslmode=require", postgres.url()), "SELECT 1").is_ok();
+        wait_for(Duration::from_secs(20), "the server speaks TLS", encrypted).unwrap();
+        Self { scratch, postgres, issuer, ca }
+    }
+
+    fn url(&self, user: &str, host: &str, ca: &Path) -> String {
+        let url = self.postgres.url().replace("postgres@127.0.0.1", &format!("{user}@{host}"));
+        format!("{url}?sslmode=verify-full&sslrootcert={}", ca.display())
+    }
+}
+
+fn connect(url: &str) -> Result<(), Error> {
+    Database::new(url, Limits::default())?.connect()
+}
+
+/// The error, in time, and as one that a person must look at.
+fn refused(url: &str) -> String {
+    let begun = Instant::now();
+    let error = connect(url).unwrap_err();
+    assert!(begun.elapsed() < REFUSED_WITHIN, "{:?}", begun.elapsed());
+    assert_eq!(error.recovery(), Recovery::Shutdown, "{error}");
+    assert!(matches!(error, Error::Tls { .. }), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn tls_that_is_not_to_be_trusted_is_named_with_what_to_do() {
+    let server = Server::start();
+    assert_eq!(connect(&server.url("postgres", "localhost", &server.ca)), Ok(()));
+    let (_, stranger) = authority(server.scratch.path(), "stranger");
+    let error = refused(&server.url("postgres", "localhost", &stranger));
+    assert!(error.contains("UnknownIssuer") && error.contains("as sslrootcert"), "{error}");
+    let error = refused(&server.url("postgres", "127.0.0.1", &server.ca));
+    assert!(error.contains("by a name that its certificate has"), "{error}");
+    certify(&server.scratch.path().join("postgres/data"), &server.issuer, true);
+    server.postgres.query("postgres", "SELECT pg_reload_conf()").unwrap();
+    // The server takes the new files in a moment of its own.
+    let url = server.url("postgres", "localhost", &server.ca);
+    wait_for(Duration::from_secs(20), "the old certificate is gone", || connect(&url).is_err()).unwrap();
+    let error = refused(&url);
+    assert!(error.contains("expired") && error.contains("renew its certificate"), "{error}");
+}
+
+#[test]
+fn a_server_without_tls_is_not_spoken_to_in_plain_text() {
+    let url = crate::fixture::database();
+    for mode in ["require", "verify-ca", "verify-full"] {
+        let error = refused(&format!("{url}?sslmode={mode}"));
+        assert!(error.contains("does not support TLS") && error.contains("no way back to plain text"), "{error}");
+    }
+}
+
+/// The password as it is now, and how often it was asked for.
+#[derive(Debug)]
+struct Current(Mutex<(String, usize)>);
+
+impl PasswordSource for Current {
+    fn password(&self) -> Result<Secret, Error> {
+        let mut current = self.0.lock().unwrap();
+        current.1 += 1;
+        Ok(Secret::new(current.0.as_str()))
+    }
+}
+
+#[test]
+fn each_connection_has_a_password_of_its_own() {
+    let server = Server::start();
+    let source = Arc::new(Current(Mutex::new(("first".to_owned(), 0))));
+    let database = Database::new(&server.url("loader", "localhost", &server.ca), Limits::default()).unwrap();
+    let mut database = database.with_passwords(Arc::clone(&source) as _).unwrap();
+    for _ in 0..2 {
+        assert_eq!(database.connect(), Ok(()), "asked for once, while the connection lasts");
+    }
+    server.postgres.query("postgres", "ALTER ROLE loader PASSWORD 'second'").unwrap();
+    database.disconnect();
+    let error = database.connect().unwrap_err();
+    assert!(matches!(&error, Error::LogIn { sqlstate, .. } if sqlstate == "28P01"), "{error}");
+    assert!(!error.to_string().contains("first"), "{error}");
+    source.0.lock().unwrap().0 = "second".to_owned();
+    assert_eq!(database.connect(), Ok(()));
+    assert_eq!(source.0.lock().unwrap().1, 3);
+}
