@@ -18,7 +18,11 @@ pub(super) fn masked(key: &str, value: &str) -> String {
     if is_secret_name(key) {
         return MASK.to_owned();
     }
-    let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
+    let Some((scheme, rest)) = value.split_once("://") else {
+        // What was meant as a URL and is none may hold a password anywhere.
+        let meant = key.to_ascii_lowercase().ends_with("url") || (value.contains('=') && is_secret_name(value));
+        return if meant { MASK.to_owned() } else { value.to_owned() };
+    };
     let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
     // The last @ of the authority ends the user's part, whatever stands in the password.
     let Some((user, host)) = authority.rsplit_once('@') else { return mask_query(value) };
@@ -127,6 +131,10 @@ mod tests {
         assert_eq!(masked("database.url", "postgres://u:p@x@h/d"), "postgres://u:***@h/d");
         assert_eq!(masked("database.url", "postgres://h/d?user=u&password=p"), "postgres://h/d?***");
         assert_eq!(masked("url", "http://127.0.0.1:1/a@b"), "http://127.0.0.1:1/a@b");
+        assert_eq!(masked("database_url", "host=h user=u password=p dbname=d"), MASK);
+        assert_eq!(masked("database_url", "postgres//u:p@h/d"), MASK);
+        assert_eq!(masked("connection", "host=h password=p"), MASK);
+        assert_eq!(masked("ssl.ca.location", "/etc/ca.pem"), "/etc/ca.pem");
         assert_eq!(masked("hmac_key", "abc"), MASK);
         assert_eq!(masked("sasl.password", "abc"), MASK);
         assert_eq!(masked("sasl.username", "abc"), "abc");

@@ -191,7 +191,7 @@ impl Drop for Load {
         // Nobody may find the database open when its lock is free.
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(Err(error))) => {
-                tracing::warn!(%error, "rows of a restore were not written; the next one brings them")
+                tracing::warn!(%error, "rows of a restore were not written; the next one brings them");
             }
             Some(Err(_)) => tracing::error!(task = %self.task, "a thread that loads rows has panicked"),
             Some(Ok(Ok(()))) | None => {}
