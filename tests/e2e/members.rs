@@ -104,7 +104,8 @@ fn the_same_instance_twice_is_refused() {
             assert_eq!(first.wait().unwrap().code(), Some(1));
             let said = first.log();
             assert!(said.contains("pod-0") && said.contains("same instance name"), "{said}");
-            elsewhere.wait_for_tasks(TASKS).unwrap();
+            let waited = elsewhere.wait_for_tasks(TASKS);
+            waited.unwrap_or_else(|error| panic!("{error}; the newcomer said\n{}", elsewhere.log()));
         })
         .unwrap();
     scene.verify("attribution").unwrap().assert_clean();
