@@ -133,10 +133,7 @@ impl RocksBackend {
                     rows.sort();
                     rows.last_of_each().for_each(|(key, value)| drop(memory.set(key, value)));
                 }
-                Store::Disk { family, cache } => {
-                    cache.clear();
-                    on_disk.push((family.clone(), rows));
-                }
+                Store::Disk { family, .. } => on_disk.push((family.clone(), rows)),
             }
         }
         Ok(on_disk)
@@ -262,7 +259,7 @@ impl Backend for RocksBackend {
         if let Some((load, checkpoint)) = self.load.take() {
             load.finish()?;
             self.checkpoint = checkpoint;
-            // Whoever read meanwhile has kept rows of before.
+            // What was kept is of before, whether it was read before the load or during it.
             self.stores.iter().for_each(|store| match store {
                 Store::Disk { cache, .. } => cache.clear(),
                 Store::Memory(_) => {}

@@ -99,7 +99,7 @@ impl RowCache {
         }
     }
 
-    /// Forgets all rows: others are about to be written past it.
+    /// Forgets all rows: others were written past it.
     pub(super) fn clear(&self) {
         let rows = &mut *self.rows.borrow_mut();
         if !rows.recent.is_empty() {

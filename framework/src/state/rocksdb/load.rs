@@ -129,19 +129,16 @@ impl Bench {
         // Before the table, not after it: who waits for this load does not wait for compaction.
         self.wait_for_compaction(family).map_err(|error| engine_error(task, "compacted", error))?;
         let mut ingest = IngestExternalFileOptions::default();
-        // A second name for the file instead of a copy; the first one goes. Not every file system has second names.
+        // A second name for the file instead of a copy; the first one goes.
         ingest.set_move_files(true);
-        let mut taken = self.database.ingest_external_file_cf_opts(family, &ingest, vec![&path]);
-        if taken.is_err() {
-            ingest.set_move_files(false);
-            taken = self.database.ingest_external_file_cf_opts(family, &ingest, vec![&path]);
+        let hand_over = |ingest: &_| self.database.ingest_external_file_cf_opts(family, ingest, vec![&path]);
+        if hand_over(&ingest).is_ok() {
+            return Ok(());
         }
-        taken.map_err(|error| engine_error(task, "loaded", error))?;
-        // After a copy it is still there.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(task, "removed", &error)),
-            _ => Ok(()),
-        }
+        // Not every file system has second names. After a copy the first one is still there.
+        ingest.set_move_files(false);
+        hand_over(&ingest).map_err(|error| engine_error(task, "loaded", error))?;
+        fs::remove_file(&path).map_err(|error| io_error(task, "removed", &error))
     }
 
     /// Tables that are handed over are not held up by RocksDB, however far its compaction is behind.
