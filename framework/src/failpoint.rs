@@ -22,6 +22,7 @@ pub const NAMES: &[&str] = &[
     "round.after_poll",
     "process.before_send",
     "process.after_send",
+    "process.ahead",
     // The commit, in the order of its steps.
     "commit.before_begin_txn",
     "commit.after_begin_record",

@@ -264,6 +264,26 @@ pub trait Producer {
     /// same id followed by a stable offset fetch can tell.
     fn commit(&mut self, timeout: Duration) -> Result<CommitReceipt, BrokerError>;
 
+    /// [`send_offsets`](Self::send_offsets) and then [`commit`](Self::commit), without waiting for either: the caller may
+    /// go on with whatever is not this producer until [`poll_commit`](Self::poll_commit) tells how it ended. `timeout` is
+    /// that of the commit.
+    ///
+    /// # Errors
+    /// [`BrokerError`] when it could not be started; nothing is committed then, nor will be.
+    fn start_commit(
+        &mut self,
+        offsets: &BTreeMap<TopicPartition, CommittedOffset>,
+        membership: &Membership,
+        timeout: Duration,
+    ) -> Result<(), BrokerError>;
+
+    /// How the commit that was started has ended; `None` when it has not, after waiting for at most `wait`. It ends within
+    /// a bounded time, whatever the client or the broker does.
+    ///
+    /// # Errors
+    /// [`BrokerError`] as [`send_offsets`](Self::send_offsets) and [`commit`](Self::commit).
+    fn poll_commit(&mut self, wait: Duration) -> Result<Option<CommitReceipt>, BrokerError>;
+
     /// Why this producer must not begin another transaction although its last commit was fine: a time-out, a retry or
     /// a disconnect during the transaction. A delayed request of it could complete the next one (no KIP-890 in
     /// librdkafka). `None`: it may be used on.

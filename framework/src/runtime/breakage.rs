@@ -32,6 +32,10 @@ pub enum Breakage {
     GoOnAfterFailure,
     /// The writes of a failed transaction are in the store.
     DirtyStateSurvives,
+    /// What was processed ahead of a commit goes into the store with it.
+    ApplyAhead,
+    /// Outputs that were produced ahead of a commit are not kept for the next one.
+    ForgetAhead,
     /// A tainted producer goes on.
     KeepTaintedProducer,
     /// The offsets of the poll are committed, not those of the processing.
@@ -49,7 +53,7 @@ pub enum Breakage {
 #[cfg(any(test, feature = "testing"))]
 impl Breakage {
     /// Every breakage, in order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::ApplyBeforeCommit,
         Self::CheckpointBeforeRows,
         Self::CheckpointPastCommit,
@@ -63,6 +67,8 @@ impl Breakage {
         Self::UnknownIsCommitted,
         Self::GoOnAfterFailure,
         Self::DirtyStateSurvives,
+        Self::ApplyAhead,
+        Self::ForgetAhead,
         Self::KeepTaintedProducer,
         Self::CommitPolledOffsets,
         Self::OffsetsApart,

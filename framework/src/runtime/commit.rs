@@ -2,9 +2,13 @@
 //!
 //! ```text
 //! outputs … │ changelog rows, commit records │ offsets │ end of transaction │ rows + checkpoint, per task
-//!  sent while processing                                └─ the one durable moment
+//!  sent while processing                    │          └─ the one durable moment
+//!                                           └── from here to the end the commit is in flight: the thread processes ahead
 //! ```
 //! A crash before the end: nothing happened. After it: the rows are in the changelog, and are replayed.
+//!
+//! What is processed ahead stays with its task: writes in the overlay above the frozen one, outputs in a buffer. It is sent
+//! when the commit has ended well, as the first of the next transaction, and dropped with everything else when it has not.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +17,7 @@ use super::Error;
 use super::breakage::broken;
 use super::observer::CommitPhase;
 use super::thread::StreamThread;
-use super::transaction::{CommitPlan, Transaction};
+use super::transaction::{CommitPlan, InFlight, Transaction};
 use crate::broker::{Broker, BrokerErrorKind, CommitReceipt, Consumer};
 use crate::record::{Offset, TaskId, TopicPartition};
 use crate::task::TaskState;
@@ -47,17 +51,33 @@ impl<B: Broker> StreamThread<B> {
             || open.is_some_and(|since| now.since(since) > self.config.transaction_timeout / 2)
     }
 
-    /// Bytes of writes that are not committed, and of outputs.
+    /// Bytes of writes that are not committed, and of outputs; of those in flight and of those processed ahead, too.
     pub(super) fn uncommitted_bytes(&self) -> usize {
         let written: usize = self.tasks.values().map(crate::task::Task::uncommitted_bytes).sum();
         written.saturating_add(self.transaction.as_ref().map_or(0, Transaction::open_bytes))
     }
 
-    /// Commits every task that has something to commit, in one transaction. False when none has.
+    /// Commits every task that has something to commit, and waits for the end: at most one transaction in flight, and one
+    /// more for what was processed ahead of it. False when there is nothing to commit.
     ///
     /// # Errors
     /// [`Error`]; the caller must take the error path.
     pub fn commit(&mut self, now: Timestamp) -> Result<bool, Error> {
+        let mut committed = self.finish_commit(now)?;
+        if self.start_commit(now)? {
+            committed |= self.finish_commit(now)?;
+        }
+        Ok(committed)
+    }
+
+    /// True while a commit is in flight.
+    pub(super) fn commit_in_flight(&self) -> bool {
+        self.transaction.as_ref().is_some_and(Transaction::is_in_flight)
+    }
+
+    /// Sends everything that belongs to a commit, and asks for the end of the transaction without waiting for it. False when
+    /// there is nothing to commit.
+    pub(super) fn start_commit(&mut self, now: Timestamp) -> Result<bool, Error> {
         self.last_commit = now;
         let dirty = self.dirty_tasks();
         let (Some(transaction), Some(consumer), Some(ownership)) =
@@ -75,8 +95,9 @@ impl<B: Broker> StreamThread<B> {
         let mut plan = CommitPlan::default();
         for id in &dirty {
             let Some(task) = self.tasks.get_mut(id) else { continue };
-            // Outputs of wall-clock punctuators may still be here; they must precede the task's commit record.
+            // What was processed ahead of the last commit; it must precede the task's commit record.
             let outputs = task.take_outputs();
+            self.counters.count_sent(&outputs);
             transaction.enlist(task, now)?;
             transaction.send(task, outputs, now)?;
             let (commit, records) = task.prepare_commit(|partition| consumer.position(partition), now)?;
@@ -95,22 +116,42 @@ impl<B: Broker> StreamThread<B> {
         {
             plan.offsets_apart = broken!(self, OffsetsApart);
         }
-        let membership = consumer.membership();
-        let receipt = match transaction.commit(plan, ownership, &membership, self.config.request_timeout) {
-            Err(Error::Broker(error))
-                if broken!(self, UnknownIsCommitted) && error.kind == BrokerErrorKind::OutcomeUnknown =>
-            {
-                CommitReceipt::default()
+        let member = (ownership, &consumer.membership());
+        let in_flight = InFlight { tasks: dirty, started };
+        transaction.start_commit(plan, in_flight, member, self.config.request_timeout)?;
+        Ok(true)
+    }
+
+    /// Waits for the commit in flight, if there is one. True when it has ended well.
+    fn finish_commit(&mut self, now: Timestamp) -> Result<bool, Error> {
+        let mut ended = false;
+        while self.commit_in_flight() {
+            // It ends within a bounded time: that is the producer's promise.
+            ended |= self.poll_commit(self.config.request_timeout, now)?;
+        }
+        Ok(ended)
+    }
+
+    /// Applies the commit in flight once it has ended; waits for at most `wait`. False when it has not, or there is none.
+    pub(super) fn poll_commit(&mut self, wait: Duration, now: Timestamp) -> Result<bool, Error> {
+        let Some(transaction) = &mut self.transaction else { return Ok(false) };
+        #[cfg(any(test, feature = "testing"))]
+        let unknown_is_committed = broken!(self, UnknownIsCommitted);
+        let ended = match transaction.poll_commit(wait) {
+            #[cfg(any(test, feature = "testing"))]
+            Err(Error::Broker(error)) if unknown_is_committed && error.kind == BrokerErrorKind::OutcomeUnknown => {
+                transaction.take_in_flight().map(|in_flight| (CommitReceipt::default(), in_flight))
             }
-            receipt => receipt?,
+            ended => ended?,
         };
+        let Some((receipt, InFlight { tasks, started })) = ended else { return Ok(false) };
         crate::failpoint!("commit.after_end_txn");
         self.observer.committed(CommitPhase::Transaction, started);
         // Only now: what is not certainly committed never reaches a store (I1).
-        let applied = self.apply(&dirty, &receipt, now)?;
+        self.apply(&tasks, &receipt, now)?;
         self.commit_ended = true;
         self.purge(now);
-        Ok(applied)
+        Ok(true)
     }
 
     /// Deletes what is committed from repartition topics, now and then. A failure only leaves the records a while longer.
@@ -139,11 +180,13 @@ impl<B: Broker> StreamThread<B> {
         let Some(consumer) = &self.consumer else { return Vec::new() };
         let sent = |task: TaskId| self.transaction.as_ref().is_some_and(|transaction| transaction.contains(task));
         let running = self.tasks.values().filter(|task| task.state() == TaskState::Running);
-        let dirty = running.filter(|task| sent(task.id()) || task.is_dirty(|partition| consumer.position(partition)));
+        let dirty = running.filter(|task| {
+            sent(task.id()) || task.has_outputs() || task.is_dirty(|partition| consumer.position(partition))
+        });
         dirty.map(crate::task::Task::id).collect()
     }
 
-    fn apply(&mut self, dirty: &[TaskId], receipt: &CommitReceipt, now: Timestamp) -> Result<bool, Error> {
+    fn apply(&mut self, dirty: &[TaskId], receipt: &CommitReceipt, now: Timestamp) -> Result<(), Error> {
         let started = self.observer.start();
         self.counters.commits += 1;
         for id in dirty {
@@ -155,14 +198,18 @@ impl<B: Broker> StreamThread<B> {
                     task.apply_commit(&crate::task::Task::past(receipt), now)?;
                 }
                 task.apply_commit(receipt, now)?;
-                self.observer.visible(&task.take_times());
+                self.observer.visible(&task.take_committed_times());
+                #[cfg(any(test, feature = "testing"))]
+                if broken!(self, ApplyAhead) {
+                    task.apply_ahead()?;
+                }
                 crate::failpoint!("commit.between_store_batches");
             }
         }
         crate::failpoint!("commit.after_store_batches");
         self.observer.committed(CommitPhase::Store, started);
         self.drop_tainted();
-        Ok(true)
+        Ok(())
     }
 
     /// Gives up a producer between two transactions when a delayed request of the last one could end the next.
@@ -170,7 +217,9 @@ impl<B: Broker> StreamThread<B> {
         if broken!(self, KeepTaintedProducer) {
             return;
         }
-        let idle = self.transaction.as_ref().filter(|transaction| transaction.open_since().is_none());
+        let idle =
+            |transaction: &&Transaction<B::Producer>| transaction.open_since().is_none() && !transaction.is_in_flight();
+        let idle = self.transaction.as_ref().filter(idle);
         if let Some(reason) = idle.and_then(Transaction::taint) {
             tracing::info!(reason, "the producer is replaced: a delayed request of it could end the next transaction");
             self.transaction = None;

@@ -109,6 +109,10 @@ impl<B: Broker> StreamThread<B> {
         // All partitions stand still after this until each task says where to start.
         self.acknowledge()?;
         crate::failpoint!("rebalance.after_assign_ack");
+        if self.commit_in_flight() {
+            // Not after a revocation, which waits for it. Whose it was is not ours any more: a new producer resolves it.
+            self.transaction = None;
+        }
         let membership = self.consumer()?.membership();
         self.ownership = Some(Ownership { membership });
         if broken!(self, CommitAfterAcknowledge) {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Error;
+use super::breakage::broken;
 use super::rebalance::Ownership;
 use super::restore::Restoration;
 use super::topics::Topics;
@@ -81,6 +82,9 @@ impl ThreadConfig {
     }
 }
 
+/// How long a poll may wait while a commit is in flight: its end is looked for after it.
+const IN_FLIGHT_POLL: Duration = Duration::from_millis(2);
+
 /// What one round did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -90,7 +94,7 @@ pub struct Progress {
     pub processed: usize,
     /// A transaction was committed.
     pub committed: bool,
-    /// Tasks were assigned, restored, suspended or the producer replaced.
+    /// Tasks were assigned, restored, suspended or the producer replaced, or a commit is in flight.
     pub changed: bool,
 }
 
@@ -123,7 +127,7 @@ pub struct ThreadCounters {
 }
 
 impl ThreadCounters {
-    fn count_sent(&mut self, outputs: &[ProducerRecord]) {
+    pub(super) fn count_sent(&mut self, outputs: &[ProducerRecord]) {
         for run in outputs.chunk_by(|a, b| Arc::ptr_eq(&a.target.topic, &b.target.topic)) {
             if let Some(first) = run.first() {
                 *self.sent.entry(first.target.topic.clone()).or_default() += run.len() as u64;
@@ -279,10 +283,17 @@ impl<B: Broker> StreamThread<B> {
             self.last_commit = now;
         }
         self.tell_fencing_from_timeout(now)?;
+        // With as much in memory as may be there is nothing to do but to wait for the commit.
+        let wait = if self.is_full() { self.config.poll_timeout } else { Duration::ZERO };
+        progress.committed = self.poll_commit(wait, now)?;
         self.drop_tainted();
         progress.changed |= self.open_waiting(now)?;
         let busy = self.replay_moved || self.tasks.values().any(|task| task.buffered() > 0);
-        let timeout = if busy { Duration::ZERO } else { self.config.poll_timeout };
+        let timeout = match (busy, self.commit_in_flight()) {
+            (true, _) => Duration::ZERO,
+            (false, true) => self.config.poll_timeout.min(IN_FLIGHT_POLL),
+            (false, false) => self.config.poll_timeout,
+        };
         let started = self.observer.start();
         let polled = match self.consumer()?.poll(timeout) {
             // Nothing was handed out, so nothing can be lost by going on. Everywhere else a failure may have come
@@ -316,9 +327,10 @@ impl<B: Broker> StreamThread<B> {
         progress.changed |= self.restore(now)?;
         progress.processed = self.process(now)?;
         self.apply_backpressure()?;
-        if self.commit_due(now) {
-            progress.committed = self.commit(now)?;
+        if !self.commit_in_flight() && self.commit_due(now) && self.start_commit(now)? {
+            progress.committed |= self.poll_commit(Duration::ZERO, now)?;
         }
+        progress.changed |= self.commit_in_flight();
         Ok(progress)
     }
 
@@ -338,14 +350,31 @@ impl<B: Broker> StreamThread<B> {
         }
     }
 
-    /// Processes a round's worth of records, shared fairly among the tasks, and produces their outputs.
+    /// True when a commit is in flight and no more may be processed ahead of it.
+    fn is_full(&self) -> bool {
+        self.commit_in_flight() && self.uncommitted_bytes() > self.config.uncommitted_bytes_max
+    }
+
+    /// Processes a round's worth of records, shared fairly among the tasks, and produces their outputs; while a commit is in
+    /// flight the outputs stay with the tasks.
     fn process(&mut self, now: Timestamp) -> Result<usize, Error> {
+        if self.is_full() {
+            return Ok(0);
+        }
         let Some(transaction) = &mut self.transaction else { return Ok(0) };
         let started = self.observer.start();
         let share = (self.config.records_per_round / self.tasks.len().max(1)).max(1);
         let mut processed = 0;
         for task in self.tasks.values_mut() {
             processed += task.process(now, share, &self.config.errors)?;
+            if transaction.is_in_flight() {
+                task.hold_outputs();
+                if broken!(self, ForgetAhead) {
+                    drop(task.take_outputs());
+                }
+                crate::failpoint!("process.ahead", if processed > 0);
+                continue;
+            }
             let outputs = task.take_outputs();
             self.counters.count_sent(&outputs);
             crate::failpoint!("process.before_send", if !outputs.is_empty());

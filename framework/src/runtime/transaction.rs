@@ -1,9 +1,11 @@
-//! The transaction of a stream thread: begun lazily, and with each task's begin record before its first other record.
+//! The transaction of a stream thread: begun lazily, and with each task's begin record before its first other record. While
+//! its commit is in flight nothing is sent: the next one begins when this one has ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Error;
+use super::observer::Moment;
 use super::rebalance::Ownership;
 use crate::broker::{BrokerError, BrokerErrorKind, CommitReceipt, CommittedOffset, Membership, Producer};
 use crate::failpoint::COMPILED;
@@ -16,6 +18,7 @@ use crate::time::Timestamp;
 pub(crate) struct Transaction<P> {
     producer: P,
     open: Option<Open>,
+    in_flight: Option<InFlight>,
     /// When the last transaction that has not ended cleanly began: also after a commit that failed.
     unended_since: Option<Timestamp>,
 }
@@ -26,6 +29,14 @@ struct Open {
     tasks: BTreeSet<TaskId>,
     /// Of the tasks' outputs.
     bytes: usize,
+}
+
+/// A commit that was started and has not ended.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    /// The tasks that are committed.
+    pub(crate) tasks: Vec<TaskId>,
+    pub(crate) started: Moment,
 }
 
 /// Everything of a commit that goes into the transaction.
@@ -40,12 +51,17 @@ pub(crate) struct CommitPlan {
 
 impl<P: Producer> Transaction<P> {
     pub(crate) const fn new(producer: P) -> Self {
-        Self { producer, open: None, unended_since: None }
+        Self { producer, open: None, in_flight: None, unended_since: None }
     }
 
     /// When the open transaction began.
     pub(crate) fn open_since(&self) -> Option<Timestamp> {
         self.open.as_ref().map(|open| open.since)
+    }
+
+    /// True while a commit was started and has not ended.
+    pub(crate) const fn is_in_flight(&self) -> bool {
+        self.in_flight.is_some()
     }
 
     /// When the transaction began that this producer has failed in; `None` between two transactions.
@@ -84,6 +100,9 @@ impl<P: Producer> Transaction<P> {
     /// Makes the task part of the transaction. The begin record must go out before anything else of the task: a
     /// transaction that is torn apart then shows as a begin record without its commit record.
     pub(crate) fn enlist(&mut self, task: &Task, now: Timestamp) -> Result<(), Error> {
+        if self.in_flight.is_some() {
+            return Err(Error::bug("a record is sent while a commit is in flight"));
+        }
         if self.open.is_none() {
             crate::failpoint!("commit.before_begin_txn");
             self.producer.begin()?;
@@ -98,14 +117,14 @@ impl<P: Producer> Transaction<P> {
     }
 
     /// Changelogs and commit records, then offsets, then the end. The order is the protocol: offsets last, so that
-    /// nothing can be committed without them; and only while the partitions are ours.
-    pub(crate) fn commit(
+    /// nothing can be committed without them; and only while the partitions are ours. Does not wait for the end.
+    pub(crate) fn start_commit(
         &mut self,
         plan: CommitPlan,
-        ownership: &Ownership,
-        membership: &Membership,
+        in_flight: InFlight,
+        (ownership, membership): (&Ownership, &Membership),
         timeout: Duration,
-    ) -> Result<CommitReceipt, Error> {
+    ) -> Result<(), Error> {
         if self.open.take().is_none() {
             return Err(Error::bug("a commit without a transaction"));
         }
@@ -125,11 +144,26 @@ impl<P: Producer> Transaction<P> {
             self.producer.commit(timeout)?;
             self.producer.begin()?;
         }
-        self.producer.send_offsets(&plan.offsets, membership)?;
+        self.producer.start_commit(&plan.offsets, membership, timeout)?;
+        self.in_flight = Some(in_flight);
         crate::failpoint!("commit.inside_end_txn");
-        let receipt = self.producer.commit(timeout)?;
+        Ok(())
+    }
+
+    /// What the commit in flight has done, and whose it was, once it has ended; waits for at most `wait`.
+    pub(crate) fn poll_commit(&mut self, wait: Duration) -> Result<Option<(CommitReceipt, InFlight)>, Error> {
+        if self.in_flight.is_none() {
+            return Ok(None);
+        }
+        let Some(receipt) = self.producer.poll_commit(wait)? else { return Ok(None) };
         self.unended_since = None;
-        Ok(receipt)
+        Ok(self.in_flight.take().map(|in_flight| (receipt, in_flight)))
+    }
+
+    /// The commit in flight, of which the outcome is not known.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) const fn take_in_flight(&mut self) -> Option<InFlight> {
+        self.in_flight.take()
     }
 
     /// Why the producer must be replaced before the next transaction.

@@ -17,12 +17,20 @@ impl Task {
         Ok(stores.apply_regardless(&batch)?)
     }
 
+    /// Writes what was processed ahead of a commit to the store, as if it had been part of it.
+    pub(crate) fn apply_ahead(&self) -> Result<(), TaskError> {
+        let Some(stores) = &self.stores else { return Ok(()) };
+        stores.freeze()?;
+        Ok(stores.apply_frozen(self.checkpoint.clone())?)
+    }
+
     /// Drops what is uncommitted, and goes on with the next record.
     pub(crate) fn go_on(&mut self) {
         if let Some(stores) = &self.stores {
             stores.discard();
         }
         self.in_flight = None;
+        drop(self.take_outputs());
     }
 
     /// Writes the checkpoint of the commit in flight before its rows.

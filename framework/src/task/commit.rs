@@ -104,6 +104,7 @@ impl Task {
         let value = record.encode().map_err(|source| TaskError::CommitLog { task: self.id, source })?;
         records.push(self.log_record(commit_key(self.id), value, now));
         self.in_flight = Some(commit.clone());
+        self.committed_times = self.times.take();
         Ok((commit, records))
     }
 

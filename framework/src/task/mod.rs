@@ -97,8 +97,11 @@ pub(crate) struct Task {
     /// Offset of the last own commit record in the commit log.
     last_log_offset: Option<Offset>,
     in_flight: Option<TaskCommit>,
+    held: Held,
     counters: TaskCounters,
     times: TimeSample,
+    /// Those of the records in the commit in flight, or in the last one.
+    committed_times: Vec<Timestamp>,
     /// How it came to run the last time.
     start: Option<TaskStart>,
     /// What lay on disk was removed or set aside, and is not restored yet.
@@ -107,6 +110,13 @@ pub(crate) struct Task {
     released: bool,
     /// When it last stopped running.
     ran_until: Option<Timestamp>,
+}
+
+/// Outputs that wait for the end of a commit, as far as they are counted.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    records: usize,
+    bytes: usize,
 }
 
 /// A task that stopped running no longer ago than this has a state without an age.
@@ -217,8 +227,10 @@ impl Task {
             checkpoint: Checkpoint::default(),
             last_log_offset: None,
             in_flight: None,
+            held: Held::default(),
             counters: TaskCounters::default(),
             times: TimeSample::default(),
+            committed_times: Vec::new(),
             start: None,
             wiped: false,
             released: false,
@@ -293,9 +305,9 @@ impl Task {
         self.inputs.head_time(partition)
     }
 
-    /// Event times of records processed since the last call: a sample of at most [`TIMES_MAX`], evenly spread.
-    pub(crate) fn take_times(&mut self) -> Vec<Timestamp> {
-        self.times.take()
+    /// Event times of the records of the last commit: a sample of at most [`TIMES_MAX`], evenly spread.
+    pub(crate) fn take_committed_times(&mut self) -> Vec<Timestamp> {
+        std::mem::take(&mut self.committed_times)
     }
 
     pub(crate) fn buffered(&self) -> usize {
@@ -318,7 +330,7 @@ impl Task {
     }
 
     pub(crate) fn uncommitted_bytes(&self) -> usize {
-        self.stores.as_ref().map_or(0, |stores| stores.uncommitted_bytes())
+        self.stores.as_ref().map_or(0, |stores| stores.uncommitted_bytes()) + self.held.bytes
     }
 
     /// Forgets everything uncommitted and waits for a restore. Processors are dropped without `close`: what they hold may
@@ -352,6 +364,7 @@ impl Task {
         }
         self.inputs.clear();
         self.in_flight = None;
+        self.held = Held::default();
     }
 
     /// Closes the stores. What was uncommitted is dropped.
@@ -477,7 +490,21 @@ impl Task {
     pub(crate) fn take_outputs(&mut self) -> Vec<ProducerRecord> {
         let Phase::Running { context, .. } = &mut self.phase else { return Vec::new() };
         self.counters.produced += context.outputs.len() as u64;
+        self.held = Held::default();
         std::mem::take(&mut context.outputs)
+    }
+
+    /// True when something was produced since the last call of [`take_outputs`](Self::take_outputs).
+    pub(crate) const fn has_outputs(&self) -> bool {
+        matches!(&self.phase, Phase::Running { context, .. } if !context.outputs.is_empty())
+    }
+
+    /// Counts the outputs that stay here because a commit is in flight.
+    pub(crate) fn hold_outputs(&mut self) {
+        let Phase::Running { context, .. } = &self.phase else { return };
+        let new = context.outputs.get(self.held.records..).unwrap_or_default();
+        self.held.bytes += new.iter().map(ProducerRecord::size).sum::<usize>();
+        self.held.records = context.outputs.len();
     }
 
     /// True once when a processor asked for a commit.

@@ -9,6 +9,7 @@
 )]
 
 mod age;
+mod ahead;
 mod edge;
 mod members;
 mod memory;

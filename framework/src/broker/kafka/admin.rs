@@ -27,7 +27,7 @@ pub(super) struct Admin {
     pub(super) timeout: Duration,
     created: NewTopics,
     /// Serves the client's events: logs, errors, token refreshes.
-    server: EventServer,
+    _server: EventServer,
 }
 
 impl Admin {
@@ -40,7 +40,7 @@ impl Admin {
         let client = Arc::new(client);
         let handle = Handle::of_producer(&client);
         let server = EventServer::start("kafka-admin", client).map_err(|error| error::no_thread(OPERATION, &error))?;
-        Ok(Self { handle, link, timeout, created: NewTopics::default(), server })
+        Ok(Self { handle, link, timeout, created: NewTopics::default(), _server: server })
     }
 
     pub(super) fn describe(&self, topics: &[TopicName]) -> Result<BTreeMap<TopicName, TopicDescription>, BrokerError> {
@@ -128,12 +128,6 @@ impl Admin {
     }
 }
 
-impl Drop for Admin {
-    fn drop(&mut self) {
-        self.server.stop();
-    }
-}
-
 /// A thread that serves the events of a producer's client: delivery reports, logs, errors, statistics, token refreshes.
 /// Nothing else may wait for them: a commit waits until its reports are served.
 pub(super) struct EventServer {
@@ -159,9 +153,11 @@ impl EventServer {
         std::thread::Builder::new().name(name.to_owned()).spawn(serve)?;
         Ok(Self { stop })
     }
+}
 
+impl Drop for EventServer {
     /// Ends the thread, which gives its hold on the client back; does not wait for it.
-    pub(super) fn stop(&self) {
+    fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
     }
 }

@@ -21,6 +21,7 @@
 
 mod admin;
 mod auth;
+mod calls;
 mod config;
 mod consumer;
 mod error;

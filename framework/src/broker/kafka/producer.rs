@@ -13,6 +13,7 @@ use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
 
 use super::admin::EventServer;
+use super::calls::{Calls, Job, Offsets, Step, Waiting};
 use super::consumer::list_of_committed;
 use super::error;
 use super::ffi::{Failure, Group, Handle, Outgoing, Topic};
@@ -28,13 +29,14 @@ const SLOW_COMMIT: Duration = Duration::from_secs(3);
 
 /// An initialised transactional producer. Any failure but a retriable one ends its life; dropping it never waits.
 ///
-/// A thread of its own serves delivery reports: without it a commit would wait for its own reports for ever.
+/// A thread of its own serves delivery reports: without it a commit would wait for its own reports for ever. Another makes
+/// the calls that wait for brokers.
 pub struct KafkaProducer {
     transactional_id: String,
     // Topics before the client: they are given back first.
     outlets: Vec<Outlet>,
     targets: Vec<TopicPartition>,
-    server: Option<EventServer>,
+    calls: Calls,
     handle: Handle,
     client: Arc<BaseProducer<Reports>>,
     groups: Groups,
@@ -80,12 +82,19 @@ impl KafkaProducer {
         let client = Arc::new(client);
         let server = EventServer::start(&format!("reports-{transactional_id}"), Arc::clone(&client));
         let server = server.map_err(|error| error::no_thread(OPERATION, &error))?;
+        let handle = Handle::of_producer(&client);
+        let waiting = ClientCalls { handle: handle.clone(), client: Arc::clone(&client) };
+        // Reports are served as long as a call may wait for them. Purging, the last reports and librdkafka's own threads take
+        // up to a second, more with brokers that do not answer: the last hold on the client is given back on the thread that
+        // serves its events.
+        let calls = Calls::start(&format!("calls-{transactional_id}"), waiting, move || drop(server));
+        let calls = calls.map_err(|error| error::no_thread(OPERATION, &error))?;
         let producer = Self {
             transactional_id: transactional_id.to_owned(),
             outlets: Vec::new(),
             targets: Vec::new(),
-            server: Some(server),
-            handle: Handle::of_producer(&client),
+            calls,
+            handle,
             client,
             groups,
             patience: patience.transaction,
@@ -220,6 +229,48 @@ impl KafkaProducer {
             }
         }
     }
+
+    /// Offsets with the membership that the broker checks. What it would not check is refused here.
+    fn offsets(
+        &self,
+        offsets: &BTreeMap<TopicPartition, CommittedOffset>,
+        membership: &Membership,
+    ) -> Result<Offsets, BrokerError> {
+        const OPERATION: &str = "send_offsets";
+        let refuse = |reason: &str| Err(BrokerError::new(OPERATION, BrokerErrorKind::Abortable, reason));
+        // The broker accepts (-1, "") from anybody: it must not leave this process.
+        if !membership.is_fencing() {
+            return refuse("this is no membership that the broker could check");
+        }
+        let Some(member) = self.groups.find(membership) else {
+            return refuse("this member id belongs to no consumer of this connection");
+        };
+        Ok(Offsets {
+            list: list_of_committed(OPERATION, offsets)?,
+            group_id: member.group_id,
+            instance_id: member.group_instance_id,
+            membership: membership.clone(),
+            timeout: self.patience,
+        })
+    }
+
+    fn begin_calls(&mut self, operation: &'static str, job: Job) -> Result<(), BrokerError> {
+        let begun = self.calls.begin(job);
+        begun.map_err(|failure| self.judged(operation, &failure))
+    }
+
+    /// What became of the calls.
+    fn told(&self, ended: Result<(), (Step, Failure)>) -> Result<CommitReceipt, BrokerError> {
+        match ended {
+            Ok(()) => Ok(CommitReceipt { last_offsets: self.reports().deliveries().last_offsets(&self.targets) }),
+            Err((Step::Offsets, failure)) => Err(self.judged("send_offsets", &failure)),
+            Err((Step::Commit, failure)) => Err(self.judged_commit(&failure)),
+            Err((Step::Unanswered, failure)) => {
+                let reason = format!("{:?}: {}", failure.code, failure.reason);
+                Err(BrokerError::new("commit_transaction", BrokerErrorKind::OutcomeUnknown, reason))
+            }
+        }
+    }
 }
 
 /// librdkafka reads 0 as "now". A record of the epoch's first millisecond is sent as the second: a millisecond's error
@@ -262,22 +313,52 @@ impl Producer for KafkaProducer {
         offsets: &BTreeMap<TopicPartition, CommittedOffset>,
         membership: &Membership,
     ) -> Result<(), BrokerError> {
-        const OPERATION: &str = "send_offsets";
-        let refuse = |reason: &str| Err(BrokerError::new(OPERATION, BrokerErrorKind::Abortable, reason));
-        // The broker accepts (-1, "") from anybody: it must not leave this process.
-        if !membership.is_fencing() {
-            return refuse("this is no membership that the broker could check");
-        }
-        let Some(member) = self.groups.find(membership) else {
-            return refuse("this member id belongs to no consumer of this connection");
-        };
-        let list = list_of_committed(OPERATION, offsets)?;
-        let group = Group { id: &member.group_id, instance_id: &member.group_instance_id, membership };
-        let sent = self.handle.send_offsets(&list, &group, self.patience);
-        sent.map_err(|failure| self.judged(OPERATION, &failure))
+        let offsets = Some(self.offsets(offsets, membership)?);
+        self.begin_calls("send_offsets", Job { offsets, commit: None })?;
+        let ended = self.calls.wait();
+        self.told(ended).map(drop)
     }
 
     fn commit(&mut self, timeout: Duration) -> Result<CommitReceipt, BrokerError> {
+        self.begin_calls("commit_transaction", Job { offsets: None, commit: Some(timeout) })?;
+        let ended = self.calls.wait();
+        self.told(ended)
+    }
+
+    fn start_commit(
+        &mut self,
+        offsets: &BTreeMap<TopicPartition, CommittedOffset>,
+        membership: &Membership,
+        timeout: Duration,
+    ) -> Result<(), BrokerError> {
+        let offsets = Some(self.offsets(offsets, membership)?);
+        self.begin_calls("send_offsets", Job { offsets, commit: Some(timeout) })
+    }
+
+    fn poll_commit(&mut self, wait: Duration) -> Result<Option<CommitReceipt>, BrokerError> {
+        let Some(ended) = self.calls.end(wait) else { return Ok(None) };
+        self.told(ended).map(Some)
+    }
+
+    fn taint(&self) -> Option<&'static str> {
+        self.reports().link.taint()
+    }
+}
+
+/// librdkafka's own calls.
+struct ClientCalls {
+    handle: Handle,
+    client: Arc<BaseProducer<Reports>>,
+}
+
+impl Waiting for ClientCalls {
+    fn send_offsets(&self, offsets: &Offsets) -> Result<(), Failure> {
+        let group = Group { id: &offsets.group_id, instance_id: &offsets.instance_id, membership: &offsets.membership };
+        self.handle.send_offsets(&offsets.list, &group, offsets.timeout)
+    }
+
+    fn commit(&self, timeout: Duration) -> Result<(), (Step, Failure)> {
+        let link = &self.client.context().link;
         let begun = Instant::now();
         let deadline = begun + timeout;
         loop {
@@ -287,33 +368,18 @@ impl Producer for KafkaProducer {
                 Err(failure) if failure.retriable => {
                     // Resumable; but an answer to the first request may still be on its way, so that a later OK counts
                     // for this transaction only.
-                    self.reports().link.mark("the commit was repeated");
+                    link.mark("the commit was repeated");
                     if Instant::now() >= deadline {
-                        let reason = format!("{:?}: {}", failure.code, failure.reason);
-                        return Err(BrokerError::new("commit_transaction", BrokerErrorKind::OutcomeUnknown, reason));
+                        return Err((Step::Unanswered, failure));
                     }
                 }
-                Err(failure) => return Err(self.judged_commit(&failure)),
+                Err(failure) => return Err((Step::Commit, failure)),
             }
         }
         if begun.elapsed() > SLOW_COMMIT {
-            self.reports().link.mark("the commit was slow");
+            link.mark("the commit was slow");
         }
-        Ok(CommitReceipt { last_offsets: self.reports().deliveries().last_offsets(&self.targets) })
-    }
-
-    fn taint(&self) -> Option<&'static str> {
-        self.reports().link.taint()
-    }
-}
-
-impl Drop for KafkaProducer {
-    /// Purging, the last reports and librdkafka's own threads take up to a second, more with brokers that do not answer:
-    /// the last hold on the client is given back on the thread that serves its events.
-    fn drop(&mut self) {
-        if let Some(server) = self.server.take() {
-            server.stop();
-        }
+        Ok(())
     }
 }
 

@@ -34,6 +34,10 @@ pub enum Fault {
     EndTxnDuplicatedUnnoticed,
     /// `Producer::commit`: clean after a retry; no copy is in flight. The producer is tainted.
     EndTxnRetried,
+    /// `Producer::start_commit`: the client is slow, and does its work only after so many looks at it.
+    CommitSlow,
+    /// `Producer::start_commit`: done at once, but told only after so many looks at it.
+    CommitToldLate,
     /// The transaction's marker reaches one of its partitions late. Asked once for each partition, in order.
     MarkerDelayed,
     /// The transaction's marker reaches the group's offsets late.
@@ -81,7 +85,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault, in order.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::InitRetriable,
         Self::BeforeSend,
         Self::AfterSend,
@@ -97,6 +101,8 @@ impl Fault {
         Self::EndTxnDuplicated,
         Self::EndTxnDuplicatedUnnoticed,
         Self::EndTxnRetried,
+        Self::CommitSlow,
+        Self::CommitToldLate,
         Self::MarkerDelayed,
         Self::OffsetsMarkerDelayed,
         Self::OffsetFetchTimeout,

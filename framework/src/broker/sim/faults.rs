@@ -16,6 +16,16 @@ pub(super) enum Delay {
     Calls(u64),
 }
 
+impl Delay {
+    /// So many calls; `None`: until the test releases it.
+    pub(super) const fn calls(self) -> Option<u64> {
+        match self {
+            Self::Held => None,
+            Self::Calls(calls) => Some(calls),
+        }
+    }
+}
+
 /// One strike of a fault in a run: enough to strike again in the same place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Strike {
@@ -119,11 +129,7 @@ impl Faults {
         self.passes.set(fault, pass.saturating_add(1));
         let delay = self.decide(fault, pass)?;
         if self.recording {
-            let calls = match delay {
-                Delay::Held => None,
-                Delay::Calls(calls) => Some(calls),
-            };
-            self.struck.push(Strike { fault, pass, calls });
+            self.struck.push(Strike { fault, pass, calls: delay.calls() });
         }
         Some(delay)
     }

@@ -10,6 +10,7 @@ use crate::record::{Offset, ProducerRecord, TopicPartition};
 use super::cluster::{Cluster, Request, pause};
 use super::code::ErrorCode;
 use super::fault::Fault;
+use super::faults::Delay;
 use super::log::ProducerStamp;
 use super::{SharedCluster, SimBroker};
 
@@ -22,7 +23,21 @@ pub struct SimProducer {
     id: String,
     stamp: ProducerStamp,
     state: State,
+    in_flight: Option<InFlight>,
     taint: Option<&'static str>,
+}
+
+/// A commit that was started.
+struct InFlight {
+    /// So many looks until it is told; `None`: until somebody waits for it.
+    looks: Option<u64>,
+    work: Work,
+}
+
+/// Whether the broker has heard of it.
+enum Work {
+    Ahead { offsets: BTreeMap<TopicPartition, CommittedOffset>, membership: Membership },
+    Done(Result<CommitReceipt, BrokerError>),
 }
 
 enum State {
@@ -55,7 +70,7 @@ impl SimProducer {
         let stamp = state.init_producer(id).map_err(|code| code.during(operation))?;
         state.crashes(id, operation, Fault::CrashAfterInit)?;
         drop(state);
-        Ok(Self { cluster, id: id.to_owned(), stamp, state: State::Ready, taint: None })
+        Ok(Self { cluster, id: id.to_owned(), stamp, state: State::Ready, in_flight: None, taint: None })
     }
 
     /// `send_offsets` without this client's own check: what a careless client does. The broker lets `(-1, "")` pass.
@@ -264,6 +279,46 @@ impl Producer for SimProducer {
         }
         self.taint = self.taint.or(taint);
         result
+    }
+
+    fn start_commit(
+        &mut self,
+        offsets: &BTreeMap<TopicPartition, CommittedOffset>,
+        membership: &Membership,
+        timeout: Duration,
+    ) -> Result<(), BrokerError> {
+        let operation = "commit_transaction";
+        let slow = self.run(operation, |cluster, (id, _), _| Ok(cluster.strikes(id, Fault::CommitSlow)))?;
+        if let Some(delay) = slow {
+            let work = Work::Ahead { offsets: offsets.clone(), membership: membership.clone() };
+            self.in_flight = Some(InFlight { looks: delay.calls(), work });
+            return Ok(());
+        }
+        let done = self.send_offsets(offsets, membership).and_then(|()| self.commit(timeout));
+        let late = self.cluster.borrow_mut().strikes(&self.id, Fault::CommitToldLate);
+        let looks = late.map_or(Some(0), Delay::calls);
+        self.in_flight = Some(InFlight { looks, work: Work::Done(done) });
+        Ok(())
+    }
+
+    fn poll_commit(&mut self, wait: Duration) -> Result<Option<CommitReceipt>, BrokerError> {
+        let Some(in_flight) = self.in_flight.take() else {
+            let reason = "no commit was started";
+            return Err(BrokerError::new("commit_transaction", BrokerErrorKind::Abortable, reason));
+        };
+        if wait.is_zero() && in_flight.looks != Some(0) {
+            let looks = in_flight.looks.map(|looks| looks - 1);
+            self.in_flight = Some(InFlight { looks, ..in_flight });
+            self.cluster.borrow_mut().enter("commit_transaction")?;
+            return Ok(None);
+        }
+        match in_flight.work {
+            Work::Ahead { offsets, membership } => {
+                self.send_offsets(&offsets, &membership)?;
+                self.commit(wait).map(Some)
+            }
+            Work::Done(result) => result.map(Some),
+        }
     }
 
     fn taint(&self) -> Option<&'static str> {

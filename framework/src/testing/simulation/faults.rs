@@ -11,6 +11,8 @@ const HIDING: Fault = Fault::CommittedOffsetTransientlyMissing;
 
 /// Once in so many passes of its step.
 const OFTEN: [u32; 4] = [12, 40, 120, 400];
+/// A commit that is in flight for a while is the usual case, not a fault: it is what processing ahead is made of.
+const IN_FLIGHT: [u32; 4] = [2, 3, 6, 20];
 /// A process that dies all the time gets nowhere.
 const DEATHS: [u32; 3] = [80, 250, 800];
 /// Steps that every call passes.
@@ -24,6 +26,7 @@ pub(super) fn draw(seed: u64, (tearing, mistaken): (bool, bool)) -> Faults {
     for fault in Fault::ALL {
         let rates: &[u32] = match fault {
             Fault::Paused => &PAUSES,
+            Fault::CommitSlow | Fault::CommitToldLate => &IN_FLIGHT,
             _ if is_death(fault) => &DEATHS,
             _ => &OFTEN,
         };

@@ -1,0 +1,142 @@
+//! Records that are processed while a commit is in flight.
+
+use std::time::Duration;
+
+use millpond::broker::sim::{Fault, Isolation, SimBroker};
+use millpond::runtime::{StreamThread, ThreadConfig};
+use millpond::state::MemoryDirectory;
+
+use super::{T, append, broker, committed_keys, eager, rounds, rows, start, table_with_output};
+
+/// The start offsets are committed first of all, then `a`, then `b`.
+const COMMITS: u64 = 3;
+
+/// A thread with the commit of `a` in flight and `b` processed ahead of it.
+fn ahead(broker: &SimBroker, directory: &MemoryDirectory) -> StreamThread<SimBroker> {
+    let mut thread = start(broker, table_with_output(), directory, eager("app-0"), T);
+    rounds(&mut thread, 20, T).unwrap();
+    broker.fail_next(Fault::CommitSlow);
+    append(broker, "a");
+    rounds(&mut thread, 5, T).unwrap();
+    append(broker, "b");
+    rounds(&mut thread, 5, T).unwrap();
+    assert_eq!(processed(&thread), 2, "the thread does not wait for its commit");
+    thread
+}
+
+fn processed(thread: &StreamThread<SimBroker>) -> u64 {
+    thread.tasks().map(|task| task.counters().processed).sum()
+}
+
+/// ```text
+/// a | offsets, end ······ in flight ······ C
+///                    b                        b | offsets, end C
+/// ```
+#[test]
+fn what_is_processed_ahead_of_a_commit_is_sent_after_it() {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let mut thread = ahead(&broker, &directory);
+    assert_eq!(committed_keys(&broker, "changes"), [""; 0]);
+    assert_eq!(rows(&directory, "table"), [""; 0], "nothing reaches a store before its commit has ended");
+    let sent = broker.records("changes", Isolation::ReadUncommitted).len();
+    assert_eq!(sent, 1, "what is processed ahead is not in the transaction that is being ended");
+    thread.commit(T).unwrap();
+    assert_eq!(committed_keys(&broker, "changes"), ["a", "b"]);
+    assert_eq!(rows(&directory, "table"), ["a", "b"]);
+    assert_eq!(thread.counters().commits, COMMITS);
+}
+
+#[test]
+fn a_crash_takes_back_what_was_processed_ahead_and_the_commit_before_it() {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    drop(ahead(&broker, &directory));
+    let mut again = start(&broker, table_with_output(), &directory, eager("app-0"), T);
+    rounds(&mut again, 30, T).unwrap();
+    assert_eq!(committed_keys(&broker, "changes"), ["a", "b"]);
+    assert_eq!(rows(&directory, "table"), ["a", "b"]);
+}
+
+/// The transaction is committed, and nobody is told: the rows come from the changelog, what was processed ahead is read again.
+#[test]
+fn a_commit_that_is_never_told_costs_a_replay_and_nothing_twice() {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let mut thread = start(&broker, table_with_output(), &directory, eager("app-0"), T);
+    rounds(&mut thread, 20, T).unwrap();
+    broker.fail_next(Fault::CommitToldLate);
+    append(&broker, "a");
+    rounds(&mut thread, 5, T).unwrap();
+    append(&broker, "b");
+    rounds(&mut thread, 5, T).unwrap();
+    assert_eq!(committed_keys(&broker, "changes"), ["a"]);
+    assert_eq!(rows(&directory, "table"), [""; 0]);
+    drop(thread);
+    let mut again = start(&broker, table_with_output(), &directory, eager("app-0"), T);
+    rounds(&mut again, 30, T).unwrap();
+    assert_eq!(committed_keys(&broker, "changes"), ["a", "b"]);
+    assert_eq!(rows(&directory, "table"), ["a", "b"]);
+}
+
+#[test]
+fn a_commit_that_fails_takes_back_what_was_processed_ahead_of_it() {
+    for fault in [Fault::BeforeEndTxn, Fault::EndTxnRequestLost, Fault::EndTxnResponseLost, Fault::SendOffsets] {
+        let (broker, directory) = (broker(1), MemoryDirectory::new());
+        let mut thread = ahead(&broker, &directory);
+        broker.fail_next(fault);
+        // The revocation waits for the commit.
+        broker.fail_next(Fault::GroupRebalance);
+        rounds(&mut thread, 40, T).unwrap();
+        assert_eq!(committed_keys(&broker, "changes"), ["a", "b"], "{fault:?}");
+        assert_eq!(rows(&directory, "table"), ["a", "b"], "{fault:?}");
+    }
+}
+
+/// I4: nothing of these partitions may be on its way when their revocation is acknowledged.
+#[test]
+fn a_revocation_waits_for_the_commit_in_flight_and_commits_what_was_processed_ahead() {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let mut thread = ahead(&broker, &directory);
+    broker.fail_next(Fault::GroupRebalance);
+    thread.run_once(T).unwrap();
+    assert_eq!(committed_keys(&broker, "changes"), ["a", "b"]);
+    assert_eq!(thread.counters().commits, COMMITS);
+    assert_eq!(thread.counters().aborts.len(), 0);
+}
+
+#[test]
+fn partitions_that_are_lost_take_the_commit_in_flight_with_them() {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let mut thread = ahead(&broker, &directory);
+    broker.fail_next(Fault::GroupSessionExpired);
+    rounds(&mut thread, 40, T).unwrap();
+    assert_eq!(committed_keys(&broker, "changes"), ["a", "b"]);
+    assert_eq!(rows(&directory, "table"), ["a", "b"]);
+}
+
+/// A producer that must be replaced after its commit: what was processed ahead goes out by the next one.
+#[test]
+fn a_tainted_producer_does_not_take_along_what_was_processed_ahead() {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let mut thread = ahead(&broker, &directory);
+    broker.fail_next(Fault::EndTxnRetried);
+    let producers = thread.counters().producers;
+    thread.commit(T).unwrap();
+    rounds(&mut thread, 10, T).unwrap();
+    assert_eq!(thread.counters().producers, producers + 1);
+    assert_eq!(committed_keys(&broker, "changes"), ["a", "b"]);
+    assert_eq!(processed(&thread), 2, "nothing is processed again");
+}
+
+#[test]
+fn with_memory_full_the_thread_waits_for_its_commit() {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let config = ThreadConfig { uncommitted_bytes_max: 1, poll_timeout: Duration::from_millis(1), ..eager("app-0") };
+    let mut thread = start(&broker, table_with_output(), &directory, config, T);
+    rounds(&mut thread, 20, T).unwrap();
+    for key in ["a", "b", "c"] {
+        // In flight until somebody waits.
+        broker.fail_next(Fault::CommitSlow);
+        append(&broker, key);
+    }
+    rounds(&mut thread, 40, T).unwrap();
+    assert_eq!(committed_keys(&broker, "changes"), ["a", "b", "c"]);
+}
