@@ -219,17 +219,17 @@ mod tests {
         Fixture { calls, offsets, commit, committed, gone }
     }
 
-    fn offsets(timeout: Duration) -> Option<Offsets> {
-        Some(Offsets {
+    fn offsets() -> Offsets {
+        Offsets {
             list: TopicPartitionList::new(),
             group_id: "g".into(),
             instance_id: "i".into(),
             membership: Membership { generation: 1, member_id: "m".into() },
-            timeout,
-        })
+            timeout: LONG,
+        }
     }
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     /// As if its time had passed.
     fn expire(calls: &mut Calls) {
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn a_job_ends_when_both_of_its_steps_have() {
         let mut it = fixture();
-        it.calls.begin(Job { offsets: offsets(LONG), commit: Some(LONG) }).unwrap();
+        it.calls.begin(Job { offsets: Some(offsets()), commit: Some(LONG) }).unwrap();
         assert!(it.calls.end(Duration::ZERO).is_none());
         assert!(it.calls.begin(Job::default()).is_err(), "one at a time");
         it.offsets.send(()).unwrap();
@@ -247,7 +247,7 @@ mod tests {
         assert!(it.calls.end(Duration::ZERO).is_none());
         it.commit.send(()).unwrap();
         assert!(it.calls.wait().is_ok());
-        it.calls.begin(Job { offsets: offsets(LONG), commit: None }).unwrap();
+        it.calls.begin(Job { offsets: Some(offsets()), commit: None }).unwrap();
         it.offsets.send(()).unwrap();
         assert!(it.calls.wait().is_ok());
     }
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn a_call_that_never_comes_back_is_given_up_and_nothing_follows_it() {
         let mut it = fixture();
-        it.calls.begin(Job { offsets: offsets(LONG), commit: Some(LONG) }).unwrap();
+        it.calls.begin(Job { offsets: Some(offsets()), commit: Some(LONG) }).unwrap();
         expire(&mut it.calls);
         let (step, failure) = it.calls.end(Duration::ZERO).unwrap().unwrap_err();
         assert_eq!((step, failure.code), (Step::Offsets, Code::OperationTimedOut));
@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn whoever_goes_does_not_wait_for_a_call() {
         let mut it = fixture();
-        it.calls.begin(Job { offsets: offsets(LONG), commit: None }).unwrap();
+        it.calls.begin(Job { offsets: Some(offsets()), commit: None }).unwrap();
         drop(it.calls);
         assert!(it.gone.try_recv().is_err(), "the client is kept as long as somebody is in it");
         it.offsets.send(()).unwrap();
