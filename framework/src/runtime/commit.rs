@@ -58,7 +58,8 @@ impl<B: Broker> StreamThread<B> {
     }
 
     /// Commits every task that has something to commit, and waits for the end: at most one transaction in flight, and one
-    /// more for what was processed ahead of it. False when there is nothing to commit.
+    /// more for what was processed ahead of it, unless the producer must be replaced between the two. False when there is
+    /// nothing to commit.
     ///
     /// # Errors
     /// [`Error`]; the caller must take the error path.
@@ -117,13 +118,13 @@ impl<B: Broker> StreamThread<B> {
             plan.offsets_apart = broken!(self, OffsetsApart);
         }
         let member = (ownership, &consumer.membership());
-        let in_flight = InFlight { tasks: dirty, started };
+        let in_flight = InFlight { tasks: dirty, started, bytes: transaction.open_bytes() };
         transaction.start_commit(plan, in_flight, member, self.config.request_timeout)?;
         Ok(true)
     }
 
     /// Waits for the commit in flight, if there is one. True when it has ended well.
-    fn finish_commit(&mut self, now: Timestamp) -> Result<bool, Error> {
+    pub(super) fn finish_commit(&mut self, now: Timestamp) -> Result<bool, Error> {
         let mut ended = false;
         while self.commit_in_flight() {
             // It ends within a bounded time: that is the producer's promise.
@@ -136,15 +137,10 @@ impl<B: Broker> StreamThread<B> {
     pub(super) fn poll_commit(&mut self, wait: Duration, now: Timestamp) -> Result<bool, Error> {
         let Some(transaction) = &mut self.transaction else { return Ok(false) };
         #[cfg(any(test, feature = "testing"))]
-        let unknown_is_committed = broken!(self, UnknownIsCommitted);
-        let ended = match transaction.poll_commit(wait) {
-            #[cfg(any(test, feature = "testing"))]
-            Err(Error::Broker(error)) if unknown_is_committed && error.kind == BrokerErrorKind::OutcomeUnknown => {
-                transaction.take_in_flight().map(|in_flight| (CommitReceipt::default(), in_flight))
-            }
-            ended => ended?,
-        };
-        let Some((receipt, InFlight { tasks, started })) = ended else { return Ok(false) };
+        {
+            transaction.unknown_is_committed = broken!(self, UnknownIsCommitted);
+        }
+        let Some((receipt, InFlight { tasks, started, .. })) = transaction.poll_commit(wait)? else { return Ok(false) };
         crate::failpoint!("commit.after_end_txn");
         self.observer.committed(CommitPhase::Transaction, started);
         // Only now: what is not certainly committed never reaches a store (I1).
@@ -254,7 +250,9 @@ impl<B: Broker> StreamThread<B> {
             Error::Broker(error) => error.kind,
             _ => BrokerErrorKind::Abortable,
         };
-        *self.counters.aborts.entry(cause(kind)).or_default() += 1;
+        // A failure of something else, while the brokers go on with a commit that nobody will hear of.
+        let cause = if self.commit_in_flight() { cause(BrokerErrorKind::OutcomeUnknown) } else { cause(kind) };
+        *self.counters.aborts.entry(cause).or_default() += 1;
         if kind == BrokerErrorKind::ProducerFenced {
             match self.transaction.as_ref().and_then(Transaction::unended_since) {
                 // This round may have stood still since it began: the next one knows how old the transaction was.

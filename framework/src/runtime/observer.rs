@@ -12,7 +12,7 @@ pub struct Moment(pub Duration);
 /// The steps of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CommitPhase {
-    /// Records, offsets and the end of the transaction.
+    /// Records, offsets and the end of the transaction, until the thread has looked for it.
     Transaction,
     /// Rows and checkpoints into the stores.
     Store,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Error;
 use super::breakage::broken;
 use super::thread::StreamThread;
+use super::transaction::Transaction;
 use crate::broker::{Broker, BrokerError, BrokerErrorKind, Consumer, Membership, Rebalance};
 use crate::error::Recovery;
 use crate::record::{TaskId, TopicPartition};
@@ -109,8 +110,11 @@ impl<B: Broker> StreamThread<B> {
         // All partitions stand still after this until each task says where to start.
         self.acknowledge()?;
         crate::failpoint!("rebalance.after_assign_ack");
-        if self.commit_in_flight() {
-            // Not after a revocation, which waits for it. Whose it was is not ours any more: a new producer resolves it.
+        let kept = broken!(self, CommitAfterAcknowledge) || broken!(self, KeepTransactionWhenLost);
+        let begun =
+            |transaction: &Transaction<B::Producer>| transaction.is_in_flight() || transaction.open_since().is_some();
+        if !kept && self.transaction.as_ref().is_some_and(begun) {
+            // Not after a revocation, which ends it. Whose it was is not ours any more: a new producer resolves it.
             self.transaction = None;
         }
         let membership = self.consumer()?.membership();

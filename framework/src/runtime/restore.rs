@@ -317,6 +317,15 @@ impl<B: Broker> StreamThread<B> {
         let is_there = |id| all_read || !self.tasks.get(id).and_then(Task::stores).is_some_and(|s| s.is_loading());
         let done = restoration.tasks.iter().filter(|(id, replay)| (replay.is_done() && is_there(*id)) || enough);
         let done: Vec<TaskId> = done.map(|(id, _)| *id).collect();
+        if done.is_empty() {
+            return Ok(false);
+        }
+        // A start that is chosen here must be committed before a record is processed. That takes a producer, and the end of the
+        // commit in flight may be the end of this one: then the task starts in a later round.
+        self.finish_commit(now)?;
+        if self.transaction.is_none() {
+            return Ok(false);
+        }
         let (mut changed, mut chosen) = (false, false);
         for id in done {
             let Some(mut replay) = self.restoration.as_mut().and_then(|r| r.tasks.remove(&id)) else { continue };

@@ -94,8 +94,10 @@ pub struct Progress {
     pub processed: usize,
     /// A transaction was committed.
     pub committed: bool,
-    /// Tasks were assigned, restored, suspended or the producer replaced, or a commit is in flight.
+    /// Tasks were assigned, restored, suspended or the producer replaced.
     pub changed: bool,
+    /// A commit is in flight.
+    pub in_flight: bool,
 }
 
 impl Progress {
@@ -277,15 +279,15 @@ impl<B: Broker> StreamThread<B> {
 
     fn round(&mut self, now: Timestamp) -> Result<Progress, Error> {
         let mut progress = Progress::default();
-        if std::mem::take(&mut self.commit_ended) {
-            // The interval counts from the end of a commit, as in Kafka Streams: it is time for processing, however long
-            // brokers take.
-            self.last_commit = now;
-        }
         self.tell_fencing_from_timeout(now)?;
         // With as much in memory as may be there is nothing to do but to wait for the commit.
         let wait = if self.is_full() { self.config.poll_timeout } else { Duration::ZERO };
         progress.committed = self.poll_commit(wait, now)?;
+        if std::mem::take(&mut self.commit_ended) {
+            // The interval counts from the end of a commit, as in Kafka Streams: brokers that are slow are not asked for one
+            // commit after the other.
+            self.last_commit = now;
+        }
         self.drop_tainted();
         progress.changed |= self.open_waiting(now)?;
         let busy = self.replay_moved || self.tasks.values().any(|task| task.buffered() > 0);
@@ -327,10 +329,12 @@ impl<B: Broker> StreamThread<B> {
         progress.changed |= self.restore(now)?;
         progress.processed = self.process(now)?;
         self.apply_backpressure()?;
-        if !self.commit_in_flight() && self.commit_due(now) && self.start_commit(now)? {
+        // Without a producer nobody is asked: a processor's request would be forgotten.
+        let may_commit = self.transaction.is_some() && !self.commit_in_flight();
+        if may_commit && self.commit_due(now) && self.start_commit(now)? {
             progress.committed |= self.poll_commit(Duration::ZERO, now)?;
         }
-        progress.changed |= self.commit_in_flight();
+        progress.in_flight = self.commit_in_flight();
         Ok(progress)
     }
 

@@ -21,6 +21,9 @@ pub(crate) struct Transaction<P> {
     in_flight: Option<InFlight>,
     /// When the last transaction that has not ended cleanly began: also after a commit that failed.
     unended_since: Option<Timestamp>,
+    /// Broken on purpose.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) unknown_is_committed: bool,
 }
 
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(crate) struct InFlight {
     /// The tasks that are committed.
     pub(crate) tasks: Vec<TaskId>,
     pub(crate) started: Moment,
+    /// Of the tasks' outputs.
+    pub(crate) bytes: usize,
 }
 
 /// Everything of a commit that goes into the transaction.
@@ -51,7 +56,14 @@ pub(crate) struct CommitPlan {
 
 impl<P: Producer> Transaction<P> {
     pub(crate) const fn new(producer: P) -> Self {
-        Self { producer, open: None, in_flight: None, unended_since: None }
+        Self {
+            producer,
+            open: None,
+            in_flight: None,
+            unended_since: None,
+            #[cfg(any(test, feature = "testing"))]
+            unknown_is_committed: false,
+        }
     }
 
     /// When the open transaction began.
@@ -69,9 +81,10 @@ impl<P: Producer> Transaction<P> {
         self.unended_since
     }
 
-    /// Bytes of outputs in the open transaction.
+    /// Bytes of outputs in the open transaction, or in the one whose commit is in flight.
     pub(crate) fn open_bytes(&self) -> usize {
-        self.open.as_ref().map_or(0, |open| open.bytes)
+        let in_flight = self.in_flight.as_ref().map_or(0, |in_flight| in_flight.bytes);
+        self.open.as_ref().map_or(in_flight, |open| open.bytes)
     }
 
     /// True when the task has sent records in the open transaction.
@@ -146,7 +159,6 @@ impl<P: Producer> Transaction<P> {
         }
         self.producer.start_commit(&plan.offsets, membership, timeout)?;
         self.in_flight = Some(in_flight);
-        crate::failpoint!("commit.inside_end_txn");
         Ok(())
     }
 
@@ -155,15 +167,20 @@ impl<P: Producer> Transaction<P> {
         if self.in_flight.is_none() {
             return Ok(None);
         }
-        let Some(receipt) = self.producer.poll_commit(wait)? else { return Ok(None) };
+        let receipt = match self.producer.poll_commit(wait) {
+            Ok(None) => return Ok(None),
+            Ok(Some(receipt)) => receipt,
+            #[cfg(any(test, feature = "testing"))]
+            Err(error) if self.unknown_is_committed && error.kind == BrokerErrorKind::OutcomeUnknown => {
+                CommitReceipt::default()
+            }
+            Err(error) => {
+                self.in_flight = None;
+                return Err(error.into());
+            }
+        };
         self.unended_since = None;
         Ok(self.in_flight.take().map(|in_flight| (receipt, in_flight)))
-    }
-
-    /// The commit in flight, of which the outcome is not known.
-    #[cfg(any(test, feature = "testing"))]
-    pub(crate) const fn take_in_flight(&mut self) -> Option<InFlight> {
-        self.in_flight.take()
     }
 
     /// Why the producer must be replaced before the next transaction.

@@ -37,7 +37,7 @@ pub(super) struct Offsets {
 #[derive(Default)]
 pub(super) struct Job {
     pub(super) offsets: Option<Offsets>,
-    /// The time-out of the commit.
+    /// The time-out of the commit; together with offsets that of both.
     pub(super) commit: Option<Duration>,
 }
 
@@ -95,9 +95,8 @@ impl Calls {
 
     /// Hands a job over. The one before must have ended.
     pub(super) fn begin(&mut self, job: Job) -> Result<(), Failure> {
-        let limit = job.offsets.as_ref().map_or(Duration::ZERO, |offsets| offsets.timeout)
-            + job.commit.unwrap_or_default()
-            + GRACE;
+        let of_offsets = job.offsets.as_ref().map(|offsets| offsets.timeout);
+        let limit = job.commit.or(of_offsets).unwrap_or_default() + GRACE;
         let busy = self.deadline.is_some() || self.shared.given_up.load(Ordering::Acquire);
         let sent = self.jobs.as_ref().filter(|_| !busy).is_some_and(|jobs| jobs.send(job).is_ok());
         if !sent {
@@ -150,8 +149,14 @@ impl Drop for Calls {
 impl Shared {
     fn run(&self, waiting: &impl Waiting, job: Job) -> Ended {
         self.enter(Step::Offsets);
+        let begun = Instant::now();
         if let Some(offsets) = job.offsets {
+            // Handed over before its producer was dropped.
+            if self.given_up.load(Ordering::Acquire) {
+                return Err((Step::Offsets, abandoned()));
+            }
             waiting.send_offsets(&offsets).map_err(|failure| (Step::Offsets, failure))?;
+            crate::failpoint!("commit.inside_end_txn", if job.commit.is_some());
         }
         let Some(timeout) = job.commit else { return Ok(()) };
         self.enter(Step::Commit);
@@ -159,7 +164,7 @@ impl Shared {
         if self.given_up.load(Ordering::Acquire) {
             return Err((Step::Offsets, abandoned()));
         }
-        waiting.commit(timeout)
+        waiting.commit(timeout.saturating_sub(begun.elapsed()))
     }
 
     fn enter(&self, step: Step) {

@@ -36,12 +36,13 @@ pub struct KafkaProducer {
     // Topics before the client: they are given back first.
     outlets: Vec<Outlet>,
     targets: Vec<TopicPartition>,
-    calls: Calls,
     handle: Handle,
     client: Arc<BaseProducer<Reports>>,
     groups: Groups,
     /// How long `send` and `send_offsets` may take: the broker would abort the transaction soon after.
     patience: Duration,
+    /// After all that holds the client: the last hold is given back on the thread that serves its events.
+    calls: Calls,
 }
 
 /// A topic's handle and the tags of its partitions. Few: looked through from the front for each record, and a name is most
@@ -331,7 +332,8 @@ impl Producer for KafkaProducer {
         membership: &Membership,
         timeout: Duration,
     ) -> Result<(), BrokerError> {
-        let offsets = Some(self.offsets(offsets, membership)?);
+        let offsets = self.offsets(offsets, membership)?;
+        let offsets = Some(Offsets { timeout: offsets.timeout.min(timeout), ..offsets });
         self.begin_calls("send_offsets", Job { offsets, commit: Some(timeout) })
     }
 

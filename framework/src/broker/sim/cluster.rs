@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::broker::{BrokerError, BrokerErrorKind};
+use crate::broker::{BrokerError, BrokerErrorKind, CommittedOffset, Membership};
 use crate::record::{TopicName, TopicPartition};
 use crate::time::Timestamp;
 
@@ -57,8 +57,24 @@ pub(super) fn pause(shared: &RefCell<Cluster>, who: &str) {
 /// A request between two machines that takes its time.
 #[derive(Debug, Clone)]
 pub(super) enum Request {
-    EndTxn { id: String, producer: ProducerStamp, commit: bool },
-    WriteMarker { id: String, target: MarkerTarget },
+    EndTxn {
+        id: String,
+        producer: ProducerStamp,
+        commit: bool,
+    },
+    /// Of a producer that was left behind in the middle of its commit: when they are in, it goes on to the end.
+    Offsets {
+        id: String,
+        producer: ProducerStamp,
+        group: String,
+        offsets: BTreeMap<TopicPartition, CommittedOffset>,
+        membership: Membership,
+        end_after: u64,
+    },
+    WriteMarker {
+        id: String,
+        target: MarkerTarget,
+    },
 }
 
 impl Cluster {
@@ -110,6 +126,11 @@ impl Cluster {
         match request {
             // Whoever asked has gone away: an answer, good or bad, reaches nobody.
             Request::EndTxn { id, producer, commit } => drop(self.end_txn(&id, producer, commit)),
+            Request::Offsets { id, producer, group, offsets, membership, end_after } => {
+                if self.send_offsets((&id, producer), &group, &offsets, &membership).is_ok() {
+                    self.delay(Delay::Calls(end_after), Request::EndTxn { id, producer, commit: true });
+                }
+            }
             Request::WriteMarker { id, target } => self.write_marker(&id, &target),
         }
     }

@@ -17,7 +17,7 @@ use super::{SharedCluster, SimBroker};
 /// How many steps of time a call waits inside for markers that are on their way.
 const PATIENCE_CALLS: usize = 64;
 
-/// A producer of the simulated broker. Dropping it does nothing, as `kill -9`: what is open stays open.
+/// A producer of the simulated broker. Dropping it leaves an open transaction open, as `kill -9` does.
 pub struct SimProducer {
     cluster: SharedCluster,
     id: String,
@@ -34,11 +34,19 @@ struct InFlight {
     work: Work,
 }
 
-/// Whether the broker has heard of it.
+/// How much of it the broker has heard of.
 enum Work {
-    Ahead { offsets: BTreeMap<TopicPartition, CommittedOffset>, membership: Membership },
+    Ahead {
+        offsets: BTreeMap<TopicPartition, CommittedOffset>,
+        membership: Membership,
+    },
+    /// The offsets are in the transaction, its end is not asked for.
+    OffsetsIn,
     Done(Result<CommitReceipt, BrokerError>),
 }
+
+/// A look that waits is worth so many that do not.
+const LOOKS_OF_A_WAIT: u64 = 8;
 
 enum State {
     Ready,
@@ -306,19 +314,31 @@ impl Producer for SimProducer {
             let reason = "no commit was started";
             return Err(BrokerError::new("commit_transaction", BrokerErrorKind::Abortable, reason));
         };
-        if wait.is_zero() && in_flight.looks != Some(0) {
-            let looks = in_flight.looks.map(|looks| looks - 1);
-            self.in_flight = Some(InFlight { looks, ..in_flight });
-            self.cluster.borrow_mut().enter("commit_transaction")?;
-            return Ok(None);
+        let InFlight { looks, mut work } = in_flight;
+        let worth = if wait.is_zero() { 1 } else { LOOKS_OF_A_WAIT };
+        let ended = match looks {
+            Some(looks) => looks < worth || looks == 0,
+            None => !wait.is_zero(),
+        };
+        if ended {
+            return match work {
+                Work::Ahead { offsets, membership } => {
+                    self.send_offsets(&offsets, &membership)?;
+                    self.commit(wait).map(Some)
+                }
+                Work::OffsetsIn => self.commit(wait).map(Some),
+                Work::Done(result) => result.map(Some),
+            };
         }
-        match in_flight.work {
-            Work::Ahead { offsets, membership } => {
-                self.send_offsets(&offsets, &membership)?;
-                self.commit(wait).map(Some)
-            }
-            Work::Done(result) => result.map(Some),
+        let looks = looks.map(|looks| looks - worth);
+        // At some look in between the client gets through with the first half.
+        if let (Work::Ahead { offsets, membership }, Some(true)) = (&work, looks.map(|looks| looks % 3 == 0)) {
+            let sent = self.send_offsets(offsets, membership);
+            work = sent.map_or_else(|error| Work::Done(Err(error)), |()| Work::OffsetsIn);
         }
+        self.in_flight = Some(InFlight { looks, work });
+        self.cluster.borrow_mut().enter("commit_transaction")?;
+        Ok(None)
     }
 
     fn taint(&self) -> Option<&'static str> {
@@ -337,6 +357,36 @@ fn retried(cluster: &mut Cluster, id: &str, copy: Request) -> Option<&'static st
     }
     let noticed = duplicated.is_some() || cluster.strikes(id, Fault::EndTxnRetried).is_some();
     noticed.then_some("the commit request was retried")
+}
+
+impl Drop for SimProducer {
+    /// A commit in flight goes on behind the back of whoever drops the producer, if all records were delivered: the client's
+    /// calls return when they return.
+    fn drop(&mut self) {
+        let (Some(InFlight { looks: Some(looks), work }), State::Open(open)) = (self.in_flight.take(), &mut self.state)
+        else {
+            return;
+        };
+        // A cluster in use is one in which a process dies.
+        let Ok(mut cluster) = self.cluster.try_borrow_mut() else { return };
+        if cluster.crashed.is_some() {
+            return;
+        }
+        open.deliver(&mut cluster, &self.id, self.stamp);
+        if !open.queue.is_empty() || open.failed.is_some() {
+            return;
+        }
+        let (id, producer, delay) = (self.id.clone(), self.stamp, Delay::Calls(1 + looks));
+        match work {
+            Work::Ahead { offsets, membership } => {
+                let Some(group) = cluster.group_of(&id, &membership) else { return };
+                let request = Request::Offsets { id, producer, group, offsets, membership, end_after: 1 + looks };
+                cluster.delay(delay, request);
+            }
+            Work::OffsetsIn => cluster.delay(delay, Request::EndTxn { id, producer, commit: true }),
+            Work::Done(_) => {}
+        }
+    }
 }
 
 impl fmt::Debug for SimProducer {

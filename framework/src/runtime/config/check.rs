@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::StreamsConfig;
 use super::error::{ConfigError, Problem};
 
+/// A commit that the client does not come back from is given up so long after its time-out.
+const COMMIT_GRACE: Duration = Duration::from_secs(2);
+
 /// Adds everything that is impossible to `errors`, each at the place of the value to change.
 pub(super) fn check(config: &StreamsConfig, errors: &mut Vec<ConfigError>) {
     let mut checks = Checks { config, errors };
@@ -82,9 +85,12 @@ impl Checks<'_> {
             let reason = format!("it must not be less than session.timeout.ms = {}", millis(config.session_timeout));
             self.impossible("max.poll.interval.ms", reason);
         }
-        if config.max_poll_interval <= transaction {
+        // A revocation waits for the commit in flight, and for one more.
+        let commits = 2 * (transaction + COMMIT_GRACE);
+        if config.max_poll_interval <= commits {
             let reason = format!(
-                "it must be more than transaction.timeout.ms = {}: a commit may take that long",
+                "it must be more than {}: two commits of transaction.timeout.ms = {} may take that long",
+                millis(commits),
                 millis(transaction)
             );
             self.impossible("max.poll.interval.ms", reason);

@@ -138,6 +138,7 @@ fn impossible_values_are_refused_with_their_key() {
         ("replication.factor = 0", "replication.factor"),
         ("heartbeat.interval.ms = 10000", "heartbeat.interval.ms"),
         ("max.poll.interval.ms = 9999", "max.poll.interval.ms"),
+        ("max.poll.interval.ms = 24000", "max.poll.interval.ms"),
         ("uncommitted.max.bytes = \"1 KiB\"", "uncommitted.max.bytes"),
         ("uncommitted.max.bytes = \"1 parsec\"", "uncommitted.max.bytes"),
         ("start.from = \"yesterday\"", "start.from"),

@@ -26,6 +26,7 @@ pub(super) struct Settings {
     pub(super) commit_interval: Duration,
     pub(super) records_per_round: usize,
     pub(super) buffered_records: usize,
+    pub(super) uncommitted_bytes: usize,
 }
 
 /// One step.
@@ -184,6 +185,7 @@ impl Settings {
             commit_interval: Duration::from_millis(pick(rng, &[0, 20, 100, 500], 100)),
             records_per_round: pick(rng, &[1, 4, 1000], 1000),
             buffered_records: pick(rng, &[2, 8, 10_000], 10_000),
+            uncommitted_bytes: pick(rng, &[1, 1_000, 64 << 20, 64 << 20], 64 << 20),
         }
     }
 }

@@ -110,6 +110,7 @@ impl World {
             config.commit_interval = settings.commit_interval;
             config.records_per_round = settings.records_per_round;
             config.buffered_records_per_partition = settings.buffered_records;
+            config.uncommitted_bytes_max = settings.uncommitted_bytes;
             config.errors = simulation.errors.clone();
             config.breakage = simulation.breakage;
             RefCell::new(Slot { config, machine, thread: None, skew: 0, down: 0, frozen: 0 })
