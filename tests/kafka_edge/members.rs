@@ -98,7 +98,7 @@ fn a_second_process_of_an_instance_fences_the_first() {
     let mut producer = broker.producer("twice").unwrap();
     producer.begin().unwrap();
     let refused = producer.send_offsets(&offsets(&at("twice", 0), 1, ""), &stale).unwrap_err();
-    assert_eq!(refused.kind, BrokerErrorKind::Abortable, "{refused}");
+    assert_eq!(refused.kind, BrokerErrorKind::NotAMember, "{refused}");
     let begun = Instant::now();
     let fenced = loop {
         assert!(begun.elapsed() < LIMIT, "the first never learns it");

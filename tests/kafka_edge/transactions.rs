@@ -75,7 +75,7 @@ fn a_membership_that_proves_nothing_never_leaves_the_process() {
         let mut producer = broker.producer("proof").unwrap();
         producer.begin().unwrap();
         let refused = producer.send_offsets(&offsets(&input, 7, ""), &membership).unwrap_err();
-        assert_eq!(refused.kind, BrokerErrorKind::Abortable, "{membership:?}: {refused}");
+        assert_eq!(refused.kind, BrokerErrorKind::NotAMember, "{membership:?}: {refused}");
     }
     assert_eq!(consumer.committed(std::slice::from_ref(&input), LIMIT).unwrap()[&input], None);
 }

@@ -354,6 +354,8 @@ pub enum BrokerErrorKind {
     OutcomeUnknown,
     /// Another producer has taken this transactional id.
     ProducerFenced,
+    /// The group does not know, or no longer, the member that offsets were sent for. A poll tells what became of it.
+    NotAMember,
     /// The membership is gone, or the client is broken: join again.
     MemberFenced,
     /// Another process has taken this instance id: joining again would only throw that one out.
@@ -381,6 +383,7 @@ impl BrokerError {
             BrokerErrorKind::Abortable
             | BrokerErrorKind::OutcomeUnknown
             | BrokerErrorKind::ProducerFenced
+            | BrokerErrorKind::NotAMember
             | BrokerErrorKind::OffsetOutOfRange
             | BrokerErrorKind::RecordRejected => Recovery::AbortTransaction,
             BrokerErrorKind::MemberFenced => Recovery::RejoinGroup,
@@ -398,6 +401,7 @@ impl BrokerErrorKind {
                 "it passes when the broker answers; if it lasts, look at the broker and at bootstrap.servers"
             }
             Self::Abortable => "the transaction is dropped and its input processed again",
+            Self::NotAMember => "the transaction is dropped; the next poll tells who has its partitions",
             Self::OutcomeUnknown => "the committed offsets are read again to learn the outcome",
             Self::ProducerFenced => "another process uses the same instance name; give each its own",
             Self::MemberFenced => "it was away too long, or its client is broken; it joins again",

@@ -27,9 +27,6 @@ use crate::time::Timestamp;
 const TOUCH_INTERVAL: Duration = Duration::from_mins(5);
 /// `repartition.purge.interval.ms`, as in Kafka Streams.
 const PURGE_INTERVAL: Duration = Duration::from_secs(30);
-/// So many fencings within [`FENCED_WINDOW`] mean that two processes share a name.
-const FENCED_MAX: usize = 3;
-const FENCED_WINDOW: Duration = Duration::from_mins(1);
 /// So many transactions that fail on a refused record within [`REJECTED_WINDOW`] mean that it is the input. Commits in
 /// between mean nothing: they are of other partitions.
 const REJECTED_MAX: usize = 5;
@@ -256,9 +253,11 @@ impl<B: Broker> StreamThread<B> {
         if kind == BrokerErrorKind::ProducerFenced {
             match self.transaction.as_ref().and_then(Transaction::unended_since) {
                 // This round may have stood still since it began: the next one knows how old the transaction was.
-                Some(since) => self.fenced_in = Some(since),
+                Some(since) => self.fencing.inside = Some(since),
                 None => self.note_fencing(now)?,
             }
+        } else if kind == BrokerErrorKind::NotAMember {
+            self.hold_producer(now);
         }
         if let Error::Broker(source) = &error
             && kind == BrokerErrorKind::RecordRejected
@@ -288,32 +287,6 @@ impl<B: Broker> StreamThread<B> {
             }
         }
         crate::failpoint!("recover.after_revive");
-        Ok(())
-    }
-
-    /// A producer is fenced by another one with its name, or by the coordinator, which ends a transaction that is older than
-    /// its time-out. The first counts.
-    pub(super) fn tell_fencing_from_timeout(&mut self, now: Timestamp) -> Result<(), Error> {
-        let Some(since) = self.fenced_in.take() else { return Ok(()) };
-        let age = now.since(since);
-        if age < self.config.transaction_timeout {
-            return self.note_fencing(now);
-        }
-        tracing::warn!(
-            ?age,
-            "the transaction was open for longer than transaction.timeout.ms, so the broker has ended it"
-        );
-        Ok(())
-    }
-
-    /// Counts a fencing; too many in a minute mean that another process has our name.
-    pub(super) fn note_fencing(&mut self, now: Timestamp) -> Result<(), Error> {
-        self.fenced_at.retain(|&at| now.since(at) < FENCED_WINDOW);
-        self.fenced_at.push(now);
-        if self.fenced_at.len() >= FENCED_MAX {
-            let instance = self.config.instance_id.clone();
-            return Err(Error::DuplicateInstance { instance, times: self.fenced_at.len() });
-        }
         Ok(())
     }
 }

@@ -27,13 +27,23 @@ pub enum Error {
     Instance(#[from] super::instance::InstanceError),
     /// Two processes fence each other.
     #[error(
-        "instance={instance}: fenced {times} times in a minute; another process runs under the same instance name: give each its own `instance`"
+        "instance={instance}: fenced {times} times in a minute; another process runs under the same instance name, or its application.id and instance make the same transactional.id: give each its own `instance`"
     )]
     DuplicateInstance {
         /// The transactional id.
         instance: String,
         /// How often.
         times: usize,
+    },
+    /// The group's client breaks, again and again.
+    #[error(
+        "{times} clients of the group broke within a minute, the last with: {source}; nothing is lost, start again"
+    )]
+    ClientBroken {
+        /// How many.
+        times: usize,
+        /// The last failure.
+        source: BrokerError,
     },
     /// Transactions fail on a record that the broker refuses, again and again.
     #[error("{times} transactions failed within minutes: {source}; nothing is lost, the same input would fail again")]

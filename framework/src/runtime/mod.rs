@@ -4,6 +4,7 @@ mod breakage;
 mod commit;
 pub mod config;
 mod error;
+mod fencing;
 pub mod health;
 mod instance;
 pub mod letters;

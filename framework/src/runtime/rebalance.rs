@@ -119,6 +119,7 @@ impl<B: Broker> StreamThread<B> {
         }
         let membership = self.consumer()?.membership();
         self.ownership = Some(Ownership { membership });
+        self.fencing.confirmed();
         if broken!(self, CommitAfterAcknowledge) {
             self.commit(now)?;
         }

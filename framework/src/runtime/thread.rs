@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::Error;
 use super::breakage::broken;
+use super::fencing::{self, Fencing};
 use super::rebalance::Ownership;
 use super::restore::Restoration;
 use super::topics::Topics;
@@ -35,6 +36,9 @@ pub struct ThreadConfig {
     pub poll_timeout: Duration,
     /// `commit.interval.ms`.
     pub commit_interval: Duration,
+    /// How long whoever is fenced waits for the group's word on which process of its name stays, before it makes another
+    /// producer: longer than `heartbeat.interval.ms`.
+    pub fenced_pause: Duration,
     /// How long a commit, an offset fetch or the like may take.
     pub request_timeout: Duration,
     /// `transaction.timeout.ms`: a transaction is committed long before.
@@ -66,6 +70,7 @@ impl ThreadConfig {
             instance_id: instance_id.to_owned(),
             poll_timeout: Duration::from_millis(20),
             commit_interval: Duration::from_millis(100),
+            fenced_pause: fencing::pause(Duration::from_millis(500)),
             request_timeout: Duration::from_secs(5),
             transaction_timeout: Duration::from_secs(10),
             records_per_round: 1_000,
@@ -184,9 +189,7 @@ pub struct StreamThread<B: Broker> {
     pub(super) last_commit: Timestamp,
     /// A commit has ended since the last round: the interval begins with the next one.
     pub(super) commit_ended: bool,
-    pub(super) fenced_at: Vec<Timestamp>,
-    /// Fenced in a transaction that began then; the next round tells why.
-    pub(super) fenced_in: Option<Timestamp>,
+    pub(super) fencing: Fencing,
     pub(super) rejected_at: Vec<Timestamp>,
     pub(super) last_purge: Timestamp,
     /// The last error that was mended, for reports.
@@ -232,8 +235,7 @@ impl<B: Broker> StreamThread<B> {
             topics_doubted_since: None,
             last_commit: now,
             commit_ended: false,
-            fenced_at: Vec::new(),
-            fenced_in: None,
+            fencing: Fencing::default(),
             rejected_at: Vec::new(),
             last_purge: now,
             last_error: None,
@@ -323,7 +325,7 @@ impl<B: Broker> StreamThread<B> {
         self.observer.polled(started, progress.polled);
         // After the poll: a thread that gets no producer polls on, and a process that was replaced hears of it before it
         // would fence its successor.
-        if self.transaction.is_none() {
+        if self.transaction.is_none() && !self.producer_is_held(now) {
             progress.changed |= self.renew_producer()?;
         }
         progress.changed |= self.restore(now)?;
@@ -449,7 +451,9 @@ impl<B: Broker> StreamThread<B> {
                 self.revive(error, now)
             }
             Recovery::RejoinGroup => {
-                self.note_fencing(now)?;
+                if let Error::Broker(source) = &error {
+                    self.note_broken_client(source, now)?;
+                }
                 tracing::warn!(%error, "the membership is lost, joining again");
                 self.last_error = Some((now, error));
                 self.lose_all(now);

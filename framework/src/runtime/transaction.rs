@@ -148,7 +148,7 @@ impl<P: Producer> Transaction<P> {
         }
         if !membership.is_fencing() || membership != ownership.membership() {
             // The broker would accept some of these unchecked (the pre-join identity, for one).
-            let kind = BrokerErrorKind::Abortable;
+            let kind = BrokerErrorKind::NotAMember;
             return Err(BrokerError::new("send_offsets", kind, "no longer the member that was assigned").into());
         }
         crate::failpoint!("commit.before_send_offsets");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use millpond::broker::sim::{Fault, SimBroker, SimConfig};
 use millpond::broker::{Broker, BrokerErrorKind};
-use millpond::runtime::{Error, TaskState};
+use millpond::runtime::{Error, TaskState, ThreadConfig};
 use millpond::state::MemoryDirectory;
 
 use super::edge::Edge;
@@ -189,22 +189,96 @@ fn a_commit_that_stands_still_until_its_transaction_times_out_is_not_taken_for_a
     assert!(thread.counters().aborts["fenced"] >= 3, "{:?}", thread.counters());
 }
 
-/// Another process with our name takes our transactions again and again: that ends us, by name.
+/// A process outside the group, with our transactional id, takes our transactions again and again: that ends us, by name.
 #[test]
 fn a_twin_that_fences_young_transactions_ends_the_process() {
     let broker = impatient();
     let mut thread = start(&broker, copy(), &MemoryDirectory::new(), patient("app-0"), T);
     seconds(&mut thread, 3, T).unwrap();
-    let stopped = (0..10).try_for_each(|second| {
+    let stopped = (0..10).try_for_each(|time| {
         append(&broker, "k");
         rounds(&mut thread, 1, broker.now())?;
         drop(broker.producer("app-0").unwrap());
-        broker.advance(Duration::from_secs(1));
-        let told = rounds(&mut thread, 20, broker.now());
-        assert!(second > 1 || told.is_ok(), "fenced {} times", second + 1);
-        told
+        (0..4).try_for_each(|_| {
+            broker.advance(Duration::from_secs(1));
+            let told = rounds(&mut thread, 20, broker.now());
+            assert!(time > 3 || told.is_ok(), "fenced {} times", time + 1);
+            told
+        })
     });
-    assert!(matches!(stopped, Err(Error::DuplicateInstance { times: 3, .. })), "{stopped:?}");
+    assert!(matches!(stopped, Err(Error::DuplicateInstance { times: 5, .. })), "{stopped:?}");
+}
+
+/// The newer of two processes of one name has the membership; the older one hears of it with a late heartbeat. Until then
+/// both make transactions under one id. Whatever the order, the newer stays.
+#[test]
+fn of_two_processes_of_one_name_the_newer_stays() {
+    // When the newer one joins, and when the older one hears of it, in tenths of a second after the newer one's start.
+    let orders = [(0, 4), (0, 30), (4, 6), (4, 60), (20, 24), (50, 90)];
+    for order in orders {
+        let fate = twins(order, eager("app-0").fenced_pause);
+        assert_eq!(fate, Ok(()), "{order:?}");
+    }
+    // Without the pause they throw each other out until both have ended, in some of these orders.
+    assert!(orders.iter().any(|&order| twins(order, Duration::ZERO).is_err()));
+}
+
+fn twins((joins_after, heard_after): (u64, u64), fenced_pause: Duration) -> Result<(), String> {
+    let broker = broker(1);
+    let process = |now| {
+        let config = ThreadConfig { fenced_pause, ..patient("app-0") };
+        start(&broker, copy(), &MemoryDirectory::new(), config, now)
+    };
+    let (mut old, mut new) = (Some(process(T)), None);
+    broker.hold_heartbeats("app-0");
+    let mut expected = Vec::new();
+    for tenth in 0..300 {
+        let now = T.plus(Duration::from_millis(100 * tenth));
+        append(&broker, &tenth.to_string());
+        expected.push(tenth.to_string());
+        if tenth == 20 {
+            new = Some(process(now));
+        }
+        if tenth == 20 + heard_after {
+            broker.release();
+        }
+        for _ in 0..3 {
+            if let Some(thread) = &mut old
+                && let Err(error) = thread.run_once(now)
+            {
+                if !matches!(&error, Error::Broker(e) if e.kind == BrokerErrorKind::InstanceFenced) {
+                    return Err(format!("the older one: {error}"));
+                }
+                old = None;
+            }
+            if let Some(thread) = new.as_mut().filter(|_| tenth >= 20 + joins_after) {
+                thread.run_once(now).map_err(|error| format!("the newer one: {error}"))?;
+            }
+        }
+    }
+    let mut new = new.filter(|_| old.is_none()).ok_or("the older one goes on")?;
+    seconds(&mut new, 3, T.plus(Duration::from_mins(1))).map_err(|error| error.to_string())?;
+    let fenced = new.counters().aborts.get("fenced").copied().unwrap_or(0);
+    match committed_keys(&broker, "out") {
+        found if found != expected => Err(format!("{found:?}")),
+        _ if fenced > 2 => Err(format!("the newer one was fenced {fenced} times")),
+        _ => Ok(()),
+    }
+}
+
+/// Clients that break are told as what they are, and not as a second process of our name.
+#[test]
+fn a_client_that_breaks_again_and_again_is_told_as_such() {
+    let edge = Edge::new(broker(1));
+    let mut thread = start(&edge, copy(), &MemoryDirectory::new(), eager("app-0"), T);
+    rounds(&mut thread, 10, T).unwrap();
+    edge.fail("poll", BrokerErrorKind::MemberFenced, 4);
+    append(&edge.sim, "a");
+    rounds(&mut thread, 20, T).unwrap();
+    assert_eq!(committed_keys(&edge.sim, "out"), ["a"], "four are no reason to end");
+    edge.fail("poll", BrokerErrorKind::MemberFenced, 1);
+    let stopped = rounds(&mut thread, 1, T);
+    assert!(matches!(stopped, Err(Error::ClientBroken { times: 5, .. })), "{stopped:?}");
 }
 
 /// A rebalance moves a task from one stream thread of a process to another, which opens the same state directory.

@@ -355,12 +355,14 @@ impl<'r> Victim<'r> {
             self.tally.complain(format!("{binary}: a second process of the name was not refused: {refused}"));
         }
         elsewhere.start()?;
-        // They fence each other until one of them gives up, and says why: the older one, as a rule.
-        let ended =
-            try_wait_for(self.patience, "one of two instances ends", || Ok(self.a.ended()?.or(elsewhere.ended()?)));
-        let told = [self.a.log(), elsewhere.log()].iter().any(|log| log.contains("same instance name"));
+        // The group decides which one stays: whoever joined last. The older one hears of it, and says why it ends.
+        let ended = try_wait_for(self.patience, "the older of two instances ends", || self.a.ended());
+        let told = self.a.log().contains("same instance name");
         if !told || ended.as_ref().ok().and_then(std::process::ExitStatus::code) != Some(1) {
             self.tally.complain(format!("{binary}: two instances of one name: {ended:?}"));
+        }
+        if let Some(status) = elsewhere.ended()? {
+            self.tally.complain(format!("{binary}: the newer of two instances has ended, too: {status}"));
         }
         self.account();
         self.notes.killed_at_ms = None;

@@ -118,6 +118,8 @@ pub(super) fn of_client(operation: &'static str, failure: &Failure) -> BrokerErr
 pub(super) fn of_transaction(operation: &'static str, failure: &Failure) -> BrokerError {
     let kind = match class(failure.code) {
         Some(kind @ (Kind::ProducerFenced | Kind::RecordRejected | Kind::Unauthorized)) => kind,
+        Some(Kind::InstanceFenced | Kind::MemberFenced) => Kind::NotAMember,
+        _ if matches!(failure.code, Code::IllegalGeneration | Code::UnknownMemberId) => Kind::NotAMember,
         _ => Kind::Abortable,
     };
     BrokerError::new(operation, kind, reason(failure))
@@ -154,11 +156,13 @@ fn reason(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Recovery;
 
     #[test]
     fn a_zombie_drops_its_transaction_and_a_second_producer_is_fenced() {
         for code in [Code::IllegalGeneration, Code::UnknownMemberId, Code::FencedInstanceId] {
-            assert_eq!(of_transaction("send_offsets", &Failure::of(code)).kind, Kind::Abortable, "{code:?}");
+            let error = of_transaction("send_offsets", &Failure::of(code));
+            assert_eq!((error.kind, error.recovery()), (Kind::NotAMember, Recovery::AbortTransaction), "{code:?}");
         }
         for code in [Code::Fenced, Code::InvalidProducerEpoch, Code::ProducerFenced] {
             assert_eq!(of_transaction("commit_transaction", &Failure::of(code)).kind, Kind::ProducerFenced, "{code:?}");

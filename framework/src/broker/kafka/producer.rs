@@ -238,7 +238,7 @@ impl KafkaProducer {
         membership: &Membership,
     ) -> Result<Offsets, BrokerError> {
         const OPERATION: &str = "send_offsets";
-        let refuse = |reason: &str| Err(BrokerError::new(OPERATION, BrokerErrorKind::Abortable, reason));
+        let refuse = |reason: &str| Err(BrokerError::new(OPERATION, BrokerErrorKind::NotAMember, reason));
         // The broker accepts (-1, "") from anybody: it must not leave this process.
         if !membership.is_fencing() {
             return refuse("this is no membership that the broker could check");

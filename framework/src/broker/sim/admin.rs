@@ -78,6 +78,12 @@ impl SimBroker {
         self.cluster.borrow_mut().held_groups.insert(group_id.to_owned());
     }
 
+    /// A replaced member of that instance has not heard of it: the answer to its heartbeat is on its way until
+    /// [`release`](Self::release).
+    pub fn hold_heartbeats(&self, instance_id: &str) {
+        self.cluster.borrow_mut().unheard.insert(instance_id.to_owned());
+    }
+
     /// Everything on its way arrives, in the order it was sent; nothing is held any more. Gives how much it was.
     pub fn release(&self) -> usize {
         self.cluster.borrow_mut().release()

@@ -28,6 +28,8 @@ pub(super) struct Cluster {
     pub(super) trace: Trace,
     pub(super) held_topics: BTreeSet<TopicName>,
     pub(super) held_groups: BTreeSet<String>,
+    /// Instances whose replaced members have not heard of it: the answers to their heartbeats are on their way.
+    pub(super) unheard: BTreeSet<String>,
     /// The process whose call is running has died of this; nothing it does has an effect any more.
     pub(super) crashed: Option<Fault>,
     pub(super) on_pause: Option<OnPause>,
@@ -114,6 +116,7 @@ impl Cluster {
     pub(super) fn release(&mut self) -> usize {
         self.held_topics.clear();
         self.held_groups.clear();
+        self.unheard.clear();
         let in_flight = std::mem::take(&mut self.in_flight);
         let count = in_flight.len();
         for (_, request) in in_flight {

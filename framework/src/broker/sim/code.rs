@@ -42,11 +42,8 @@ impl ErrorCode {
             }
             Self::OffsetOutOfRange => BrokerErrorKind::OffsetOutOfRange,
             Self::MessageTooLarge => BrokerErrorKind::RecordRejected,
-            Self::InvalidTxnState
-            | Self::IllegalGeneration
-            | Self::UnknownMemberId
-            | Self::FencedInstanceId
-            | Self::OffsetMetadataTooLarge => BrokerErrorKind::Abortable,
+            Self::IllegalGeneration | Self::UnknownMemberId | Self::FencedInstanceId => BrokerErrorKind::NotAMember,
+            Self::InvalidTxnState | Self::OffsetMetadataTooLarge => BrokerErrorKind::Abortable,
         };
         BrokerError::new(operation, kind, self.to_string())
     }

@@ -132,6 +132,11 @@ impl SimConsumer {
                 self.note(What::Revoked(owned.len()));
                 Ok(Some(self.report(Rebalance::Revoke(owned))))
             }
+            Err(ErrorCode::FencedInstanceId)
+                if self.cluster.borrow().unheard.contains(&self.config.group_instance_id) =>
+            {
+                Ok(None)
+            }
             Err(code @ ErrorCode::FencedInstanceId) => {
                 self.state = State::Fenced;
                 Err(fenced("heartbeat", code))

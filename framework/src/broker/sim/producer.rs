@@ -238,7 +238,7 @@ impl Producer for SimProducer {
             // Refused here, because the broker would not: it checks no membership at all for (-1, "").
             let reason = "not a member of the group at present";
             return self.run("send_offsets", |_, _, _| {
-                Err(BrokerError::new("send_offsets", BrokerErrorKind::Abortable, reason))
+                Err(BrokerError::new("send_offsets", BrokerErrorKind::NotAMember, reason))
             });
         }
         self.send_offsets_unchecked(offsets, membership)

@@ -194,7 +194,7 @@ fn the_broker_lets_offsets_without_membership_pass() {
     assert_eq!(broker.committed_offsets("app")[&at("in", 0)], next(9));
     producer.begin().unwrap();
     let error = producer.send_offsets(&[(at("in", 0), next(10))].into(), &nobody).unwrap_err();
-    assert_eq!(error.kind, BrokerErrorKind::Abortable);
+    assert_eq!(error.kind, BrokerErrorKind::NotAMember);
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn a_frozen_member_is_replaced_and_commits_nothing_when_it_wakes() {
     let mut producer = broker.producer("a").unwrap();
     producer.begin().unwrap();
     let error = producer.send_offsets(&[(at("in", 0), next(1))].into(), &zombie).unwrap_err();
-    assert_eq!((error.kind, &*error.reason), (BrokerErrorKind::Abortable, "UNKNOWN_MEMBER_ID"));
+    assert_eq!((error.kind, &*error.reason), (BrokerErrorKind::NotAMember, "UNKNOWN_MEMBER_ID"));
     assert_eq!(confirmed(&mut a), Rebalance::Lost(vec![at("in", 0), at("in", 1)]));
     assert!(!a.membership().is_fencing());
     assert!(matches!(a.poll(NO_WAIT).unwrap(), Polled::Idle), "it has joined again, and waits");
