@@ -158,3 +158,30 @@ fn clean_up(tally: &Tally, dir: &Path) {
         let _ = std::fs::remove_dir_all(dir);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use millpond_harness::{Client, leave_transaction_open};
+
+    use super::*;
+
+    /// A transaction that no coordinator knows stays open for ever, and whoever reads what is committed behind it stands still
+    /// for ever. That is Kafka's doing, and counted as such; any other standstill is ours.
+    #[test]
+    fn a_standstill_behind_a_transaction_that_kafka_has_left_open_is_told_apart() {
+        let scratch = Scratch::new("left-open").unwrap();
+        let unverified = [("transaction.partition.verification.enable", "false")];
+        let servers = Servers::start_with(scratch.path(), 1, &unverified).unwrap();
+        Client::new(&servers.brokers).create_topics(&["orders"], 1, &[]).unwrap();
+        let tally = Tally::default();
+        let blamed = || {
+            let stuck = Error::Ended { name: "fraud".into(), log: "it stands still".into() };
+            let error = with_blame(&servers, &tally, stuck).to_string();
+            (error.contains("orders"), error.contains("it stands still"), tally.counts().left_open_by_kafka)
+        };
+        assert_eq!(blamed(), (false, true, 0), "nothing is open");
+        leave_transaction_open(&servers.brokers, "orders", 0, 4_711).unwrap();
+        assert_eq!(blamed(), (true, true, 1));
+    }
+}

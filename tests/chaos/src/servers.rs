@@ -24,11 +24,17 @@ pub(crate) struct Servers {
 impl Servers {
     /// One broker, or three, and the controller beside them.
     pub(crate) fn start(dir: &Path, count: u32) -> Result<Self, Error> {
+        Self::start_with(dir, count, &[])
+    }
+
+    /// The same with more lines of `server.properties`.
+    pub(crate) fn start_with(dir: &Path, count: u32, more: &[(&str, &str)]) -> Result<Self, Error> {
         let controller = controller(dir, count)?;
         let mut nodes = Vec::new();
         for id in 2..count + 2 {
             let role = Role::Broker { id, controller: controller.controller().to_owned() };
-            let options = KafkaOptions { role, ..options(count) };
+            let mut options = KafkaOptions { role, ..options(count) };
+            options.properties.extend(more.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
             nodes.push(Kafka::start_with(dir.join(format!("kafka-{id}")), options)?);
         }
         let brokers: Vec<&str> = nodes.iter().map(Kafka::bootstrap_servers).collect();

@@ -20,6 +20,7 @@
 mod binaries;
 mod client;
 mod error;
+mod ghost;
 mod install;
 mod kafka;
 mod lag;
@@ -35,6 +36,7 @@ mod wait;
 pub use binaries::{beside_this_program, built, built_example};
 pub use client::{Client, Writer};
 pub use error::Error;
+pub use ghost::leave_transaction_open;
 pub use kafka::{Kafka, KafkaOptions, Role, Secured, Security};
 pub use lag::{Group, PartitionLag};
 pub use postgres::{Postgres, PostgresOptions, query};

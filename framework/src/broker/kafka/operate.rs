@@ -237,12 +237,29 @@ impl KafkaBroker {
         partitions: &BTreeSet<TopicPartition>,
         time: Timestamp,
     ) -> Result<BTreeMap<TopicPartition, Option<Offset>>, BrokerError> {
+        const OPERATION: &str = "list_offsets";
         if partitions.is_empty() {
             return Ok(BTreeMap::new());
         }
         let list = list_of(partitions, |_| None)?;
         let ask = OffsetsAt { list: &list, time };
-        self.admin.call("list_offsets", self.admin.timeout, |handle, wait| handle.offsets_at(&ask, wait))
+        let found = self.admin.call(OPERATION, self.admin.timeout, |handle, wait| handle.offsets_at(&ask, wait))?;
+        let untold: BTreeSet<TopicPartition> =
+            found.iter().filter(|(_, offset)| offset.is_none()).map(|(at, _)| at.clone()).collect();
+        if untold.is_empty() {
+            return Ok(found);
+        }
+        // A client tells -1 for "no record is as young", and also when an answer was lost while a leader changed.
+        let list = list_of(&untold, |_| None)?;
+        let newest = self.admin.call(OPERATION, self.admin.timeout, |handle, wait| handle.newest_times(&list, wait))?;
+        let ranges = self.log_ranges(&untold)?;
+        for at in &untold {
+            if !is_none_as_young(newest.get(at).copied().flatten(), ranges.get(at), time) {
+                let reason = format!("the broker did not tell which record of {at} is the first of that time");
+                return Err(BrokerError::new(OPERATION, BrokerErrorKind::Retriable, reason));
+            }
+        }
+        Ok(found)
     }
 
     /// Deletes topics and waits until they are gone; those that do not exist are no error.
@@ -267,5 +284,30 @@ impl KafkaBroker {
             }
             std::thread::sleep(PAUSE);
         }
+    }
+}
+
+/// True when a partition certainly has no record of that time or a later one: it is empty, or its youngest is older.
+fn is_none_as_young(newest: Option<Timestamp>, range: Option<&LogRange>, time: Timestamp) -> bool {
+    match (newest, range) {
+        (Some(newest), _) => newest < time,
+        (None, range) => range.is_some_and(|range| range.start == range.end),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_offset_is_believed_only_where_no_record_can_be_as_young() {
+        let time = Timestamp::from_millis(100);
+        let range = |start, end| LogRange { start: Offset(start), end: Offset(end) };
+        let newest = |ms| Some(Timestamp::from_millis(ms));
+        assert!(is_none_as_young(newest(99), Some(&range(0, 5)), time), "all are older");
+        assert!(!is_none_as_young(newest(100), Some(&range(0, 5)), time), "there is one: an answer was lost");
+        assert!(is_none_as_young(None, Some(&range(5, 5)), time), "there is none at all");
+        assert!(!is_none_as_young(None, Some(&range(0, 5)), time), "nobody knows how young they are");
+        assert!(!is_none_as_young(None, None, time));
     }
 }

@@ -18,6 +18,9 @@ use crate::time::Timestamp;
 
 type Operation = sys::rd_kafka_admin_op_t;
 
+/// Offset and time of a record that was asked for; `None` where the broker tells none.
+type Place = (Option<Offset>, Option<Timestamp>);
+
 /// Offsets by time.
 pub(crate) struct OffsetsAt<'a> {
     pub(crate) list: &'a TopicPartitionList,
@@ -326,23 +329,45 @@ impl Handle {
         Ok(())
     }
 
-    /// First offsets at or after a time.
+    /// The first offset at or after a time, for each partition; `None` where the broker tells none.
     pub(crate) fn offsets_at(
         &self,
         ask: &OffsetsAt<'_>,
         wait: &mut Wait<'_>,
     ) -> Result<BTreeMap<TopicPartition, Option<Offset>>, Failure> {
+        let found = self.offsets_by(ask.list, ask.time.as_millis().max(0), wait)?;
+        Ok(found.into_iter().map(|(at, (offset, _))| (at, offset)).collect())
+    }
+
+    /// The time of the youngest record of each partition; `None` where the broker tells none.
+    pub(crate) fn newest_times(
+        &self,
+        list: &TopicPartitionList,
+        wait: &mut Wait<'_>,
+    ) -> Result<BTreeMap<TopicPartition, Option<Timestamp>>, Failure> {
+        let found =
+            self.offsets_by(list, sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_MAX_TIMESTAMP as i64, wait)?;
+        Ok(found.into_iter().map(|(at, (_, time))| (at, time)).collect())
+    }
+
+    /// Asks for the offsets of a time, or of what one of librdkafka's numbers below zero means.
+    fn offsets_by(
+        &self,
+        list: &TopicPartitionList,
+        spec: i64,
+        wait: &mut Wait<'_>,
+    ) -> Result<BTreeMap<TopicPartition, Place>, Failure> {
         // SAFETY: the list is alive and not shared; its elements are `cnt` initialised entries. Times are set through the
         // pointer because the safe setter takes offsets only.
         unsafe {
-            let raw = &mut *ask.list.ptr();
+            let raw = &mut *list.ptr();
             for element in slice_mut(raw.elems, usize::try_from(raw.cnt).unwrap_or(0)) {
-                element.offset = ask.time.as_millis().max(0);
+                element.offset = spec;
             }
         }
         let sent = self.request(Operation::RD_KAFKA_ADMIN_OP_LISTOFFSETS, wait.timeout, |options, queue| {
             // SAFETY: client, options, list and queue are alive over the call, which copies what it needs.
-            unsafe { sys::rd_kafka_ListOffsets(self.client, ask.list.ptr(), options, queue) };
+            unsafe { sys::rd_kafka_ListOffsets(self.client, list.ptr(), options, queue) };
             Ok(())
         })?;
         let event = sent.answer(wait)?;
@@ -356,7 +381,9 @@ impl Handle {
                 let element = &*sys::rd_kafka_ListOffsetsResultInfo_topic_partition(info);
                 Failure::check(element.err)?;
                 let at = TopicPartition::new(text(element.topic), Partition(element.partition));
-                found.insert(at, Some(Offset(element.offset)).filter(|offset| offset.0 >= 0));
+                let offset = Some(Offset(element.offset)).filter(|offset| offset.0 >= 0);
+                let time = Timestamp::from_millis(sys::rd_kafka_ListOffsetsResultInfo_timestamp(info));
+                found.insert(at, (offset, Some(time).filter(|time| time.is_some())));
             }
         }
         Ok(found)
