@@ -33,6 +33,7 @@ fn rule(action: &str) -> &'static str {
         "CreateTopic" => "TOPIC CREATE",
         "DeleteTopic" => "TOPIC DELETE",
         "DescribeTopic" => "TOPIC DESCRIBE",
+        "DescribeTopicDynamicConfiguration" => "TOPIC DESCRIBE_CONFIGS",
         "ReadData" => "TOPIC READ",
         "WriteData" => "TOPIC WRITE",
         "AlterGroup" => "GROUP READ",

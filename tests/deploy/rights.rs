@@ -43,7 +43,8 @@ fn rights_of_code(application: &str) -> Rights {
     }
     let topology = topology(application);
     let described = topology.external_topics().into_iter().zip(1_u8..);
-    let described = described.map(|(topic, n)| (topic, TopicDescription { id: TopicId([n; 16]), partitions: 3 }));
+    let described =
+        described.map(|(topic, n)| (topic, TopicDescription { id: TopicId([n; 16]), partitions: 3, replicas: 1 }));
     let resolved = ResolvedTopics::new(application, described.collect());
     for part in topology.subtopologies() {
         for (class, topics) in [("reads", &part.sources), ("writes", &part.sinks)] {

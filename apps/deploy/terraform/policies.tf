@@ -32,11 +32,11 @@ locals {
     reads = ["DescribeTopic", "ReadData"]
     # Outputs.
     writes = ["DescribeTopic", "WriteData"]
-    # Made when they are missing, written with every commit, read at every restore.
-    changelogs = ["CreateTopic", "DescribeTopic", "ReadData", "WriteData"]
-    commits    = ["CreateTopic", "DescribeTopic", "ReadData", "WriteData"]
+    # Made when they are missing, written with every commit, read at every restore; their settings are looked at.
+    changelogs = ["CreateTopic", "DescribeTopic", "DescribeTopicDynamicConfiguration", "ReadData", "WriteData"]
+    commits    = ["CreateTopic", "DescribeTopic", "DescribeTopicDynamicConfiguration", "ReadData", "WriteData"]
     # Records are deleted behind the commit. Kafka asks for DELETE on the topic for that.
-    repartitions = ["CreateTopic", "DeleteTopic", "DescribeTopic", "ReadData", "WriteData"]
+    repartitions = ["CreateTopic", "DeleteTopic", "DescribeTopic", "DescribeTopicDynamicConfiguration", "ReadData", "WriteData"]
     # Made when it is missing, never read.
     dead_letters = ["CreateTopic", "DescribeTopic", "WriteData"]
   }

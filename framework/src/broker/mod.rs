@@ -50,6 +50,12 @@ pub trait Broker {
     /// [`BrokerError`]; nothing has happened then.
     fn describe_topics(&self, topics: &[TopicName]) -> Result<BTreeMap<TopicName, TopicDescription>, BrokerError>;
 
+    /// The effective settings of a topic that exists, by Kafka's names.
+    ///
+    /// # Errors
+    /// [`BrokerError`]; `Unauthorized` without the right to read them.
+    fn topic_settings(&self, topic: &TopicName) -> Result<BTreeMap<String, String>, BrokerError>;
+
     /// Creates a topic; one that exists already is left as it is and is no error.
     ///
     /// # Errors
@@ -79,11 +85,28 @@ pub struct TopicDescription {
     pub id: TopicId,
     /// How many partitions it has.
     pub partitions: i32,
+    /// How many copies the partition with the fewest has.
+    pub replicas: usize,
 }
 
 /// Kafka's 128-bit topic id, as 16 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct TopicId(pub [u8; 16]);
+
+impl TopicId {
+    /// Reads 32 hexadecimal digits, as [`Display`](std::fmt::Display) writes them.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let id = u128::from_str_radix(text, 16).ok().filter(|_| digits)?;
+        Some(Self(id.to_be_bytes()))
+    }
+}
+
+impl std::fmt::Display for TopicId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
 
 /// A topic to create.
 #[derive(Debug, Clone, PartialEq, Eq)]

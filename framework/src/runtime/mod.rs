@@ -7,6 +7,7 @@ mod error;
 mod fencing;
 pub mod health;
 mod instance;
+mod internal_settings;
 pub mod letters;
 mod meter;
 pub mod observer;

@@ -20,12 +20,16 @@ pub(super) struct Replay {
     /// Offset of the newest begin record whose commit record was not yet seen: never stored past it.
     begin_offset: Option<Offset>,
     commit_offset: Option<Offset>,
+    /// Rows since the newest begin record, in its partition, that are no deletions.
+    values: u64,
     /// Replayed, and not written yet.
     rows: BTreeMap<StoreIndex, RestoredRows>,
     pub(super) checkpoint: Checkpoint,
     /// Nothing was on disk.
     from_nothing: bool,
     pub(super) restored: u64,
+    /// Bytes of the rows that were last handed to the store, which may still be writing them.
+    pub(super) loading: usize,
     /// How many of them the task's counters have.
     counted: u64,
 }
@@ -44,10 +48,12 @@ impl Replay {
             tail: LogTail::default(),
             begin_offset: None,
             commit_offset: None,
+            values: 0,
             rows: BTreeMap::new(),
             from_nothing: checkpoint.changelog.is_empty(),
             checkpoint,
             restored: 0,
+            loading: 0,
             counted: 0,
         }
     }
@@ -103,15 +109,22 @@ impl Replay {
             (ChangelogKey::Begin(id), Some(value)) if id == task.id() => {
                 self.tail.begin = Some(BeginRecord::decode(value).map_err(log_error)?);
                 self.begin_offset = Some(record.offset);
+                self.values = 0;
             }
             (ChangelogKey::Commit(id), Some(value)) if id == task.id() => {
-                self.tail.commit = Some(CommitRecord::decode(value).map_err(log_error)?);
+                let commit = CommitRecord::decode(value).map_err(log_error)?;
+                let begun = self.tail.begin.is_some_and(|begin| begin.sequence == commit.sequence);
+                self.tail.values = Some(self.values).filter(|_| begun);
+                self.tail.commit = Some(commit);
                 self.commit_offset = Some(record.offset);
                 self.begin_offset = None;
             }
             (ChangelogKey::Row, value) => {
                 let Some(rows) = rows else { return Ok(()) };
                 self.restored += 1;
+                if value.is_some() && record.source == task.log().partition {
+                    self.values += 1;
+                }
                 if !rows.push(key, value.as_deref()) {
                     return Err(Error::bug("a row of a changelog is longer than any record"));
                 }
@@ -125,6 +138,7 @@ impl Replay {
     pub(super) fn flush(&mut self, task: &mut Task, now: Timestamp) -> Result<(), Error> {
         task.counters_mut().restored += self.restored - std::mem::replace(&mut self.counted, self.restored);
         let Some(stores) = task.stores() else { return Ok(()) };
+        self.loading = self.bytes();
         let rows = std::mem::take(&mut self.rows);
         let mut checkpoint = self.checkpoint.clone();
         for (partition, &position) in &self.positions {

@@ -228,9 +228,11 @@ impl<B: Broker> StreamThread<B> {
                 committed: &committed,
                 ranges: &ranges,
                 topic_ids: &task.log().topic_ids,
+                log: &task.log().partition.topic,
                 partitions: task.log().partitions,
                 topology_hash: task.log().topology_hash,
                 stateful: task.stores().is_some(),
+                tombstones: task.log().tombstones,
                 // What this process has owned without a break has no age, whatever the clock did; nor has what comes from
                 // no changelog.
                 check_age: task.may_have_been_away(now)
@@ -298,11 +300,33 @@ impl<B: Broker> StreamThread<B> {
         let held: usize = restoration.tasks.values().map(Replay::bytes).sum();
         let most =
             restoration.tasks.values().map(Replay::bytes).max().filter(|_| held > self.config.restored_bytes_max);
-        for (id, replay) in &mut restoration.tasks {
-            let Some(task) = self.tasks.get_mut(id) else { continue };
+        let due = restoration.tasks.iter().filter(|(_, replay)| {
             let bytes = replay.bytes();
-            if bytes > 0 && (replay.is_done() || most.is_some_and(|most| bytes >= most)) {
+            bytes > 0 && (replay.is_done() || most.is_some_and(|most| bytes >= most))
+        });
+        let due: Vec<TaskId> = due.map(|(id, _)| *id).collect();
+        for id in due {
+            self.await_loads_beside(id)?;
+            let replay = self.restoration.as_mut().and_then(|restoration| restoration.tasks.get_mut(&id));
+            if let (Some(replay), Some(task)) = (replay, self.tasks.get_mut(&id)) {
                 replay.flush(task, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows that stores write behind our back are in memory, too. Before the rows of one more task join them the others are
+    /// waited for, when all together would be more than may be held.
+    fn await_loads_beside(&self, next: TaskId) -> Result<(), Error> {
+        let Some(restoration) = &self.restoration else { return Ok(()) };
+        let stores = |id: &TaskId| self.tasks.get(id).and_then(Task::stores);
+        let loading = restoration.tasks.iter().filter(|(id, _)| stores(id).is_some_and(|stores| stores.is_loading()));
+        let loading: Vec<(&TaskId, &Replay)> = loading.collect();
+        let on_their_way: usize = loading.iter().map(|(_, replay)| replay.loading).sum();
+        let bytes = restoration.tasks.get(&next).map_or(0, Replay::bytes);
+        if on_their_way.saturating_add(bytes) > self.config.restored_bytes_max {
+            for stores in loading.into_iter().filter_map(|(id, _)| stores(id)) {
+                stores.settle()?;
             }
         }
         Ok(())
@@ -366,6 +390,7 @@ impl<B: Broker> StreamThread<B> {
             committed: &replay.committed,
             tail: &replay.tail,
             stateful: task.stores().is_some(),
+            ends: &replay.targets,
             topic_ids: &task.log().topic_ids,
         };
         match reconcile(id, evidence) {

@@ -1,12 +1,13 @@
 //! The topics of an application at run time: described, created where they are ours, and mapped to tasks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use super::Error;
+use super::{Error, internal_settings};
 use crate::broker::{Broker, TopicDescription};
 use crate::record::{Partition, TaskId, TopicName, TopicPartition};
 use crate::state::StoreSpec;
-use crate::task::CommitLog;
+use crate::task::{CommitLog, DELETE_RETENTION};
 use crate::topology::{InternalTopicKind, ResolvedTopics, Topology, TopologyError, commits_topic};
 
 /// All topics of an application.
@@ -16,6 +17,8 @@ pub struct Topics {
     repartitions: BTreeSet<TopicName>,
     /// Repartition topics, changelogs and the topic of commit records.
     internal: BTreeSet<TopicName>,
+    /// How long changelogs keep tombstones, where it is known.
+    tombstones: BTreeMap<TopicName, Duration>,
 }
 
 impl Topics {
@@ -46,6 +49,7 @@ impl Topics {
         let mut names: Vec<TopicName> = internal.iter().map(|topic| topic.name.clone()).collect();
         names.extend(dead_letters.cloned());
         let existing = broker.describe_topics(&names)?;
+        let old: BTreeSet<TopicName> = existing.keys().cloned().collect();
         for topic in &internal {
             match existing.get(&topic.name) {
                 Some(found) if found.partitions != topic.partitions => {
@@ -69,10 +73,13 @@ impl Topics {
         }
         // What one broker knew another may not have heard of yet: what exists is not forgotten.
         resolved.extend(existing);
-        resolved.extend(broker.describe_topics(&names)?);
+        let described = broker.describe_topics(&names)?;
+        resolved.extend(described.clone());
+        let tombstones = internal_settings::examine(broker, &internal, (&described, &old))?;
         let repartitions = internal.iter().filter(|topic| topic.kind == InternalTopicKind::Repartition);
         let repartitions = repartitions.map(|topic| topic.name.clone()).collect();
-        Ok(Self { resolved, repartitions, internal: internal.into_iter().map(|topic| topic.name).collect() })
+        let internal = internal.into_iter().map(|topic| topic.name).collect();
+        Ok(Self { resolved, repartitions, internal, tombstones })
     }
 
     /// Everything that tasks read, back or forward.
@@ -157,7 +164,9 @@ impl Topics {
         let topic_ids = topics.into_iter().filter_map(|topic| Some((topic.clone(), self.resolved.id(&topic)?)));
         let topic_ids = topic_ids.collect();
         let topology_hash = topology.stores_hash(task.subtopology);
-        Ok(CommitLog { partition, changelogs, topic_ids, partitions, topology_hash })
+        let tombstones = changelogs.iter().flatten().filter_map(|log| self.tombstones.get(&log.topic)).min();
+        let tombstones = tombstones.copied().unwrap_or(DELETE_RETENTION);
+        Ok(CommitLog { partition, changelogs, topic_ids, partitions, topology_hash, tombstones })
     }
 }
 

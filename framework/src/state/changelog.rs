@@ -113,11 +113,17 @@ pub struct CommitRecord {
     pub records: u64,
     /// Ids of the changelog and input topics.
     pub topic_ids: BTreeMap<TopicName, TopicId>,
+    /// How many rows, deletions not counted, the transaction has in the partition of this record: they lie between its begin
+    /// record and this one for as long as no later transaction commits. `None` in what older versions wrote.
+    pub values: Option<u64>,
+    /// Where each of the task's other changelogs ends at the least. Those have no records that tell where they end.
+    pub ends: BTreeMap<TopicPartition, Offset>,
 }
 
 impl CommitRecord {
-    /// `{"version":1,"sequence":7,"input":{"events":{"3":120}},"stream_time":1700000000000,"records":5,"topic_ids":{..}}`;
-    /// topic ids are 32 hexadecimal digits.
+    /// `{"version":1,"sequence":7,"input":{"events":{"3":120}},"stream_time":1700000000000,"records":5,"topic_ids":{..},
+    /// "values":4,"ends":{"app-other-changelog":{"3":88}}}`; topic ids are 32 hexadecimal digits; no values and no ends are
+    /// left out.
     ///
     /// # Errors
     /// [`SerdeError`]; does not happen with valid records.
@@ -129,6 +135,8 @@ impl CommitRecord {
             stream_time: self.stream_time.as_millis(),
             records: self.records,
             topic_ids: topic_ids_to_json(&self.topic_ids),
+            values: self.values,
+            ends: offsets_to_json(&self.ends),
         })
     }
 
@@ -145,6 +153,8 @@ impl CommitRecord {
             stream_time: Timestamp::from_millis(json.stream_time),
             records: json.records,
             topic_ids: topic_ids_from_json(json.topic_ids)?,
+            values: json.values,
+            ends: offsets_from_json(json.ends),
         })
     }
 }
@@ -168,6 +178,10 @@ struct CommitJson {
     stream_time: i64,
     records: u64,
     topic_ids: TopicIdsJson,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    values: Option<u64>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    ends: OffsetsJson,
 }
 
 /// Offsets by topic and partition: `{"events":{"0":17,"1":4}}`.
@@ -196,15 +210,13 @@ pub(super) fn offsets_from_json(json: OffsetsJson) -> BTreeMap<TopicPartition, O
 }
 
 pub(super) fn topic_ids_to_json(ids: &BTreeMap<TopicName, TopicId>) -> TopicIdsJson {
-    ids.iter().map(|(topic, id)| (topic.to_string(), format!("{:032x}", u128::from_be_bytes(id.0)))).collect()
+    ids.iter().map(|(topic, id)| (topic.to_string(), id.to_string())).collect()
 }
 
 pub(super) fn topic_ids_from_json(json: TopicIdsJson) -> Result<BTreeMap<TopicName, TopicId>, SerdeError> {
     let malformed = SerdeError::Malformed { format: "topic id", reason: "not 32 hexadecimal digits" };
     let parse = |(topic, id): (String, String)| {
-        let digits = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let id = u128::from_str_radix(&id, 16).ok().filter(|_| digits).ok_or_else(|| malformed.clone())?;
-        Ok((TopicName::from(topic), TopicId(id.to_be_bytes())))
+        Ok((TopicName::from(topic), TopicId::from_hex(&id).ok_or_else(|| malformed.clone())?))
     };
     json.into_iter().map(parse).collect()
 }

@@ -8,6 +8,7 @@
 //! was ended early by a delayed request leaves a begin record without its commit record, also in a task without stores.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::metadata::CommitMetadata;
 use super::{Phase, Task, TaskError};
@@ -29,6 +30,8 @@ pub(crate) struct CommitLog {
     pub(crate) partitions: i32,
     /// Hash of the sub-topology's stores.
     pub(crate) topology_hash: u64,
+    /// The shortest time that one of the changelogs keeps tombstones: `delete.retention.ms`.
+    pub(crate) tombstones: Duration,
 }
 
 /// What a task puts into a transaction when it is committed.
@@ -39,13 +42,25 @@ pub(crate) struct TaskCommit {
     /// Next offset of every input that has one.
     pub(crate) input: BTreeMap<TopicPartition, Offset>,
     log_hint: Option<Offset>,
+    /// Of the commit log, where the task has stores.
+    log_id: Option<TopicId>,
+}
+
+/// The rows of a commit on their way to the changelogs.
+#[derive(Default)]
+struct Rows {
+    records: Vec<ProducerRecord>,
+    /// Rows in the commit log that are not deletions.
+    values: u64,
+    /// Where the other changelogs end at the least once these are there.
+    ends: BTreeMap<TopicPartition, Offset>,
 }
 
 impl TaskCommit {
     /// The offsets with their metadata, as the group stores them.
     pub(crate) fn offsets(&self) -> impl Iterator<Item = (TopicPartition, CommittedOffset)> {
-        let metadata =
-            CommitMetadata { sequence: self.sequence, stream_time: self.stream_time, log: self.log_hint }.encode();
+        let (sequence, stream_time) = (self.sequence, self.stream_time);
+        let metadata = CommitMetadata { sequence, stream_time, log: self.log_hint, topic: self.log_id }.encode();
         let entry = move |(p, &next): (&TopicPartition, &Offset)| {
             (p.clone(), CommittedOffset { next, metadata: metadata.clone() })
         };
@@ -90,8 +105,9 @@ impl Task {
             stream_time: self.stream_time(),
             input: self.next_offsets(position),
             log_hint: self.last_log_offset,
+            log_id: self.log.topic_ids.get(&self.log.partition.topic).copied(),
         };
-        let mut records = self.changelog_records(now)?;
+        let Rows { mut records, values, ends } = self.changelog_records(now)?;
         let rows = records.len() as u64;
         self.counters.changelog_rows += rows;
         let record = CommitRecord {
@@ -100,6 +116,8 @@ impl Task {
             stream_time: commit.stream_time,
             records: rows,
             topic_ids: self.log.topic_ids.clone(),
+            values: Some(values).filter(|_| self.stores.is_some()),
+            ends,
         };
         let value = record.encode().map_err(|source| TaskError::CommitLog { task: self.id, source })?;
         records.push(self.log_record(commit_key(self.id), value, now));
@@ -108,13 +126,19 @@ impl Task {
         Ok((commit, records))
     }
 
-    fn changelog_records(&self, now: Timestamp) -> Result<Vec<ProducerRecord>, TaskError> {
-        let Some(stores) = &self.stores else { return Ok(Vec::new()) };
+    fn changelog_records(&self, now: Timestamp) -> Result<Rows, TaskError> {
+        let mut all = Rows { ends: self.other_ends(), ..Rows::default() };
+        let Some(stores) = &self.stores else { return Ok(all) };
         stores.freeze()?;
-        let mut records = Vec::new();
         for (index, rows) in stores.frozen_rows() {
             let Some(Some(changelog)) = self.log.changelogs.get(usize::from(index.0)) else { continue };
-            records.extend(rows.into_iter().map(|(key, value)| ProducerRecord {
+            if let Some(end) = all.ends.get_mut(changelog) {
+                // Each takes an offset, behind what was there.
+                *end = Offset(end.0.saturating_add(i64::try_from(rows.len()).unwrap_or(0)));
+            } else {
+                all.values += rows.iter().filter(|(_, value)| value.is_some()).count() as u64;
+            }
+            all.records.extend(rows.into_iter().map(|(key, value)| ProducerRecord {
                 target: changelog.clone(),
                 timestamp: now,
                 key: Some(key),
@@ -122,7 +146,18 @@ impl Task {
                 headers: Headers::new(),
             }));
         }
-        Ok(records)
+        Ok(all)
+    }
+
+    /// Where the changelogs without commit records end at the least, as far as delivery reports and the restore have told.
+    fn other_ends(&self) -> BTreeMap<TopicPartition, Offset> {
+        let others = self.log.changelogs.iter().flatten().filter(|log| **log != self.log.partition);
+        let end = |log| {
+            let known = self.checkpoint.changelog.get(log).copied().unwrap_or_default();
+            // The marker of that transaction is there, too, before another one begins.
+            if self.marked.contains(log) { known.next() } else { known }
+        };
+        others.map(|log| (log.clone(), end(log))).collect()
     }
 
     fn log_record(&self, key: bytes::Bytes, value: bytes::Bytes, now: Timestamp) -> ProducerRecord {
@@ -147,6 +182,7 @@ impl Task {
         for changelog in self.log.changelogs.iter().flatten() {
             if let Some(last) = receipt.last_offsets.get(changelog) {
                 checkpoint.changelog.insert(changelog.clone(), last.next());
+                self.marked.insert(changelog.clone());
             }
         }
         self.last_log_offset = receipt.last_offsets.get(&self.log.partition).copied().or(self.last_log_offset);
@@ -160,6 +196,8 @@ impl Task {
     /// The offset of the last commit record that a restore saw.
     pub(crate) fn set_log_offset(&mut self, offset: Option<Offset>) {
         self.last_log_offset = offset.or(self.last_log_offset);
+        // Positions pass markers.
+        self.marked.clear();
     }
 
     /// Fills in what does not change from commit to commit.
@@ -174,6 +212,8 @@ impl Task {
     pub(crate) fn touch(&mut self, now: Timestamp, every: std::time::Duration) -> Result<(), TaskError> {
         let running = matches!(self.phase, Phase::Running { .. });
         let (Some(stores), true) = (&self.stores, running && self.in_flight.is_none()) else { return Ok(()) };
+        // Long before it would look like a long absence.
+        let every = every.min(self.log.tombstones / 4);
         // A time in the future is of a clock that was set back since.
         let owned_until = self.checkpoint.owned_until;
         if (owned_until <= now && now.since(owned_until) < every) || stores.uncommitted_bytes() > 0 {

@@ -1,11 +1,13 @@
 //! The text beside each committed offset: what the group knows about a task's last commit.
 //!
-//! `millpond/1 seq=12 time=1700000000000 log=345`: the number of the commit, stream time, and an offset of the commit
-//! log at or before which the next start may begin to read (absent before the second commit). Other texts are foreign: an operator's tool leaves it empty.
+//! `millpond/1 seq=12 time=1700000000000 log=345 topic=0123456789abcdef0123456789abcdef`: the number of the commit, stream
+//! time, an offset of the commit log at or before which the next start may begin to read (absent before the second commit),
+//! and the id of the changelog that the commit record is in (absent without stores, and in what older versions wrote). Other
+//! texts are foreign: an operator's tool leaves it empty.
 //!
 //! [`RESET`] says that the application was reset: it begins anew at this offset, without state.
 
-use crate::broker::CommittedOffset;
+use crate::broker::{CommittedOffset, TopicId};
 use crate::record::Offset;
 use crate::time::Timestamp;
 
@@ -25,12 +27,15 @@ pub(crate) struct CommitMetadata {
     pub(crate) sequence: u64,
     pub(crate) stream_time: Timestamp,
     pub(crate) log: Option<Offset>,
+    /// Of the commit log, where the task has stores.
+    pub(crate) topic: Option<TopicId>,
 }
 
 impl CommitMetadata {
     pub(crate) fn encode(&self) -> String {
         let log = self.log.map_or_else(String::new, |offset| format!(" log={offset}"));
-        format!("{MAGIC} seq={} time={}{log}", self.sequence, self.stream_time)
+        let topic = self.topic.map_or_else(String::new, |id| format!(" topic={id}"));
+        format!("{MAGIC} seq={} time={}{log}{topic}", self.sequence, self.stream_time)
     }
 
     /// `None` when the offset was not committed by a task.
@@ -39,17 +44,18 @@ impl CommitMetadata {
         if words.next() != Some(MAGIC) {
             return None;
         }
-        let (mut sequence, mut stream_time, mut log) = (None, Timestamp::NONE, None);
+        let (mut sequence, mut stream_time, mut log, mut topic) = (None, Timestamp::NONE, None, None);
         for word in words {
             match word.split_once('=') {
                 Some(("seq", value)) => sequence = value.parse().ok(),
                 Some(("time", value)) => stream_time = Timestamp::from_millis(value.parse().ok()?),
                 Some(("log", value)) => log = Some(Offset(value.parse().ok()?)),
+                Some(("topic", value)) => topic = Some(TopicId::from_hex(value)?),
                 // A later version may say more.
                 _ => {}
             }
         }
-        Some(Self { sequence: sequence?, stream_time, log })
+        Some(Self { sequence: sequence?, stream_time, log, topic })
     }
 }
 
@@ -63,18 +69,29 @@ mod tests {
 
     #[test]
     fn the_text_is_frozen() {
-        let metadata =
-            CommitMetadata { sequence: 12, stream_time: Timestamp::from_millis(1_700), log: Some(Offset(345)) };
+        let stream_time = Timestamp::from_millis(1_700);
+        let metadata = CommitMetadata { sequence: 12, stream_time, log: Some(Offset(345)), topic: None };
         assert_eq!(metadata.encode(), "millpond/1 seq=12 time=1700 log=345");
         assert_eq!(CommitMetadata::decode(&committed(&metadata.encode())), Some(metadata));
-        let first = CommitMetadata { sequence: 1, stream_time: Timestamp::NONE, log: None };
+        let stateful = CommitMetadata { topic: Some(TopicId([0x0a; 16])), ..metadata };
+        assert_eq!(stateful.encode(), "millpond/1 seq=12 time=1700 log=345 topic=0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a");
+        assert_eq!(CommitMetadata::decode(&committed(&stateful.encode())), Some(stateful));
+        let first = CommitMetadata { sequence: 1, stream_time: Timestamp::NONE, log: None, topic: None };
         assert_eq!(first.encode(), "millpond/1 seq=1 time=-1");
         assert_eq!(CommitMetadata::decode(&committed(&first.encode())), Some(first));
     }
 
     #[test]
     fn foreign_texts_are_not_ours() {
-        for text in ["", RESET, "millpond/2 seq=1", "seq=1", "millpond/1 time=3", "millpond/1 seq=1 log=x"] {
+        for text in [
+            "",
+            RESET,
+            "millpond/2 seq=1",
+            "seq=1",
+            "millpond/1 time=3",
+            "millpond/1 seq=1 log=x",
+            "millpond/1 seq=1 topic=1",
+        ] {
             assert_eq!(CommitMetadata::decode(&committed(text)), None, "{text}");
         }
     }

@@ -22,7 +22,7 @@ pub(crate) mod restore;
 mod start;
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ pub(crate) use commit::{CommitLog, TaskCommit};
 pub use dead_letter::ErrorPolicy;
 pub(crate) use metadata::RESET;
 use queue::{BufferLimit, InputQueues};
+pub(crate) use restore::DELETE_RETENTION;
 pub use restore::Refusal;
 pub use start::{StartKind, TaskStart};
 pub use state::TaskState;
@@ -110,6 +111,8 @@ pub(crate) struct Task {
     released: bool,
     /// When it last stopped running.
     ran_until: Option<Timestamp>,
+    /// Changelogs whose offset in the checkpoint is that of a row of ours: a marker follows it.
+    marked: BTreeSet<TopicPartition>,
 }
 
 /// Outputs that wait for the end of a commit, as far as they are counted.
@@ -235,6 +238,7 @@ impl Task {
             wiped: false,
             released: false,
             ran_until: None,
+            marked: BTreeSet::new(),
         }
     }
 

@@ -11,8 +11,8 @@ use crate::state::Checkpoint;
 use crate::state::changelog::{BeginRecord, CommitRecord};
 use crate::time::Timestamp;
 
-/// Kafka's default of `delete.retention.ms`: how long a compacted topic keeps tombstones.
-const DELETE_RETENTION: Duration = Duration::from_hours(24);
+/// Kafka's default of `delete.retention.ms`: how long a compacted topic keeps tombstones. Where its setting is not known.
+pub(crate) const DELETE_RETENTION: Duration = Duration::from_hours(24);
 
 /// How far the clocks of two machines may differ.
 const CLOCK_SLACK: Duration = Duration::from_hours(1);
@@ -28,10 +28,14 @@ pub(crate) struct Facts<'a> {
     /// First and end offset of the partitions to replay.
     pub(crate) ranges: &'a BTreeMap<TopicPartition, LogRange>,
     pub(crate) topic_ids: &'a BTreeMap<TopicName, TopicId>,
+    /// The topic of the task's commit records.
+    pub(crate) log: &'a TopicName,
     pub(crate) partitions: i32,
     pub(crate) topology_hash: u64,
     /// The task has stores: then everything that is not on disk must be replayed.
     pub(crate) stateful: bool,
+    /// How long the changelogs keep tombstones.
+    pub(crate) tombstones: Duration,
     /// The directory may have been away, or others may have had the task.
     pub(crate) check_age: bool,
     /// The clock that wrote the directory's time may be another: not so for a task that this process has started before.
@@ -56,7 +60,7 @@ pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
     let is_input = |topic: &TopicName| facts.committed.keys().any(|input| input.topic == *topic);
     let gone = recreated(&checkpoint.topic_ids, facts.topic_ids).find(|topic| !is_input(topic));
     // Before all comparisons: whatever the rows are, they are from before the reset.
-    if gone.is_some() && was_reset(facts.committed) {
+    if gone.is_some() && (was_reset(facts.committed) || has_begun_anew(facts)) {
         return Ok(Plan::Quarantine("the application was reset"));
     }
     if checkpoint.partitions != 0 && checkpoint.partitions != facts.partitions {
@@ -75,13 +79,15 @@ pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
     // After the changelogs: with those gone, and nothing committed, the application was reset.
     recreated_input(task, (&checkpoint.topic_ids, &checkpoint.input), facts.topic_ids, facts.committed)?;
     if let Some(reason) = outdated(facts) {
-        return wipe(task, facts, reason);
+        return instead(task, facts, Plan::Wipe(reason));
     }
     let mut from = BTreeMap::new();
     for (partition, range) in facts.ranges {
         let start = match checkpoint.changelog.get(partition) {
             Some(&stored) if stored > range.end => {
-                return wipe(task, facts, "the changelog ends before it: records were lost there");
+                // Not removed: it may be the one place that has them.
+                let lost = Plan::Quarantine("the changelog ends before it: records were lost there");
+                return instead(task, facts, lost);
             }
             Some(&stored) if stored >= range.start => stored,
             // A checkpoint that is the last commit misses nothing, wherever the changelog begins by now.
@@ -95,11 +101,11 @@ pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
     Ok(Plan::Replay(from))
 }
 
-/// Removes the rows, if the changelogs have all of them: compaction leaves a log's start where it is, so one that begins
+/// Gives the rows up, if the changelogs have all of them: compaction leaves a log's start where it is, so one that begins
 /// later was cut, and nobody knows what it held.
-fn wipe(task: TaskId, facts: &Facts<'_>, reason: &'static str) -> Result<Plan, Refusal> {
+fn instead(task: TaskId, facts: &Facts<'_>, plan: Plan) -> Result<Plan, Refusal> {
     let mut ranges = facts.ranges.iter().filter(|(_, range)| facts.stateful && range.start > Offset::default());
-    ranges.next().map_or(Ok(Plan::Wipe(reason)), |(partition, range)| Err(cut(task, partition, range)))
+    ranges.next().map_or(Ok(plan), |(partition, range)| Err(cut(task, partition, range)))
 }
 
 fn cut(task: TaskId, partition: &TopicPartition, range: &LogRange) -> Refusal {
@@ -140,6 +146,17 @@ fn was_reset(committed: &Committed) -> bool {
     offsets.peek().is_some() && offsets.all(is_reset)
 }
 
+/// True when the group's last commit is in the changelog that is there now, and the rows are of the one before: others have
+/// begun anew since. A changelog that somebody has deleted under them is not the one that their last commit names.
+fn has_begun_anew(facts: &Facts<'_>) -> bool {
+    let now = facts.topic_ids.get(facts.log);
+    let mut offsets = facts.committed.values().flatten().peekable();
+    now.is_some()
+        && now != facts.checkpoint.topic_ids.get(facts.log)
+        && offsets.peek().is_some()
+        && offsets.all(|offset| CommitMetadata::decode(offset).is_some_and(|metadata| metadata.topic.as_ref() == now))
+}
+
 /// Not committed by a task.
 fn is_foreign(offset: &CommittedOffset) -> bool {
     CommitMetadata::decode(offset).is_none()
@@ -151,7 +168,7 @@ fn outdated(facts: &Facts<'_>) -> Option<&'static str> {
     if !facts.stateful || !facts.check_age || !owned_until.is_some() {
         return None;
     }
-    if facts.now.since(owned_until) > DELETE_RETENTION / 2 {
+    if facts.now.since(owned_until) > facts.tombstones / 2 {
         return Some("it is older than the changelog keeps deletions: deleted keys would come back");
     }
     let ahead = facts.check_clock && owned_until.since(facts.now) > CLOCK_SLACK;
@@ -169,6 +186,8 @@ fn log_hint(committed: &Committed) -> Option<Offset> {
 pub(crate) struct LogTail {
     pub(crate) begin: Option<BeginRecord>,
     pub(crate) commit: Option<CommitRecord>,
+    /// Rows that are no deletions between the two, where both are of one transaction.
+    pub(crate) values: Option<u64>,
 }
 
 /// From where a task goes on.
@@ -201,13 +220,15 @@ pub(crate) struct Evidence<'a> {
     pub(crate) committed: &'a Committed,
     pub(crate) tail: &'a LogTail,
     pub(crate) stateful: bool,
+    /// Where the changelogs ended when the replay began.
+    pub(crate) ends: &'a BTreeMap<TopicPartition, Offset>,
     /// Ids of the changelog and input topics now.
     pub(crate) topic_ids: &'a BTreeMap<TopicName, TopicId>,
 }
 
 /// Compares the last commit record with the group's offsets (invariant I9).
 pub(crate) fn reconcile(task: TaskId, evidence: Evidence<'_>) -> Result<Verdict, Refusal> {
-    let Evidence { checkpoint, committed, tail, stateful, topic_ids } = evidence;
+    let Evidence { checkpoint, committed, tail, stateful, ends, topic_ids } = evidence;
     // Written by whoever owned the task while the topic was recreated under it: the rows before are gone.
     if let Some(commit) = &tail.commit {
         recreated_input(task, (&commit.topic_ids, &commit.input), topic_ids, committed)?;
@@ -215,6 +236,7 @@ pub(crate) fn reconcile(task: TaskId, evidence: Evidence<'_>) -> Result<Verdict,
         if let Some(topic) = recreated(&commit.topic_ids, topic_ids).find(|topic| !is_input(topic)) {
             return Err(Refusal::ChangelogRecreated { task, topic: topic.clone() });
         }
+        all_rows_are_there(task, commit, tail.values, ends)?;
     }
     let foreign = committed.values().flatten().any(is_foreign);
     let last = last_commit(checkpoint, tail);
@@ -244,6 +266,26 @@ pub(crate) fn reconcile(task: TaskId, evidence: Evidence<'_>) -> Result<Verdict,
         return Ok(Verdict::Resume(resume(input, false)));
     }
     Err(Refusal::OffsetsDiffer { task, partition: partition.clone(), recorded, group, moved_by_hand: foreign })
+}
+
+/// Compares what the last commit record says of rows with what is there. Nothing of its transaction is compacted away: no
+/// later one has committed, and deletions, which go by their age, are not counted.
+fn all_rows_are_there(
+    task: TaskId,
+    commit: &CommitRecord,
+    values: Option<u64>,
+    ends: &BTreeMap<TopicPartition, Offset>,
+) -> Result<(), Refusal> {
+    if let (Some(recorded), Some(found)) = (commit.values, values)
+        && found < recorded
+    {
+        return Err(Refusal::RowsMissing { task, sequence: commit.sequence, recorded, found });
+    }
+    let shorter = |(partition, recorded): (&TopicPartition, &Offset)| {
+        let end = ends.get(partition).copied().filter(|end| end < recorded)?;
+        Some(Refusal::ChangelogShortened { task, partition: partition.clone(), recorded: *recorded, end })
+    };
+    commit.ends.iter().find_map(shorter).map_or(Ok(()), Err)
 }
 
 /// The newer one of the replayed commit record and the checkpoint, which may be past it.
@@ -319,6 +361,34 @@ pub enum Refusal {
         /// Where it begins.
         start: Offset,
     },
+    /// The last commit wrote more rows than its changelog has.
+    #[error(
+        "task {task}: commit {sequence} wrote rows={recorded} to its changelog, and rows={found} are there: records were lost; reset the application to build its state again from the input"
+    )]
+    RowsMissing {
+        /// The task.
+        task: TaskId,
+        /// Number of the commit.
+        sequence: u64,
+        /// Rows that the commit record tells of.
+        recorded: u64,
+        /// Rows that were found.
+        found: u64,
+    },
+    /// A changelog ends before the last commit's rows.
+    #[error(
+        "task {task}: changelog {partition} ends at offset={end}, and the last commit has rows up to offset={recorded}: its end was lost; reset the application to build its state again from the input"
+    )]
+    ChangelogShortened {
+        /// The task.
+        task: TaskId,
+        /// The changelog.
+        partition: TopicPartition,
+        /// Where it must end at the least.
+        recorded: Offset,
+        /// Where it ends.
+        end: Offset,
+    },
     /// An input is another topic than the one that the last commit was about.
     #[error(
         "task {task}: input topic {topic} was deleted and created again; the offsets are about the old one: reset the application, or, without stores, commit the group's offsets for it by hand"
@@ -374,7 +444,12 @@ pub enum Refusal {
 impl Refusal {
     /// True when it compares what was read at different times: somebody else may have committed in between.
     pub(crate) const fn may_be_outdated(&self) -> bool {
-        matches!(self, Self::TornTransaction { .. } | Self::OffsetsDiffer { moved_by_hand: false, .. })
+        matches!(
+            self,
+            Self::TornTransaction { .. }
+                | Self::OffsetsDiffer { moved_by_hand: false, .. }
+                | Self::ChangelogShortened { .. }
+        )
     }
 }
 

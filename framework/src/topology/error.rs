@@ -99,6 +99,20 @@ pub enum TopologyError {
         /// Partitions there should be.
         expected: i32,
     },
+    /// An internal topic that exists loses records.
+    #[error(
+        "internal topic={topic} has {setting}={found}: it would lose records that are needed; set {setting}={expected} (kafka-configs --alter --entity-type topics)"
+    )]
+    InternalTopicSetting {
+        /// The topic.
+        topic: String,
+        /// Its setting.
+        setting: &'static str,
+        /// What it is.
+        found: String,
+        /// What it must be.
+        expected: &'static str,
+    },
     /// Partitions were added to an input while the application was running.
     #[error(
         "topic={topic} had partitions={expected} when the application started and now has {actual} or more; equal keys have moved: stop all instances, then reset the application or go back to a topic with {expected} partitions"

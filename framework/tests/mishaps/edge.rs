@@ -73,6 +73,10 @@ impl Broker for Edge {
         self.enter("describe_topics", "describe_topics")?;
         self.sim.describe_topics(topics)
     }
+    fn topic_settings(&self, topic: &TopicName) -> Result<BTreeMap<String, String>, BrokerError> {
+        self.enter("describe_configs", "topic_settings")?;
+        self.sim.topic_settings(topic)
+    }
     fn create_topic(&self, topic: &NewTopic) -> Result<(), BrokerError> {
         self.sim.create_topic(topic)
     }

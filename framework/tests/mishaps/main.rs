@@ -11,6 +11,7 @@
 mod age;
 mod ahead;
 mod edge;
+mod logs;
 mod members;
 mod memory;
 mod records;

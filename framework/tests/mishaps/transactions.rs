@@ -205,3 +205,51 @@ fn a_member_that_stood_still_in_its_restore_does_not_take_its_successors_commit_
         assert_eq!(committed_keys(&broker, "changes"), expected, "passes={passes}");
     }
 }
+
+/// Under load, with rounds that take long and a commit interval that never comes: a transaction is committed before half of its
+/// time-out has passed, give or take a round, and every round polls.
+#[test]
+fn under_load_a_transaction_is_younger_than_half_its_time_out_and_polls_come_in_time() {
+    const TIMEOUT: Duration = Duration::from_secs(10);
+    for round_ms in [1, 90, 700, 2_400] {
+        let round = Duration::from_millis(round_ms);
+        let sim = SimBroker::with_config(SimConfig {
+            start: T,
+            transaction_timeout: TIMEOUT,
+            max_poll_records: 50,
+            ..SimConfig::without_timeouts()
+        });
+        for topic in ["in", "out"] {
+            sim.add_topic(topic, 4);
+        }
+        for record in 0..2_000 {
+            super::append_to(&sim, record % 4, &format!("k{record}"), Some(Bytes::from_static(b"v")));
+        }
+        let edge = Edge::new(sim.clone());
+        let config = ThreadConfig {
+            commit_interval: Duration::from_hours(1),
+            transaction_timeout: TIMEOUT,
+            records_per_round: 16,
+            ..eager("app-0")
+        };
+        let mut thread = start(&edge, copy(), &MemoryDirectory::new(), config, T);
+        rounds(&mut thread, 10, T).unwrap();
+        let (mut open_since, mut oldest, mut busy) = (None, Duration::ZERO, 0);
+        for _ in 0..400 {
+            let (before, now) = (edge.calls("poll"), sim.now());
+            thread.run_once(now).unwrap();
+            assert!(edge.calls("poll") > before, "a round without a poll");
+            if sim.unfinished_transactions().is_empty() {
+                open_since = None;
+            } else {
+                busy += 1;
+                let since = *open_since.get_or_insert(now);
+                oldest = oldest.max(now.plus(round).since(since));
+            }
+            sim.advance(round);
+        }
+        assert!(busy > 50, "{round_ms} ms: there was no load");
+        assert!(oldest <= TIMEOUT / 2 + round * 2, "{round_ms} ms: a transaction was open for {oldest:?}");
+        assert!(oldest < TIMEOUT && thread.counters().aborts.is_empty(), "{:?}", thread.counters());
+    }
+}

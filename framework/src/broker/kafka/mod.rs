@@ -148,6 +148,10 @@ impl Broker for KafkaBroker {
         self.admin.describe(topics)
     }
 
+    fn topic_settings(&self, topic: &TopicName) -> Result<BTreeMap<String, String>, BrokerError> {
+        Self::topic_settings(self, topic)
+    }
+
     fn create_topic(&self, topic: &NewTopic) -> Result<(), BrokerError> {
         self.admin.create(topic)
     }

@@ -57,7 +57,8 @@ mod tests {
     fn answers<const N: usize>(known: [bool; N]) -> impl FnMut() -> Result<Described, BrokerError> {
         let mut known = known.into_iter();
         move || {
-            let topic = (TopicName::from("letters"), TopicDescription { id: TopicId([1; 16]), partitions: 1 });
+            let topic =
+                (TopicName::from("letters"), TopicDescription { id: TopicId([1; 16]), partitions: 1, replicas: 1 });
             Ok(known.next().unwrap().then_some(topic).into_iter().collect())
         }
     }

@@ -133,6 +133,13 @@ impl SimBroker {
         cluster.topic_changed(name);
     }
 
+    /// Changes a setting of a topic that exists. Nothing here follows it: compaction and retention are the test's to order.
+    pub fn set_topic_setting(&self, topic: &str, setting: &str, value: &str) {
+        if let Some(topic) = self.cluster.borrow_mut().topics.get_mut(topic) {
+            topic.configs.insert(setting.to_owned(), value.to_owned());
+        }
+    }
+
     /// All topics in order of their names.
     pub fn topics(&self) -> Vec<TopicName> {
         self.cluster.borrow().topics.names().cloned().collect()

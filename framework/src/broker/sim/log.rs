@@ -48,7 +48,8 @@ pub(super) struct Topics {
 pub(super) struct Topic {
     pub(super) id: TopicId,
     pub(super) logs: Vec<PartitionLog>,
-    configs: BTreeMap<String, String>,
+    /// Settings that are not the defaults.
+    pub(super) configs: BTreeMap<String, String>,
 }
 
 impl Topics {

@@ -124,10 +124,16 @@ impl Broker for SimBroker {
             let describe = |name: &TopicName| {
                 let topic = cluster.topics.get(name)?;
                 let partitions = i32::try_from(topic.logs.len()).ok()?;
-                Some((name.clone(), TopicDescription { id: topic.id, partitions }))
+                Some((name.clone(), TopicDescription { id: topic.id, partitions, replicas: 1 }))
             };
             Ok(topics.iter().filter_map(describe).collect())
         })
+    }
+
+    fn topic_settings(&self, topic: &TopicName) -> Result<BTreeMap<String, String>, BrokerError> {
+        let cluster = self.cluster.borrow();
+        let found = cluster.topics.get(topic).map(|topic| topic.configs.clone());
+        found.ok_or_else(|| ErrorCode::UnknownTopicOrPartition.during("describe_configs"))
     }
 
     fn create_topic(&self, topic: &NewTopic) -> Result<(), BrokerError> {

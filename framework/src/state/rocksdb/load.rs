@@ -11,12 +11,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rocksdb::properties::num_files_at_level;
 use rocksdb::{
-    ColumnFamily, DB, IngestExternalFileOptions, Options as EngineOptions, SstFileWriter, WaitForCompactOptions,
-    WriteOptions,
+    ColumnFamily, DB, ErrorKind, IngestExternalFileOptions, Options as EngineOptions, SstFileWriter,
+    WaitForCompactOptions, WriteOptions,
 };
 
 use super::offsets::{CHECKPOINT_KEY, META};
@@ -27,6 +28,9 @@ use crate::state::{RestoredRows, StoreError};
 /// So many tables that overlap may wait for a compaction. At 20 RocksDB slows down the commits that follow.
 const TABLES_WAITING_MAX: u64 = 16;
 
+/// How long they may wait for it, before one more is handed over.
+const COMPACTION_MAX: Duration = Duration::from_secs(30);
+
 /// Where a task's tables are written before its database takes them over.
 #[derive(Clone)]
 pub(super) struct Workshop {
@@ -36,6 +40,7 @@ pub(super) struct Workshop {
     options: EngineOptions,
     /// Fewer rows are not worth it.
     pub(super) bytes_min: usize,
+    compaction_max: Duration,
 }
 
 /// What is to be loaded.
@@ -50,7 +55,7 @@ pub(super) struct Loading {
 
 impl Workshop {
     pub(super) const fn new(task: TaskId, directory: PathBuf, options: EngineOptions, bytes_min: usize) -> Self {
-        Self { task, directory, options, bytes_min }
+        Self { task, directory, options, bytes_min, compaction_max: COMPACTION_MAX }
     }
 
     /// Removes what a killed process has left.
@@ -141,13 +146,22 @@ impl Bench {
         fs::remove_file(&path).map_err(|error| io_error(task, "removed", &error))
     }
 
-    /// Tables that are handed over are not held up by RocksDB, however far its compaction is behind.
+    /// Tables that are handed over are not held up by RocksDB, however far its compaction is behind. Nor is a restore held up
+    /// for longer than [`COMPACTION_MAX`]: then there are more tables, and commits are slow until compaction has caught up.
     fn wait_for_compaction(&self, family: &ColumnFamily) -> Result<(), rocksdb::Error> {
         let waiting = self.database.property_int_value_cf(family, num_files_at_level(0))?.unwrap_or(0);
         if waiting < TABLES_WAITING_MAX {
             return Ok(());
         }
-        self.database.wait_for_compact(&WaitForCompactOptions::default())
+        let mut options = WaitForCompactOptions::default();
+        options.set_timeout(u64::try_from(self.workshop.compaction_max.as_micros()).unwrap_or(u64::MAX));
+        match self.database.wait_for_compact(&options) {
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                tracing::warn!(task = %self.workshop.task, waiting, "compaction is behind: the restore goes on without it");
+                Ok(())
+            }
+            waited => waited,
+        }
     }
 }
 
@@ -193,5 +207,57 @@ impl Drop for Load {
             Some(Err(_)) => tracing::error!(task = %self.task, "a thread that loads rows has panicked"),
             Some(Ok(Ok(()))) | None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use rocksdb::{ColumnFamilyDescriptor, CompactionDecision};
+
+    use super::*;
+    use crate::record::Partition;
+
+    const TASK: TaskId = TaskId { subtopology: 0, partition: Partition(1) };
+    const STORE: &str = "carts";
+
+    /// A compaction that does not end, for whatever reason, holds up a restore for a while and not for ever.
+    #[test]
+    fn a_load_does_not_wait_for_a_compaction_that_never_ends() {
+        let files = tempfile::tempdir().unwrap();
+        let (release, held) = mpsc::channel::<()>();
+        let mut options = EngineOptions::default();
+        options.set_level_zero_file_num_compaction_trigger(2);
+        options.set_compaction_filter("held", move |_: u32, _: &[u8], _: &[u8]| {
+            // Returns when the other end is dropped.
+            held.recv().ok();
+            CompactionDecision::Keep
+        });
+        let mut database = EngineOptions::default();
+        database.create_if_missing(true);
+        database.create_missing_column_families(true);
+        let families = [(META, EngineOptions::default()), (STORE, options.clone())];
+        let families = families.map(|(name, options)| ColumnFamilyDescriptor::new(name, options));
+        let database = Arc::new(DB::open_cf_descriptors(&database, files.path().join("db"), families).unwrap());
+        let table = EngineOptions::default();
+        let workshop = Workshop {
+            compaction_max: Duration::from_millis(20),
+            ..Workshop::new(TASK, files.path().join("load"), table, 0)
+        };
+        let loads = TABLES_WAITING_MAX + 3;
+        for number in 0..loads {
+            let mut rows = RestoredRows::default();
+            // Overlapping tables: those that do not overlap are moved down without a look at their rows.
+            assert!(rows.push(b"a", Some(b"first")) && rows.push(format!("k{number:02}").as_bytes(), Some(b"value")));
+            let loading =
+                Loading { before: None, rows: vec![(STORE.to_owned(), rows)], after: Bytes::from_static(b"{}") };
+            workshop.start(&database, loading).unwrap().finish().unwrap();
+        }
+        let family = database.cf_handle(STORE).unwrap();
+        let tables = database.property_int_value_cf(family, num_files_at_level(0)).unwrap().unwrap();
+        assert_eq!(tables, loads, "nothing was compacted, and nothing waited for it");
+        drop(release);
+        assert_eq!(database.get_cf(family, "k00").unwrap().as_deref(), Some(&b"value"[..]));
     }
 }

@@ -21,6 +21,7 @@ fn commit_record() -> CommitRecord {
         records: 5,
         topic_ids: [("app-carts-changelog".into(), TopicId([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255]))]
             .into(),
+        ..CommitRecord::default()
     }
 }
 
@@ -39,6 +40,13 @@ fn records_have_their_golden_bytes() {
     );
     assert_eq!(commit_record().encode().unwrap(), golden);
     assert_eq!(CommitRecord::decode(golden.as_bytes()).unwrap(), commit_record());
+    // Fields that came later: what older versions wrote has none of them.
+    let ends = [(TopicPartition::new("app-orders-changelog", Partition(3)), Offset(88))].into();
+    let later = CommitRecord { values: Some(4), ends, ..commit_record() };
+    let more = r#","values":4,"ends":{"app-orders-changelog":{"3":88}}}"#;
+    let golden = format!("{}{more}", golden.strip_suffix('}').unwrap());
+    assert_eq!(later.encode().unwrap(), golden);
+    assert_eq!(CommitRecord::decode(golden.as_bytes()).unwrap(), later);
     assert_eq!(BeginRecord::decode(br#"{"version":1,"sequence":7}"#).unwrap(), BeginRecord { sequence: 7 });
 }
 

@@ -9,6 +9,7 @@ mod model;
 mod on_memory;
 #[cfg(feature = "rocksdb")]
 mod on_rocksdb;
+mod replay;
 
 use std::rc::Rc;
 

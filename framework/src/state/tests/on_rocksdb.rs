@@ -302,3 +302,44 @@ fn empty_memtables_of_many_tasks_leave_their_budget_to_rows() {
     let idle = directory.memory().write_buffer_bytes;
     assert!(idle < most / 3, "{idle} bytes of {} tasks that hold nothing", open.len());
 }
+
+/// A machine that crashes takes what was never synced: of the logs the newest, and no more than the logs are allowed to be. So
+/// much is replayed then, whatever the size of the state.
+#[test]
+fn what_a_machine_crash_takes_is_bounded() {
+    const LOGS: u64 = 256 * 1024;
+    const MEMTABLE: usize = 64 * 1024;
+    const ROW: u64 = 8 * 1024;
+    let rows_of = |sequence: u64| (format!("row {sequence:05}"), format!("{sequence} {}", "x".repeat(8 * 1024)));
+    let mut most = 0;
+    for commits in [3, 31, 64, 150, 401] {
+        let files = TempDir::new().unwrap();
+        let options = Options { memtable_bytes_max: MEMTABLE, wal_bytes_max: LOGS, ..Options::default() };
+        let directory = RocksDirectory::new(files.path(), "app", "0", options);
+        let mut backend = directory.open(TASK, &specs()).unwrap();
+        for sequence in 1..=commits {
+            let (key, value) = rows_of(sequence);
+            let rows = [(CARTS, vec![row(&key, Some(&value))]), (BURSTS, vec![row("last", Some(&key))])];
+            backend.apply(&batch(sequence, rows)).unwrap();
+        }
+        // Without a flush: the process dies with its machine.
+        drop(backend);
+        let logs = self::files(&directory.root().join("0_3/db"), "log");
+        let sizes: u64 = logs.iter().map(|log| fs::metadata(log).unwrap().len()).sum();
+        assert!(sizes <= LOGS + 2 * MEMTABLE as u64, "{sizes} bytes of logs");
+        fs::File::options().write(true).open(logs.last().unwrap()).unwrap().set_len(0).unwrap();
+        let backend = directory.open(TASK, &specs()).unwrap();
+        let kept = backend.checkpoint().unwrap().sequence;
+        for sequence in 1..=kept {
+            let (key, value) = rows_of(sequence);
+            assert_eq!(backend.get(CARTS, key.as_bytes()).unwrap(), Some(bytes(&value)), "{commits}: {key} of {kept}");
+        }
+        let lost = (commits - kept) * ROW;
+        assert!(lost <= LOGS + 2 * MEMTABLE as u64, "{commits}: {lost} bytes are lost");
+        most = most.max(lost);
+    }
+    assert!(most > 0, "no crash has taken anything");
+    let defaults = Options::default();
+    let bound = defaults.wal_bytes_max + 2 * defaults.memtable_bytes_max as u64;
+    assert!(bound <= 64 * 1024 * 1024, "with the defaults {bound} bytes may be lost");
+}

@@ -16,7 +16,7 @@ fn now() -> Timestamp {
 }
 
 fn ours(next: i64, sequence: u64) -> Option<CommittedOffset> {
-    let metadata = CommitMetadata { sequence, stream_time: Timestamp::NONE, log: None }.encode();
+    let metadata = CommitMetadata { sequence, stream_time: Timestamp::NONE, log: None, topic: None }.encode();
     Some(CommittedOffset { next: Offset(next), metadata })
 }
 
@@ -67,14 +67,17 @@ fn decide_from(
     change: impl FnOnce(&mut Facts<'_>),
 ) -> Result<Plan, Refusal> {
     let ranges = BTreeMap::from([(tp("log"), LogRange { start: Offset(start), end: Offset(50) })]);
+    let log = TopicName::from("log");
     let mut facts = Facts {
         checkpoint,
         committed,
         ranges: &ranges,
         topic_ids,
+        log: &log,
         partitions: 1,
         topology_hash: 0,
         stateful: true,
+        tombstones: DELETE_RETENTION,
         check_age: true,
         check_clock: true,
         now: now(),
@@ -93,9 +96,10 @@ fn a_store_goes_on_from_its_own_offset_and_a_new_one_from_the_start() {
     assert_eq!(decide(&Checkpoint::default(), &group(None), |_| {}), replay_from(0));
 }
 
+/// It may be the one place that has what the log has lost.
 #[test]
-fn a_store_past_the_logs_end_is_wiped() {
-    assert!(matches!(decide(&stored(51), &group(None), |_| {}), Ok(Plan::Wipe(_))));
+fn a_store_past_the_logs_end_is_set_aside() {
+    assert!(matches!(decide(&stored(51), &group(None), |_| {}), Ok(Plan::Quarantine(_))));
     assert_eq!(decide(&stored(50), &group(None), |_| {}), replay_from(50));
 }
 
@@ -124,6 +128,15 @@ fn a_store_that_was_away_for_half_the_tombstones_life_is_wiped() {
         |hours: u64| decide(&stored(30), &group(None), |facts| facts.now = now().plus(Duration::from_hours(hours)));
     assert_eq!(away(12), replay_from(30));
     assert!(matches!(away(13), Ok(Plan::Wipe(_))));
+    // The topic's own setting, where it is known.
+    let kept_for_four_days = |hours: u64| {
+        decide(&stored(30), &group(None), |facts| {
+            facts.tombstones = Duration::from_hours(4 * 24);
+            facts.now = now().plus(Duration::from_hours(hours));
+        })
+    };
+    assert_eq!(kept_for_four_days(48), replay_from(30));
+    assert!(matches!(kept_for_four_days(49), Ok(Plan::Wipe(_))));
 }
 
 #[test]
@@ -137,7 +150,7 @@ fn a_store_from_the_future_is_wiped_unless_this_process_has_owned_it_all_along()
 fn a_commit_record_of_a_recreated_changelog_is_refused() {
     let ids = |byte| BTreeMap::from([(TopicName::from("log"), TopicId([byte; 16]))]);
     let record = commit(4, 9).map(|record| CommitRecord { topic_ids: ids(1), ..record });
-    let tail = LogTail { begin: None, commit: record };
+    let tail = LogTail { begin: None, commit: record, values: None };
     let told = |now: &_| judge(&Checkpoint::default(), &group(ours(9, 4)), &tail, true, now);
     assert!(told(&ids(1)).is_ok());
     assert_eq!(told(&ids(2)), Err(Refusal::ChangelogRecreated { task: TASK, topic: "log".into() }));
@@ -155,14 +168,17 @@ fn a_recreated_changelog_stops_when_input_is_committed_and_is_set_aside_otherwis
     let checkpoint = stored(30);
     let committed = group(ours(5, 1));
     let ranges = BTreeMap::from([(tp("log"), LogRange { start: Offset(0), end: Offset(50) })]);
+    let log = TopicName::from("log");
     let facts = |committed| Facts {
         checkpoint: &checkpoint,
         committed,
         ranges: &ranges,
         topic_ids: &other,
+        log: &log,
         partitions: 1,
         topology_hash: 0,
         stateful: true,
+        tombstones: DELETE_RETENTION,
         check_age: true,
         check_clock: true,
         now: now(),
@@ -184,7 +200,17 @@ fn after_a_reset_rows_of_a_deleted_changelog_are_set_aside() {
     }
     let ours = decide_with(&stored(30), &group(ours(5, 1)), &other, |_| {});
     assert!(matches!(ours, Err(Refusal::ChangelogRecreated { .. })), "{ours:?}");
-    let not_deleted = verdict(by_reset(5), &LogTail { begin: None, commit: commit(3, 9) }, true);
+    // Others have committed since, to the changelog that is there now: the group says so.
+    let since = |topic| {
+        let metadata = CommitMetadata { sequence: 1, stream_time: Timestamp::NONE, log: None, topic: Some(topic) };
+        group(Some(CommittedOffset { next: Offset(5), metadata: metadata.encode() }))
+    };
+    assert_eq!(decide_with(&stored(30), &since(TopicId([2; 16])), &other, |_| {}), reset);
+    let deleted_under_them = decide_with(&stored(30), &since(TopicId([1; 16])), &other, |_| {});
+    assert!(matches!(deleted_under_them, Err(Refusal::ChangelogRecreated { .. })), "{deleted_under_them:?}");
+    let same = BTreeMap::from([(TopicName::from("log"), TopicId([1; 16]))]);
+    assert_eq!(decide_with(&stored(30), &since(TopicId([1; 16])), &same, |_| {}), replay_from(30));
+    let not_deleted = verdict(by_reset(5), &LogTail { begin: None, commit: commit(3, 9), values: None }, true);
     assert!(matches!(not_deleted, Err(Refusal::OffsetsDiffer { moved_by_hand: true, .. })), "{not_deleted:?}");
 }
 
@@ -208,7 +234,8 @@ fn other_partitions_and_other_stores_are_refused() {
 
 #[test]
 fn a_task_without_stores_reads_its_log_from_the_hint_alone() {
-    let metadata = CommitMetadata { sequence: 3, stream_time: Timestamp::NONE, log: Some(Offset(40)) }.encode();
+    let metadata =
+        CommitMetadata { sequence: 3, stream_time: Timestamp::NONE, log: Some(Offset(40)), topic: None }.encode();
     let committed = group(Some(CommittedOffset { next: Offset(5), metadata }));
     assert_eq!(decide(&Checkpoint::default(), &committed, |facts| facts.stateful = false), replay_from(40));
     assert_eq!(decide(&Checkpoint::default(), &committed, |_| {}), replay_from(0), "stores need everything");
@@ -225,7 +252,8 @@ fn judge(
     stateful: bool,
     topic_ids: &BTreeMap<TopicName, TopicId>,
 ) -> Result<Verdict, Refusal> {
-    reconcile(TASK, Evidence { checkpoint, committed, tail, stateful, topic_ids })
+    let ends = BTreeMap::from([(tp("log"), Offset(50)), (tp("second"), Offset(80))]);
+    reconcile(TASK, Evidence { checkpoint, committed, tail, stateful, ends: &ends, topic_ids })
 }
 
 fn verdict(offset: Option<CommittedOffset>, tail: &LogTail, stateful: bool) -> Result<Verdict, Refusal> {
@@ -234,16 +262,43 @@ fn verdict(offset: Option<CommittedOffset>, tail: &LogTail, stateful: bool) -> R
 
 #[test]
 fn a_commit_record_that_agrees_with_the_group_is_verified() {
-    let tail = LogTail { begin: Some(BeginRecord { sequence: 4 }), commit: commit(4, 9) };
+    let tail = LogTail { begin: Some(BeginRecord { sequence: 4 }), commit: commit(4, 9), values: None };
     let Ok(Verdict::Resume(resume)) = verdict(ours(9, 4), &tail, true) else { panic!("refused") };
     assert!(resume.verified);
     assert_eq!((resume.sequence, resume.input), (4, BTreeMap::from([(tp("in"), Some(Offset(9)))])));
 }
 
 #[test]
+fn a_commit_with_more_rows_than_its_changelog_has_is_refused() {
+    let record = commit(4, 9).map(|record| CommitRecord { records: 9, values: Some(7), ..record });
+    let found = |values| {
+        let tail = LogTail { begin: Some(BeginRecord { sequence: 4 }), commit: record.clone(), values };
+        verdict(ours(9, 4), &tail, true).map(drop)
+    };
+    let missing = Refusal::RowsMissing { task: TASK, sequence: 4, recorded: 7, found: 6 };
+    assert_eq!(found(Some(6)), Err(missing));
+    // A row that is there twice is no harm, and where the replay began behind the begin record nothing was counted.
+    assert_eq!([found(Some(7)), found(Some(8)), found(None)], [Ok(()), Ok(()), Ok(())]);
+}
+
+#[test]
+fn a_changelog_that_ends_before_the_last_commit_s_rows_is_refused() {
+    let ended = |end| {
+        let ends = BTreeMap::from([(tp("second"), Offset(end))]);
+        let tail = LogTail { commit: commit(4, 9).map(|record| CommitRecord { ends, ..record }), ..LogTail::default() };
+        verdict(ours(9, 4), &tail, true).map(drop)
+    };
+    assert_eq!(ended(80), Ok(()));
+    let (partition, recorded, end) = (tp("second"), Offset(81), Offset(80));
+    let shortened = Refusal::ChangelogShortened { task: TASK, partition, recorded, end };
+    assert!(shortened.may_be_outdated(), "a successor may have committed between the two reads");
+    assert_eq!(ended(81), Err(shortened));
+}
+
+#[test]
 fn a_begin_record_without_its_commit_record_is_a_torn_transaction() {
     // log: begin(4) … commit(4) C | begin(5) output C(delayed)   and then the process died
-    let tail = LogTail { begin: Some(BeginRecord { sequence: 5 }), commit: commit(4, 9) };
+    let tail = LogTail { begin: Some(BeginRecord { sequence: 5 }), commit: commit(4, 9), values: None };
     for stateful in [true, false] {
         let torn = Err(Refusal::TornTransaction { task: TASK, sequence: 5 });
         assert_eq!(verdict(ours(9, 4), &tail, stateful), torn);
@@ -252,18 +307,19 @@ fn a_begin_record_without_its_commit_record_is_a_torn_transaction() {
 
 #[test]
 fn a_torn_transaction_without_state_is_accepted_by_hand() {
-    let tail = LogTail { begin: Some(BeginRecord { sequence: 5 }), commit: commit(4, 9) };
+    let tail = LogTail { begin: Some(BeginRecord { sequence: 5 }), commit: commit(4, 9), values: None };
     let Ok(Verdict::Resume(resume)) = verdict(by_hand(9), &tail, false) else { panic!("refused") };
     assert_eq!((resume.sequence, resume.input), (5, BTreeMap::from([(tp("in"), Some(Offset(9)))])));
     assert!(verdict(by_hand(9), &tail, true).is_err(), "its rows may be half written");
-    let first = LogTail { begin: Some(BeginRecord { sequence: 1 }), commit: None };
+    let first = LogTail { begin: Some(BeginRecord { sequence: 1 }), commit: None, values: None };
     assert!(verdict(by_hand(0), &first, false).is_ok());
 }
 
 #[test]
 fn an_input_that_was_made_again_is_refused_unless_a_person_says_where_to_go_on() {
     let ids = |byte| BTreeMap::from([(TopicName::from("in"), TopicId([byte; 16]))]);
-    let tail = LogTail { begin: None, commit: commit(4, 9).map(|r| CommitRecord { topic_ids: ids(1), ..r }) };
+    let tail =
+        LogTail { begin: None, commit: commit(4, 9).map(|r| CommitRecord { topic_ids: ids(1), ..r }), values: None };
     let told = |offset, stateful, now| judge(&Checkpoint::default(), &group(offset), &tail, stateful, &ids(now));
     let refused = Err(Refusal::InputRecreated { task: TASK, topic: "in".into() });
     assert!(told(ours(9, 4), false, 1).is_ok());
@@ -284,7 +340,7 @@ fn an_input_that_was_made_again_is_refused_unless_a_person_says_where_to_go_on()
 
 #[test]
 fn offsets_moved_by_hand_stop_a_task_with_state_and_move_one_without() {
-    let tail = LogTail { begin: None, commit: commit(4, 9) };
+    let tail = LogTail { begin: None, commit: commit(4, 9), values: None };
     let refused = verdict(by_hand(2), &tail, true);
     assert!(matches!(refused, Err(Refusal::OffsetsDiffer { moved_by_hand: true, .. })));
     let Ok(Verdict::Resume(resume)) = verdict(by_hand(2), &tail, false) else { panic!("refused") };
@@ -294,7 +350,7 @@ fn offsets_moved_by_hand_stop_a_task_with_state_and_move_one_without() {
 
 #[test]
 fn offsets_of_ours_that_differ_always_stop() {
-    let tail = LogTail { begin: None, commit: commit(4, 9) };
+    let tail = LogTail { begin: None, commit: commit(4, 9), values: None };
     for stateful in [true, false] {
         let refused = verdict(ours(8, 3), &tail, stateful);
         assert!(matches!(refused, Err(Refusal::OffsetsDiffer { moved_by_hand: false, .. })));
@@ -303,7 +359,7 @@ fn offsets_of_ours_that_differ_always_stop() {
 
 #[test]
 fn missing_offsets_are_asked_for_again_and_then_taken_from_the_record() {
-    let tail = LogTail { begin: None, commit: commit(4, 9) };
+    let tail = LogTail { begin: None, commit: commit(4, 9), values: None };
     let Ok(Verdict::OffsetsMissing(resume)) = verdict(None, &tail, true) else { panic!("not missing") };
     assert_eq!(resume.input, BTreeMap::from([(tp("in"), Some(Offset(9)))]));
 }
@@ -321,7 +377,7 @@ fn a_first_start_has_nothing_and_a_lost_log_is_refused() {
 fn a_checkpoint_past_the_replayed_record_counts() {
     let checkpoint =
         Checkpoint { sequence: 7, input: BTreeMap::from([(tp("in"), Offset(20))]), ..Checkpoint::default() };
-    let tail = LogTail { begin: None, commit: commit(6, 15) };
+    let tail = LogTail { begin: None, commit: commit(6, 15), values: None };
     let verdict = judge(&checkpoint, &group(ours(20, 7)), &tail, true, &BTreeMap::new());
     assert!(matches!(verdict, Ok(Verdict::Resume(Resume { sequence: 7, verified: true, .. }))));
 }

@@ -6,7 +6,7 @@ use millpond::topology::InternalTopicKind;
 
 use crate::finding::Finding;
 
-/// So long the library counts on a changelog to keep deletions: Kafka's default.
+/// Kafka's default. State may be away for half of what its changelog has.
 const DELETE_RETENTION_MS: i64 = 24 * 3_600_000;
 
 /// The oldest brokers that give topics an id which clients can ask for.
@@ -127,9 +127,11 @@ pub(super) fn internal(topic: &str, kind: InternalTopicKind, settings: &Settings
         }
         InternalTopicKind::Changelog => {
             if let Some(value) = number(settings, "delete.retention.ms").filter(|value| *value < DELETE_RETENTION_MS) {
-                let what = format!("topic {topic}: delete.retention.ms={value}: deleted rows could come back");
+                let what = format!(
+                    "topic {topic}: delete.retention.ms={value}: state that was away for half of that is restored in full"
+                );
                 let fix = format!("set delete.retention.ms={DELETE_RETENTION_MS} or more");
-                findings.push(Finding::broken("topic-delete-retention", what, fix));
+                findings.push(Finding::warning("topic-delete-retention", what, fix));
             }
         }
         InternalTopicKind::Commits => {}

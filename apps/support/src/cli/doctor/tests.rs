@@ -68,7 +68,7 @@ fn internal_topics_must_be_as_they_were_made() {
         );
     }
     let short = [("cleanup.policy", "compact"), ("delete.retention.ms", "60000")];
-    assert_eq!(internal(Kind::Changelog, &short), [("topic-delete-retention", Health::Broken)]);
+    assert_eq!(internal(Kind::Changelog, &short), [("topic-delete-retention", Health::Warning)]);
     let way = [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "1000000")];
     assert_eq!(internal(Kind::Repartition, &way), [("topic-retention", Health::Broken)]);
     let stamped = [("cleanup.policy", "compact"), ("message.timestamp.type", "LogAppendTime")];

@@ -138,7 +138,8 @@ fn internal(patient: &Patient<'_>, cluster: &Cluster, details: &BTreeMap<TopicNa
     let Some(topology) = patient.topology else { return Vec::new() };
     let described = details.iter().map(|(name, details)| {
         let partitions = i32::try_from(details.partitions.len()).unwrap_or(i32::MAX);
-        (name.clone(), TopicDescription { id: details.id, partitions })
+        let replicas = details.partitions.iter().map(|partition| partition.all).min().unwrap_or(0);
+        (name.clone(), TopicDescription { id: details.id, partitions, replicas })
     });
     let resolved = ResolvedTopics::new(patient.config.application_id.as_str(), described.collect());
     let wanted = match topology.internal_topics(&resolved) {

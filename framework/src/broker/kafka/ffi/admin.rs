@@ -170,12 +170,19 @@ impl Handle {
                 }
                 let mut partitions = 0;
                 let infos = sys::rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
+                let replicas = slice(infos, partitions).iter().map(|&info| {
+                    let mut count = 0;
+                    sys::rd_kafka_TopicPartitionInfo_replicas(info, &raw mut count);
+                    count
+                });
+                let replicas = replicas.min().unwrap_or(0);
                 let leaders = slice(infos, partitions)
                     .iter()
                     .filter(|&&info| !sys::rd_kafka_TopicPartitionInfo_leader(info).is_null())
                     .count();
                 let id = uuid(sys::rd_kafka_TopicDescription_topic_id(topic));
-                let description = TopicDescription { id, partitions: i32::try_from(partitions).unwrap_or(i32::MAX) };
+                let description =
+                    TopicDescription { id, partitions: i32::try_from(partitions).unwrap_or(i32::MAX), replicas };
                 found.push(Described { name, description, ready: leaders == partitions });
             }
         }
