@@ -51,8 +51,8 @@ fn commit_each(broker: &SimBroker, topology: Topology, disk: &MemoryDirectory, k
 #[test]
 fn the_lost_end_of_a_changelog_without_commit_records_is_refused() {
     let second = at("app-second-changelog", 0);
-    // A marker alone that is lost leaves its transaction open: then a restore waits.
-    for lost in 2..=6 {
+    // Where a marker is lost and its row is not the transaction stays open: then a restore waits.
+    for lost in [2, 4, 6] {
         let (broker, disk, empty) = (broker(1), MemoryDirectory::new(), MemoryDirectory::new());
         commit_each(&broker, two_stores(), &disk, &["a", "b", "c"]);
         // Each commit is a row and a marker.
