@@ -7,9 +7,9 @@ use super::stats::{
     CommitCounts, InputSnapshot, RestoreSnapshot, StoreSnapshot, TaskSnapshot, ThreadSnapshot, ThreadState,
 };
 use super::thread::StreamThread;
-use super::{RestoreProgress, TaskCounters, TaskState, TaskView};
+use super::{RestoreProgress, TaskCounters, TaskView};
 use crate::broker::Broker;
-use crate::record::{TaskId, TopicPartition};
+use crate::record::TopicPartition;
 use crate::state::StoreIndex;
 use crate::time::Timestamp;
 
@@ -28,13 +28,14 @@ impl<B: Broker> StreamThread<B> {
         }
         let mut tasks: Vec<TaskSnapshot> =
             self.tasks().map(|task| self.task_snapshot(&task, &restoring, now)).collect();
-        tasks.extend(self.waiting.keys().map(|&id| waiting_snapshot(id)));
+        // Assigned, and the state is still held by another thread.
+        tasks.extend(self.waiting.keys().map(|&id| TaskSnapshot::created(id)));
         let mut errors = before.errors;
         if let Some((at, error)) = self.take_last_error() {
             errors.push(at, None, &error, error.recovery());
         }
         let counters = self.counters();
-        let TaskCounters { dead_letters, restored, .. } = totals;
+        let TaskCounters { dead_letters, last_dead_letters, restored, .. } = totals;
         let aborts = |cause: &str| counters.aborts.get(cause).copied().unwrap_or(0);
         ThreadSnapshot {
             thread: before.thread,
@@ -44,6 +45,7 @@ impl<B: Broker> StreamThread<B> {
             records_out: counters.sent.clone(),
             dropped: before.dropped,
             dead_letters,
+            last_dead_letters,
             commits: CommitCounts {
                 ok: counters.commits,
                 aborted: aborts("aborted") + aborts("rejected") + aborts("rejoin"),
@@ -112,20 +114,6 @@ impl<B: Broker> StreamThread<B> {
             lag_records,
             lag,
         }
-    }
-}
-
-/// A task that is assigned, and whose state another thread still holds.
-const fn waiting_snapshot(id: TaskId) -> TaskSnapshot {
-    TaskSnapshot {
-        id,
-        state: TaskState::Created,
-        processed: 0,
-        stream_time: Timestamp::NONE,
-        inputs: Vec::new(),
-        stores: Vec::new(),
-        restore: None,
-        start: None,
     }
 }
 

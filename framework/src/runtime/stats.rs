@@ -47,7 +47,7 @@ impl ThreadState {
     }
 }
 
-pub use crate::task::{StartKind, TaskStart, TaskState};
+pub use crate::task::{DeadLetter, LastDeadLetters, StartKind, TaskStart, TaskState};
 
 /// Everything one stream thread tells. Counters only grow for as long as the process lives.
 #[derive(Debug, Clone, Default)]
@@ -68,6 +68,8 @@ pub struct ThreadSnapshot {
     pub dropped: BTreeMap<&'static str, u64>,
     /// Records sent to the dead-letter topic, by reason.
     pub dead_letters: BTreeMap<&'static str, u64>,
+    /// The last of them.
+    pub last_dead_letters: LastDeadLetters,
     /// Commits by outcome.
     pub commits: CommitCounts,
     /// Rebalances seen.
@@ -137,6 +139,22 @@ pub struct TaskSnapshot {
     pub restore: Option<RestoreSnapshot>,
     /// How it came to run the last time; `None` before the first.
     pub start: Option<TaskStart>,
+}
+
+impl TaskSnapshot {
+    /// A task that has done nothing yet.
+    pub const fn created(id: TaskId) -> Self {
+        Self {
+            id,
+            state: TaskState::Created,
+            processed: 0,
+            stream_time: Timestamp::NONE,
+            inputs: Vec::new(),
+            stores: Vec::new(),
+            restore: None,
+            start: None,
+        }
+    }
 }
 
 /// One input partition.

@@ -4,10 +4,13 @@
 //! `.partition`, `.offset`; besides them `.reason`, `.node` and `.timestamp`. A record that is too large for a letter leaves
 //! its size instead of its payload, `.omitted.bytes`.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use crate::processor::ProcessorError;
-use crate::record::{ConsumedRecord, Headers, Partition, ProducerRecord, TopicName, TopicPartition};
+use crate::processor::{ProcessorError, Reason};
+use crate::record::{ConsumedRecord, Headers, Offset, Partition, ProducerRecord, TopicName, TopicPartition};
 use crate::time::Timestamp;
 
 /// A larger payload is left out: headers come on top of it, and the limit of producers is 1,000,000.
@@ -15,6 +18,53 @@ const PAYLOAD_BYTES_MAX: usize = 950_000;
 
 /// So much of an error's text goes along: it may be a user's.
 const MESSAGE_CHARS_MAX: usize = 4_000;
+
+/// How many of them are told of.
+const KEPT: usize = 32;
+
+/// A bad record that was set aside: where it is, and why. Nothing of what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// When, by the wall clock.
+    pub at: Timestamp,
+    /// Where it was read.
+    pub source: TopicPartition,
+    /// Its offset there.
+    pub offset: Offset,
+    /// Why, in one of a few words.
+    pub reason: Reason,
+    /// The node that refused it.
+    pub node: Arc<str>,
+}
+
+/// The last dead letters, oldest first. As they were processed: a transaction that failed sets its records aside again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LastDeadLetters(VecDeque<DeadLetter>);
+
+impl LastDeadLetters {
+    /// Keeps a letter; the oldest makes room.
+    pub fn push(&mut self, letter: DeadLetter) {
+        if self.0.len() == KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(letter);
+    }
+
+    /// Takes in those of others, and keeps the last of all.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        if other.0.is_empty() {
+            return;
+        }
+        self.0.extend(other.0.iter().cloned());
+        self.0.make_contiguous().sort_by_key(|letter| letter.at);
+        self.0.drain(..self.0.len().saturating_sub(KEPT));
+    }
+
+    /// The letters.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &DeadLetter> {
+        self.0.iter()
+    }
+}
 
 /// What to do with bad records. The default stops the application at the first.
 ///
@@ -102,5 +152,34 @@ impl ErrorPolicy {
             value: record.value.filter(|_| payload),
             headers,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(at: i64) -> DeadLetter {
+        let source = TopicPartition { topic: "in".into(), partition: Partition(0) };
+        DeadLetter {
+            at: Timestamp::from_millis(at),
+            source,
+            offset: Offset(at),
+            reason: "null_value",
+            node: "n".into(),
+        }
+    }
+
+    #[test]
+    fn the_last_letters_of_all_tasks_are_kept() {
+        let mut of_two = LastDeadLetters::default();
+        for part in [[0, 2], [1, 3]] {
+            let mut of_one = LastDeadLetters::default();
+            (0..50).for_each(|n| of_one.push(letter(n * 4 + part[0])));
+            assert_eq!(of_one.iter().count(), KEPT);
+            of_two.absorb(&of_one);
+        }
+        let times: Vec<i64> = of_two.iter().map(|letter| letter.at.as_millis()).collect();
+        assert_eq!((times.len(), times.last(), times.is_sorted()), (KEPT, Some(&197), true));
     }
 }

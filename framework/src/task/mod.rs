@@ -27,7 +27,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub(crate) use commit::{CommitLog, TaskCommit};
-pub use dead_letter::ErrorPolicy;
+pub use dead_letter::{DeadLetter, ErrorPolicy, LastDeadLetters};
 pub(crate) use metadata::RESET;
 use queue::{BufferLimit, InputQueues};
 pub(crate) use restore::DELETE_RETENTION;
@@ -65,6 +65,8 @@ pub struct TaskCounters {
     pub changelog_rows: u64,
     /// Dead letters by reason.
     pub dead_letters: BTreeMap<&'static str, u64>,
+    /// The last of them.
+    pub last_dead_letters: LastDeadLetters,
     /// Rows replayed.
     pub restored: u64,
     /// Punctuations run.
@@ -82,6 +84,7 @@ impl TaskCounters {
         for (reason, count) in &other.dead_letters {
             *self.dead_letters.entry(reason).or_default() += count;
         }
+        self.last_dead_letters.absorb(&other.last_dead_letters);
     }
 }
 
@@ -469,6 +472,13 @@ impl Task {
         }
         context.outputs.truncate(outputs_before);
         *self.counters.dead_letters.entry(error.reason()).or_default() += 1;
+        self.counters.last_dead_letters.push(DeadLetter {
+            at: now,
+            source: record.source.clone(),
+            offset: record.offset,
+            reason: error.reason(),
+            node: error.node().into(),
+        });
         tracing::debug!(task = %self.id, topic = %record.source.topic, partition = record.source.partition.0,
             offset = record.offset.0, reason = error.reason(), node = error.node(), "dead letter");
         context.outputs.extend(policy.dead_letter(record.clone(), &error, now));
