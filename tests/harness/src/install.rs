@@ -44,6 +44,27 @@ pub(crate) fn prometheus() -> Result<PathBuf, Error> {
     from_variable("MILLPOND_PROMETHEUS").or_else(|| on_path("prometheus")).filter(|path| path.is_file()).ok_or(missing)
 }
 
+/// A Chromium, under any of its names.
+pub(crate) fn chromium() -> Result<PathBuf, Error> {
+    let missing = Error::NotInstalled { what: "Chromium (Debian's package chromium)", variable: "MILLPOND_CHROMIUM" };
+    from_variable("MILLPOND_CHROMIUM")
+        .or_else(|| ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(on_path))
+        .filter(|path| path.is_file())
+        .ok_or(missing)
+}
+
+/// The script of axe-core, which looks for what keeps people from using a page.
+///
+/// # Errors
+/// [`Error::NotInstalled`] when it is nowhere.
+pub fn axe() -> Result<PathBuf, Error> {
+    let missing = Error::NotInstalled { what: "axe-core", variable: "MILLPOND_AXE" };
+    from_variable("MILLPOND_AXE")
+        .or_else(|| newest(&cache()?, |name| name.starts_with("axe-core-")).map(|dir| dir.join("axe.min.js")))
+        .filter(|path| path.is_file())
+        .ok_or(missing)
+}
+
 /// The path of a program that the shell would find.
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())

@@ -18,6 +18,7 @@
 //! ```
 
 mod binaries;
+mod browser;
 mod client;
 mod error;
 mod ghost;
@@ -34,9 +35,11 @@ mod scratch;
 mod wait;
 
 pub use binaries::{beside_this_program, built, built_example};
+pub use browser::{Browser, Screen, Tab};
 pub use client::{Client, Writer};
 pub use error::Error;
 pub use ghost::leave_transaction_open;
+pub use install::axe;
 pub use kafka::{Kafka, KafkaOptions, Role, Secured, Security};
 pub use lag::{Group, PartitionLag};
 pub use postgres::{Postgres, PostgresOptions, query};
