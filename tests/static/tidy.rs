@@ -32,7 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("broker::kafka", &["arena", "aws", "broker", "error", "record", "runtime", "secret", "time"]),
     ("broker::sim", &["broker", "error", "record", "time"]),
     ("state::rocksdb", &["broker", "error", "failpoint", "record", "serde", "state", "time"]),
-    ("http", &["error", "metrics", "record", "runtime", "time"]),
+    ("http", &["error", "metrics", "record", "runtime", "time", "topology"]),
     (
         "testing",
         &[
@@ -71,6 +71,8 @@ const DRIVERS: &[(&str, &[&str])] = &[
     ("tokio", &["http/"]),
     ("ureq", &["aws/http.rs"]),
     ("askama", &["http/"]),
+    ("futures_util", &["http/"]),
+    ("jiff", &["http/format.rs"]),
     ("prometheus", &["metrics/"]),
     ("rustix", &["failpoint.rs"]),
 ];

@@ -1,5 +1,6 @@
 //! The processor: visits and orders of a user in, attributions and their corrections out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use millpond::processor::{Context, Processor, ProcessorError, Punctuation, ScheduleId};
@@ -10,6 +11,7 @@ use millpond::time::Timestamp;
 use millpond_support::Sweep;
 
 use crate::attribution::{Attribution, Step, Visit};
+use crate::shares::Shares;
 
 /// The names of the stores: the earliest visit by user; event time of the orders that may still be corrected, by user
 /// and order id.
@@ -24,6 +26,7 @@ pub(crate) struct Attributor {
     first_visits: KeyValueStore<String, Visit>,
     orders: KeyValueStore<OrderKey, Timestamp>,
     correction: Duration,
+    shares: Arc<Shares>,
     sweep: Sweep<OrderKey>,
 }
 
@@ -32,8 +35,9 @@ impl Attributor {
         first_visits: KeyValueStore<String, Visit>,
         orders: KeyValueStore<OrderKey, Timestamp>,
         correction: Duration,
+        shares: Arc<Shares>,
     ) -> Self {
-        Self { first_visits, orders, correction, sweep: Sweep::default() }
+        Self { first_visits, orders, correction, shares, sweep: Sweep::default() }
     }
 
     /// Orders before this are not corrected any more, whether their rows are swept yet or not.
@@ -42,7 +46,8 @@ impl Attributor {
     }
 
     fn visit(&self, user: &String, visit: &Visit, context: &mut AttributionContext<'_>) -> Result<(), ProcessorError> {
-        if self.first_visits.get(user)?.is_some_and(|first| first <= *visit) {
+        let first = self.first_visits.get(user)?;
+        if first.as_ref().is_some_and(|first| first <= visit) {
             return Ok(());
         }
         self.first_visits.put(user, visit)?;
@@ -51,7 +56,10 @@ impl Attributor {
         for row in self.orders.prefix_scan_with(user, &Ordered)? {
             let ((_, order_id), ordered_at) = row?;
             if ordered_at >= since {
-                forward(Attribution::of(user, &order_id, ordered_at, Some(visit)), context)?;
+                let before = Attribution::of(user, &order_id, ordered_at, first.as_ref());
+                let attribution = Attribution::of(user, &order_id, ordered_at, Some(visit));
+                self.shares.corrected(&before.marketing_channel, &attribution.marketing_channel);
+                forward(attribution, context)?;
             }
         }
         Ok(())
@@ -71,7 +79,15 @@ impl Attributor {
             return Ok(());
         }
         let (user, order_id) = &key;
-        let attribution = Attribution::of(user, order_id, ordered_at, self.first_visits.get(user)?.as_ref());
+        let first = self.first_visits.get(user)?;
+        let attribution = Attribution::of(user, order_id, ordered_at, first.as_ref());
+        match known {
+            Some(known) => {
+                let before = Attribution::of(user, order_id, known, first.as_ref());
+                self.shares.corrected(&before.marketing_channel, &attribution.marketing_channel);
+            }
+            None => self.shares.attributed(&attribution.marketing_channel),
+        }
         if ordered_at >= horizon {
             self.orders.put(&key, &ordered_at)?;
         } else {

@@ -25,7 +25,9 @@ mod attribution;
 mod attributor;
 pub mod reference;
 mod settings;
+mod shares;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use millpond::dsl::{Repartitioned, Stores, StreamsBuilder, Topic};
@@ -37,6 +39,7 @@ use millpond_support::{EVENTS, Event, StoreFormats};
 pub use attribution::{Attribution, ORGANIC};
 pub use attributor::STORES;
 pub use settings::Settings;
+pub use shares::{AttributionStory, Shares};
 
 use attribution::{is_relevant, step};
 use attributor::Attributor;
@@ -88,6 +91,15 @@ impl Default for Rule {
 /// # Errors
 /// [`TopologyError`] when the topics' names are not legal or the same.
 pub fn topology(topics: &Topics, rule: Rule) -> Result<Topology, TopologyError> {
+    told(topics, rule, &Arc::default())
+}
+
+/// The same, with orders by channel counted in `shares` for the page.
+///
+/// # Errors
+/// As [`topology`].
+pub fn told(topics: &Topics, rule: Rule, shares: &Arc<Shares>) -> Result<Topology, TopologyError> {
+    let shares = shares.clone();
     let builder = StreamsBuilder::new();
     let [first_visits, orders] = STORES;
     let first_visits = builder.key_value_store(Stores::persistent(first_visits, &Utf8, &Bincode));
@@ -99,7 +111,7 @@ pub fn topology(topics: &Topics, rule: Rule) -> Result<Topology, TopologyError> 
         .try_map(step)
         .repartition(Repartitioned::named("by-user", &Utf8, &Bincode))
         .process("attributor", &(first_visits, orders), move |(first_visits, orders)| {
-            Attributor::new(first_visits, orders, rule.correction)
+            Attributor::new(first_visits, orders, rule.correction, shares.clone())
         })
         .to(&topics.attributions);
     builder.build()

@@ -1,8 +1,9 @@
 //! The attribution binary.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use attribution::{Settings, Topics, formats, topology};
+use attribution::{AttributionStory, Settings, Shares, Topics, formats, told};
 use millpond_support::App;
 
 const ATTRIBUTION: App<'static> = App {
@@ -20,9 +21,11 @@ const ATTRIBUTION: App<'static> = App {
 };
 
 fn main() -> ExitCode {
+    let shares = Arc::new(Shares::default());
     let program = ATTRIBUTION.program(|env| {
         let settings: Settings = env.config.app.get()?;
-        Ok(topology(&Topics::named(&settings.input, &settings.output), settings.rule())?)
+        Ok(told(&Topics::named(&settings.input, &settings.output), settings.rule(), &shares)?)
     });
+    let program = program.story(|_| Ok(Arc::new(AttributionStory(shares.clone()))));
     program.stores(formats()).main()
 }

@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "tests panic: that gives a backtrace")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use attribution::reference::{Deed, Fact, attributions, verify};
-use attribution::{ATTRIBUTIONS, Attribution, ORGANIC, Rule, STORES, Topics, topology};
+use attribution::{ATTRIBUTIONS, Attribution, AttributionStory, ORGANIC, Rule, STORES, Shares, Topics, told, topology};
 use millpond::dsl::{KeyValueStoreRef, Stores, StreamsBuilder};
+use millpond::http::{Block, Story, Traffic};
 use millpond::record::Headers;
 use millpond::serde::{Ordered, Raw, Utf8};
 use millpond::testing::TopologyTestDriver;
@@ -348,4 +350,24 @@ proptest! {
         driver.commit();
         verified(&driver, &facts)?;
     }
+}
+
+#[test]
+fn the_page_counts_each_order_once_and_under_its_last_channel() {
+    let shares = Arc::new(Shares::default());
+    let topology = told(&Topics::default(), Rule::default(), &shares).unwrap();
+    let mut driver = TopologyTestDriver::builder(topology).partitions(3).build();
+    pipe(&mut driver, order("u1", "o1"), 5_000);
+    pipe(&mut driver, order("u1", "o2"), 9_000);
+    // Later than the one order, before the other; then before both; then the first order turns out to be older than all.
+    pipe(&mut driver, visit("u1", "ads"), 7_000);
+    pipe(&mut driver, visit("u1", "mail"), 2_000);
+    pipe(&mut driver, order("u1", "o1"), 1_000);
+    let section = AttributionStory(shares).tell(Timestamp::EPOCH, &Traffic::default());
+    let told = section.blocks.iter().find_map(|block| match block {
+        Block::Shares { shares, .. } => Some(shares),
+        _ => None,
+    });
+    let told: Vec<_> = told.unwrap().iter().map(|share| (share.label.as_str(), share.count)).collect();
+    assert_eq!(told, [("mail", 1), ("organic", 1)]);
 }

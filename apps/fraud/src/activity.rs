@@ -95,6 +95,15 @@ impl Activity {
         }
     }
 
+    /// The events of an alert that leaves now; empty when some of them are forgotten, as one that was held may find.
+    pub(crate) fn events_of(&self, evidence: &Evidence) -> Vec<Add> {
+        let (first_ms, last_ms) = (evidence.first_event_ms, evidence.last_event_ms);
+        let inside = self.adds.iter().filter(|add| (first_ms..=last_ms).contains(&add.at_ms));
+        let events: Vec<Add> = inside.take(evidence.events).cloned().collect();
+        let items = events.iter().filter_map(|add| add.item.as_ref());
+        if events.len() == evidence.events && items.eq(&evidence.items) { events } else { Vec::new() }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.adds.is_empty() && self.bursts.is_empty() && self.wake_up_ms.is_none()
     }

@@ -1,6 +1,7 @@
 //! The processor: from the events of a user to alerts.
 
 use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
 use millpond::processor::{Context, Processor, ProcessorError, Punctuation, ScheduleId};
@@ -10,6 +11,7 @@ use millpond::time::Timestamp;
 use millpond_support::Sweep;
 
 use crate::activity::{Activity, Add};
+use crate::last::LastAlerts;
 use crate::{Alert, CartItem, Rule};
 
 /// The names of the stores: recent activity by user; users with held alerts, by the stream time to look at them again.
@@ -26,6 +28,7 @@ pub(crate) struct BurstDetector {
     carts: KeyValueStore<String, Activity>,
     wake_ups: KeyValueStore<WakeUp, ()>,
     rule: Rule,
+    last: Arc<LastAlerts>,
     sweep: Sweep<String>,
     wall_clock_schedule: Option<ScheduleId>,
     /// Stream time at the last look, and since when by the wall clock it has been that. A cache: after a restart the
@@ -36,8 +39,13 @@ pub(crate) struct BurstDetector {
 type AlertContext<'a> = Context<'a, String, Alert>;
 
 impl BurstDetector {
-    pub(crate) fn new(carts: KeyValueStore<String, Activity>, wake_ups: KeyValueStore<WakeUp, ()>, rule: Rule) -> Self {
-        Self { carts, wake_ups, rule, sweep: Sweep::default(), wall_clock_schedule: None, stood_still: None }
+    pub(crate) fn new(
+        carts: KeyValueStore<String, Activity>,
+        wake_ups: KeyValueStore<WakeUp, ()>,
+        rule: Rule,
+        last: Arc<LastAlerts>,
+    ) -> Self {
+        Self { carts, wake_ups, rule, last, sweep: Sweep::default(), wall_clock_schedule: None, stood_still: None }
     }
 
     /// Writes the row and keeps its wake-up in step.
@@ -75,6 +83,7 @@ impl BurstDetector {
             activity.wake_up_ms = None;
             let released = if idle { activity.release_all() } else { activity.release(now_ms, &self.rule) };
             for evidence in released {
+                self.last.note(&user, &evidence, activity.events_of(&evidence));
                 forward(Alert::new(&user, evidence), context)?;
             }
             activity.forget(now_ms, &self.rule);
@@ -129,6 +138,7 @@ impl Processor for BurstDetector {
         let mut activity = self.carts.get(&user)?.unwrap_or_default();
         activity.add(Add { at_ms: record.timestamp.as_millis(), item: record.value.item_url }, &self.rule);
         for evidence in activity.release(now_ms, &self.rule) {
+            self.last.note(&user, &evidence, activity.events_of(&evidence));
             forward(Alert::new(&user, evidence), context)?;
         }
         // After the release: what is forgotten has had its alert.

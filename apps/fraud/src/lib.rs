@@ -28,9 +28,13 @@
 mod activity;
 mod alert;
 mod detector;
+mod last;
 pub mod reference;
 mod rule;
 mod settings;
+mod story;
+
+use std::sync::Arc;
 
 use millpond::dsl::{Repartitioned, Stores, StreamsBuilder, Topic};
 use millpond::processor::ProcessorError;
@@ -43,8 +47,10 @@ use serde::{Deserialize, Serialize};
 
 pub use alert::{Alert, Evidence, Finding};
 pub use detector::STORES;
+pub use last::LastAlerts;
 pub use rule::Rule;
 pub use settings::Settings;
+pub use story::FraudStory;
 
 use detector::BurstDetector;
 
@@ -87,6 +93,15 @@ pub(crate) struct CartItem {
 /// # Errors
 /// [`TopologyError`] when the topics' names are not legal or the same.
 pub fn topology(topics: &Topics, rule: Rule) -> Result<Topology, TopologyError> {
+    told(topics, rule, &Arc::default())
+}
+
+/// The same, with the last alerts kept in `last` for the page.
+///
+/// # Errors
+/// As [`topology`].
+pub fn told(topics: &Topics, rule: Rule, last: &Arc<LastAlerts>) -> Result<Topology, TopologyError> {
+    let last = last.clone();
     let builder = StreamsBuilder::new();
     let [carts, wake_ups] = STORES;
     let carts = builder.key_value_store(Stores::persistent(carts, &Utf8, &Bincode));
@@ -98,7 +113,7 @@ pub fn topology(topics: &Topics, rule: Rule) -> Result<Topology, TopologyError> 
         .try_map(cart_item)
         .repartition(Repartitioned::named("by-user", &Utf8, &Bincode))
         .process("burst-detector", &(carts, wake_ups), move |(carts, wake_ups)| {
-            BurstDetector::new(carts, wake_ups, rule)
+            BurstDetector::new(carts, wake_ups, rule, last.clone())
         })
         .to(&topics.alerts);
     builder.build()

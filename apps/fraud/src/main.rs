@@ -1,9 +1,10 @@
 //! The fraud binary.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use fraud::{Settings, Topics, formats, topology};
-use millpond_support::App;
+use fraud::{FraudStory, LastAlerts, Settings, Topics, formats, told};
+use millpond_support::{App, Mask};
 
 const FRAUD: App<'static> = App {
     name: "fraud",
@@ -20,9 +21,14 @@ const FRAUD: App<'static> = App {
 };
 
 fn main() -> ExitCode {
+    let last = Arc::new(LastAlerts::default());
     let program = FRAUD.program(|env| {
         let settings: Settings = env.config.app.get()?;
-        Ok(topology(&Topics::named(&settings.input, &settings.output), settings.rule())?)
+        Ok(told(&Topics::named(&settings.input, &settings.output), settings.rule(), &last)?)
+    });
+    let program = program.story(|env| {
+        let settings: Settings = env.config.app.get()?;
+        Ok(Arc::new(FraudStory::new(last.clone(), settings.rule(), Mask::new(settings.page_unmasked))))
     });
     program.stores(formats()).main()
 }

@@ -20,6 +20,9 @@ pub struct Settings {
     grace_ms: Option<u64>,
     distinct_items: Option<bool>,
     idle_ms: Option<u64>,
+    /// Whether the page shows users and items as they are, to everybody who reaches it.
+    #[serde(default)]
+    pub page_unmasked: bool,
 }
 
 impl Settings {

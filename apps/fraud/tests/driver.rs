@@ -1,16 +1,18 @@
 //! The topology on the simulated broker, through the production loop: partitions, commits, crashes, dead letters.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests panic: that gives a backtrace")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fraud::reference::{CartAdd, leave_out, verify};
-use fraud::{ALERTS, Alert, Evidence, Finding, Rule, STORES, Topics, topology};
+use fraud::{ALERTS, Alert, Evidence, Finding, FraudStory, LastAlerts, Rule, STORES, Topics, told, topology};
 use millpond::dsl::{KeyValueStoreRef, Stores, StreamsBuilder};
+use millpond::http::{Block, Story, Traffic};
 use millpond::record::Headers;
 use millpond::serde::{Raw, Utf8};
 use millpond::testing::TopologyTestDriver;
 use millpond::time::Timestamp;
-use millpond_support::{EVENTS, Event, EventName};
+use millpond_support::{EVENTS, Event, EventName, Mask};
 use proptest::prelude::*;
 
 fn driver(rule: Rule) -> TopologyTestDriver {
@@ -309,4 +311,23 @@ proptest! {
         prop_assert_eq!(verify(&rule, &leave_out(adds, &late), &alerts), []);
         prop_assert_eq!(driver.lag(), 0);
     }
+}
+
+#[test]
+fn the_page_tells_when_each_of_the_events_came_that_fired_an_alert() {
+    let last = Arc::new(LastAlerts::default());
+    let topology = told(&Topics::default(), Rule::default(), &last).unwrap();
+    let mut driver = TopologyTestDriver::builder(topology).partitions(3).build();
+    // Out of order, and with one more than it takes.
+    pipe_adds(&mut driver, "u1", &[1_000, 1_700, 5_400, 2_900, 3_400, 6_000]);
+    driver.commit();
+    let section = FraudStory::new(last, Rule::default(), Mask::new(true)).tell(Timestamp::EPOCH, &Traffic::default());
+    let timelines = section.blocks.iter().find_map(|block| match block {
+        Block::Timelines { timelines, .. } => Some(timelines),
+        _ => None,
+    });
+    let alert = &timelines.unwrap()[0];
+    let marks: Vec<_> = alert.marks.iter().map(|mark| (mark.after_ms.unwrap(), mark.label.as_str())).collect();
+    let expected = [(0, "/i/1000"), (700, "/i/1700"), (1_900, "/i/2900"), (2_400, "/i/3400"), (4_400, "/i/5400")];
+    assert_eq!((alert.at_ms, marks), (1_000, expected.to_vec()));
 }

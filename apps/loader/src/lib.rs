@@ -33,6 +33,7 @@ mod run;
 mod settings;
 mod statement;
 mod status;
+mod story;
 
 pub mod postgres;
 
@@ -47,3 +48,4 @@ pub use row::{Cell, Reason, Refused, Row};
 pub use run::run;
 pub use settings::{DatabaseAuth, Settings, SettingsError};
 pub use status::{LoaderStatus, PartitionState, PartitionStatus, SharedStatus, TableStatus};
+pub use story::LoaderStory;

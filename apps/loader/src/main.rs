@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use loader::{LoaderConfig, Publisher, Settings, SharedStatus};
+use loader::{LoaderConfig, LoaderStory, Publisher, Settings, SharedStatus};
 use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
-use millpond::http::TopologyText;
+use millpond::http::{Graph, TopologyText};
 use millpond::runtime::stats::StatusBoard;
 use millpond_support::{App, Env, Look, instance, serve};
 
@@ -61,10 +62,11 @@ fn run(env: &Env<'_>) -> Result<(), Box<dyn Error>> {
     let broker = KafkaBroker::connect(KafkaConfig::of(&env.config)?)?;
     let board = StatusBoard::new();
     let configs = configs(env, instance.name())?;
-    let page = serve(env, instance.name(), board.clone(), topology(&configs))?;
+    let statuses: Vec<SharedStatus> = configs.iter().map(|_| SharedStatus::default()).collect();
+    let story = LoaderStory::new(&statuses, board.clone());
+    let page = serve(env, instance.name(), board.clone(), topology(&configs), Some(Arc::new(story)))?;
     let running = AtomicUsize::new(configs.len());
     let stop = env.stop.flag();
-    let statuses: Vec<SharedStatus> = configs.iter().map(|_| SharedStatus::default()).collect();
     let publisher = |(config, status): (&LoaderConfig, &SharedStatus)| {
         Publisher::new(&broker, status.clone(), board.thread(&config.thread.to_string()))
     };
@@ -132,7 +134,13 @@ fn topology(configs: &[LoaderConfig]) -> TopologyText {
     let mermaid = format!("flowchart TD\n{}", edges.collect::<Vec<_>>().concat());
     let routes: Vec<_> =
         lines.iter().map(|(topic, table)| serde_json::json!({ "topic": topic, "table": table })).collect();
-    TopologyText { text: text.concat(), mermaid, json: serde_json::json!({ "routes": routes }).to_string() }
+    let mut graph = Graph::new();
+    for route in configs.iter().take(1).flat_map(|config| config.routes.iter()) {
+        // Rows are counted under this name.
+        let (topic, table) = (graph.topic(route.topic()), graph.table(&route.table().plain()));
+        graph.flow(topic, table);
+    }
+    TopologyText { text: text.concat(), mermaid, json: serde_json::json!({ "routes": routes }).to_string(), graph }
 }
 
 #[cfg(test)]

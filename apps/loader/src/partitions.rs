@@ -109,14 +109,16 @@ impl Partitions {
     }
 
     pub(crate) fn status(&self) -> BTreeMap<TopicPartition, PartitionStatus> {
+        let without_claim = |state| PartitionStatus { state, epoch: 0, next: None, displayed: None };
         let status = |state: &State| match state {
-            State::Unclaimed | State::Renewing(_) => {
-                PartitionStatus { state: PartitionState::Claiming, epoch: 0, next: None }
-            }
-            State::Running(Running { claim, .. }) => {
-                PartitionStatus { state: PartitionState::Running, epoch: claim.epoch, next: Some(claim.next) }
-            }
-            State::Fenced(_) => PartitionStatus { state: PartitionState::Fenced, epoch: 0, next: None },
+            State::Unclaimed | State::Renewing(_) => without_claim(PartitionState::Claiming),
+            State::Running(Running { claim, displayed, .. }) => PartitionStatus {
+                state: PartitionState::Running,
+                epoch: claim.epoch,
+                next: Some(claim.next),
+                displayed: *displayed,
+            },
+            State::Fenced(_) => without_claim(PartitionState::Fenced),
         };
         self.0.iter().map(|(partition, state)| (partition.clone(), status(state))).collect()
     }

@@ -54,6 +54,8 @@ pub struct PartitionStatus {
     pub epoch: i64,
     /// The next offset to load, as committed in PostgreSQL.
     pub next: Option<Offset>,
+    /// The same as the group in Kafka has it: for display, it follows.
+    pub displayed: Option<Offset>,
 }
 
 /// What the loader does with an assigned partition.

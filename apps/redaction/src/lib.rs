@@ -14,6 +14,7 @@ mod policy;
 mod record;
 pub mod reference;
 mod settings;
+mod story;
 mod topology;
 
 pub use address::{Class, Mode};
@@ -21,4 +22,5 @@ pub use counts::{Counts, Place, Totals};
 pub use policy::{MARKER, Policy};
 pub use record::{Redacted, Redactor, Refusal};
 pub use settings::Settings;
+pub use story::RedactionStory;
 pub use topology::{EVENTS, PROCESSED_EVENTS, topology};

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use millpond_support::App;
-use redaction::{EVENTS, PROCESSED_EVENTS, Settings, Totals, topology};
+use redaction::{EVENTS, PROCESSED_EVENTS, RedactionStory, Settings, Totals, topology};
 
 const REDACTION: App<'static> = App {
     name: "redaction",
@@ -23,9 +23,15 @@ const REDACTION: App<'static> = App {
 };
 
 fn main() -> ExitCode {
-    REDACTION.run(|env| {
+    let totals = Arc::new(Totals::default());
+    let program = REDACTION.program(|env| {
         let settings: Settings = env.config.app.get()?;
         let (input, output) = (EVENTS.named(&settings.input), PROCESSED_EVENTS.named(&settings.output));
-        Ok(topology(&input, &output, settings.redactor(), &Arc::new(Totals::default()))?)
-    })
+        Ok(topology(&input, &output, settings.redactor(), &totals)?)
+    });
+    let program = program.story(|env| {
+        let settings: Settings = env.config.app.get()?;
+        Ok(Arc::new(RedactionStory::new(totals.clone(), settings.redactor())))
+    });
+    program.main()
 }

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use millpond::http::TopologyText;
+use millpond::http::{Story, TopologyText};
 use millpond::runtime::config::StreamsConfig;
 use millpond::topology::Topology;
 
@@ -28,6 +28,7 @@ pub struct Program<'a> {
     formats: StoreFormats,
     reset_elsewhere: Option<&'static str>,
     check: Option<Check<'a>>,
+    story: Option<FromEnv<'a, Arc<dyn Story>>>,
 }
 
 enum Shape<'a> {
@@ -91,7 +92,7 @@ impl<'a> App<'a> {
 
 impl<'a> Program<'a> {
     fn new(app: App<'a>, shape: Shape<'a>) -> Self {
-        Self { app, shape, formats: StoreFormats::new(), reset_elsewhere: None, check: None }
+        Self { app, shape, formats: StoreFormats::new(), reset_elsewhere: None, check: None, story: None }
     }
 
     /// The same with the serdes of its stores, so that commands show rows decoded.
@@ -115,6 +116,14 @@ impl<'a> Program<'a> {
         self
     }
 
+    /// The same with a section of its own on the page. A program with a loop of its own hands it to
+    /// [`serve`](crate::serve) itself.
+    #[must_use]
+    pub fn story(mut self, story: impl Fn(&Env<'_>) -> Result<Arc<dyn Story>, Failed> + 'a) -> Self {
+        self.story = Some(Box::new(story));
+        self
+    }
+
     pub(crate) fn examine(&self, config: &StreamsConfig) -> Vec<Finding> {
         self.check.as_ref().map(|check| check(config)).unwrap_or_default()
     }
@@ -135,7 +144,10 @@ impl<'a> Program<'a> {
             return cli::run(self, &cli, command);
         }
         self.app.start(&cli.args, |env| match &self.shape {
-            Shape::Streams(topology) => run::streams(env, &Arc::new(topology(env)?)),
+            Shape::Streams(topology) => {
+                let story = self.story.as_ref().map(|story| story(env)).transpose()?;
+                run::streams(env, &Arc::new(topology(env)?), story)
+            }
             Shape::Own { run, .. } => run(env),
             Shape::Tool => Err("there is nothing to run; say a command, see --help".into()),
         })
@@ -156,7 +168,7 @@ impl<'a> Program<'a> {
         Ok(match &self.shape {
             Shape::Streams(topology) => {
                 let topology = topology(&env)?;
-                let text = run::topology_text(&topology);
+                let text = TopologyText::from(&topology);
                 Some(Described { topology: Some(topology), text, inputs: Vec::new() })
             }
             Shape::Own { describe, .. } => {

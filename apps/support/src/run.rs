@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
-use millpond::http::{HttpServer, StatusSource, TopologyText};
+use millpond::http::{HttpServer, StatusSource, Story, TopologyText};
 use millpond::runtime::config::{OnShutdown, StreamsConfig};
 use millpond::runtime::stats::StatusBoard;
 use millpond::runtime::{Instance, Streams};
@@ -18,14 +18,18 @@ use crate::startup::Env;
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Runs a topology until it is asked to stop, or fails.
-pub(crate) fn streams(env: &Env<'_>, topology: &Arc<Topology>) -> Result<(), Box<dyn Error>> {
+pub(crate) fn streams(
+    env: &Env<'_>,
+    topology: &Arc<Topology>,
+    story: Option<Arc<dyn Story>>,
+) -> Result<(), Box<dyn Error>> {
     let config = &env.config;
     // The lock on the name comes first: a second process of the same name must not get as far as fencing the first.
     let instance = instance(config)?;
     let broker = KafkaBroker::connect(KafkaConfig::of(config)?)?;
     let directory = RocksDirectory::new(&config.state_dir, &config.application_id, instance.name(), options(config));
     let streams = Streams::start(&broker, config, instance.name(), topology, &directory)?;
-    let page = serve(env, instance.name(), streams.board().clone(), topology_text(topology))?;
+    let page = serve(env, instance.name(), streams.board().clone(), (&**topology).into(), story)?;
     while !env.stop.wait(WATCH_INTERVAL) && streams.is_healthy() {}
     tracing::info!("stopping");
     // The page goes last: it tells what the threads do while they stop.
@@ -49,7 +53,7 @@ pub fn instance(config: &StreamsConfig) -> Result<Instance, millpond::runtime::I
     Ok(instance)
 }
 
-/// Serves metrics and the status page, if the configuration says so, and logs the address.
+/// Serves metrics and the status page, with the application's own section, if the configuration says so, and logs the address.
 ///
 /// # Errors
 /// [`millpond::http::HttpError`] when the address cannot be bound.
@@ -58,19 +62,16 @@ pub fn serve(
     instance: &str,
     board: StatusBoard,
     topology: TopologyText,
+    story: Option<Arc<dyn Story>>,
 ) -> Result<Option<HttpServer>, millpond::http::HttpError> {
     let Some(address) = env.config.http_listen else { return Ok(None) };
     // Also when nobody has configured it: it tells the pages of several processes apart.
     let mut config = env.config.clone();
     config.instance = Some(instance.to_owned());
-    let source = StatusSource::new(&config, env.app.version, board, topology);
+    let source = StatusSource { story, ..StatusSource::new(&config, env.app.version, board, topology) };
     let server = HttpServer::start(address, source)?;
     tracing::info!(url = format!("http://{}/", server.address()), "page");
     Ok(Some(server))
-}
-
-pub(crate) fn topology_text(topology: &Topology) -> TopologyText {
-    TopologyText { text: topology.describe().to_string(), mermaid: topology.mermaid(), json: topology.to_json() }
 }
 
 fn options(config: &StreamsConfig) -> Options {

@@ -2,21 +2,22 @@
 
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Connections at a time; more are closed at once. Probes, a scraper and some people need a tenth of it.
 pub(super) const CONNECTIONS_MAX: usize = 128;
 /// How long a request may take to arrive, and a connection may idle before the next one.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection lasts; whoever reads its answer too slowly loses it then.
-const CONNECTION_TIMEOUT: Duration = Duration::from_mins(1);
+pub(super) const CONNECTION_TIMEOUT: Duration =
+    if cfg!(test) { Duration::from_secs(8) } else { Duration::from_mins(1) };
 /// How long requests that are under way may take after the server was told to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// The request line with all headers.
@@ -26,8 +27,12 @@ const BUFFER_BYTES_MAX: usize = 64 << 10;
 /// After the system refused a connection, for want of files for example.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers until `stopped` says something or its sender is gone; then what is under way gets two seconds.
-pub(super) async fn serve(listener: std::net::TcpListener, router: Router, mut stopped: oneshot::Receiver<()>) {
+/// When a connection was taken: an answer that goes on and on must end before the connection does.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken(pub(super) Instant);
+
+/// Answers until the sender of `stopped` is gone; then what is under way gets two seconds.
+pub(super) async fn serve(listener: std::net::TcpListener, router: Router, mut stopped: watch::Receiver<()>) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the HTTP server cannot use its listener"),
@@ -36,7 +41,7 @@ pub(super) async fn serve(listener: std::net::TcpListener, router: Router, mut s
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            _ = &mut stopped => break,
+            _ = stopped.changed() => break,
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
@@ -61,6 +66,7 @@ pub(super) async fn serve(listener: std::net::TcpListener, router: Router, mut s
 }
 
 async fn answer(stream: TcpStream, router: Router, mut told: watch::Receiver<()>) {
+    let router = router.layer(Extension(Taken(Instant::now())));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_TIMEOUT)

@@ -7,7 +7,8 @@
 //! | `/readyz` | 200 while everything is assigned, restored and running; else 503 with reasons |
 //! | `/topology` | Kafka Streams' text; `?format=mermaid`, `?format=json` |
 //! | `/api/status` | everything on the page, as JSON |
-//! | `/` | the page: no scripts, no requests to elsewhere |
+//! | `/` | the page: for people; no requests to elsewhere, and nothing is missing without JavaScript |
+//! | `/events` | what has changed on the page, about once a second, as server-sent events |
 //!
 //! Nothing is changed by any of them, and nothing of a record's content is shown.
 //!
@@ -19,20 +20,33 @@
     reason = "an edge: it has a thread of its own, and ages are counted by the real clock"
 )]
 
+mod format;
+mod graph;
 mod guard;
+mod history;
+mod layout;
 mod listen;
+mod live;
 mod page;
+mod picture;
 mod server;
 mod status;
+mod story;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::runtime::config::{Setting, StreamsConfig};
 use crate::runtime::stats::StatusBoard;
+use crate::time::Timestamp;
+use crate::topology::Topology;
 
+pub use graph::{Graph, VertexId};
+pub use history::Traffic;
 pub use server::{HttpError, HttpServer};
+pub use story::{Block, Fact, Mark, Section, Share, Story, Timeline, Tone};
 
 /// What the server tells about.
 #[derive(Debug, Clone)]
@@ -51,6 +65,10 @@ pub struct StatusSource {
     pub hosts: Vec<String>,
     /// How long a loop may be silent before it counts as stuck.
     pub silence_max: Duration,
+    /// When the application was started, by the wall clock.
+    pub started: Timestamp,
+    /// The application's own section of the page.
+    pub story: Option<Arc<dyn Story>>,
 }
 
 /// The topology in each form in which it is served.
@@ -62,6 +80,19 @@ pub struct TopologyText {
     pub mermaid: String,
     /// JSON; served as it is.
     pub json: String,
+    /// What the page draws.
+    pub graph: Graph,
+}
+
+impl From<&Topology> for TopologyText {
+    fn from(topology: &Topology) -> Self {
+        Self {
+            text: topology.describe().to_string(),
+            mermaid: topology.mermaid(),
+            json: topology.to_json(),
+            graph: Graph::from(topology),
+        }
+    }
 }
 
 impl StatusSource {
@@ -76,6 +107,15 @@ impl StatusSource {
             hosts: config.http_hosts.clone(),
             // A loop that is silent for longer has lost its partitions to the others: only a restart helps.
             silence_max: config.max_poll_interval,
+            started: status::now(),
+            story: None,
         }
+    }
+
+    /// The same with a section of the application's own.
+    #[must_use]
+    pub fn telling(mut self, story: Arc<dyn Story>) -> Self {
+        self.story = Some(story);
+        self
     }
 }

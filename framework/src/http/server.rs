@@ -1,23 +1,26 @@
 //! The listener on a small runtime of its own: no stream thread ever waits for it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::{FromRef, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
+use super::StatusSource;
 use super::guard::guard;
+use super::history::{History, STEP};
 use super::listen::serve;
+use super::live::{Streams, events};
+use super::page::{self, Sort, View};
 use super::status::{Status, now};
-use super::{StatusSource, page};
 use crate::error::Recovery;
 use crate::metrics;
 use crate::runtime::health;
@@ -50,7 +53,7 @@ impl HttpError {
 #[derive(Debug)]
 pub struct HttpServer {
     address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
+    stop: Option<watch::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -69,10 +72,16 @@ impl HttpServer {
             tracing::info!(%address, "metrics and status page are open to other machines, and ask nobody who they are");
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(HttpError::Start)?;
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = watch::channel(());
+        let serving = async move {
+            let source = Arc::new(Watched { source, history: Mutex::default() });
+            let looking = tokio::spawn(source.clone().look_on());
+            serve(listener, router(source, stopped.clone()), stopped).await;
+            looking.abort();
+        };
         let thread = std::thread::Builder::new()
             .name("http".to_owned())
-            .spawn(move || runtime.block_on(serve(listener, router(source), stopped)))
+            .spawn(move || runtime.block_on(serving))
             .map_err(HttpError::Start)?;
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
@@ -94,21 +103,64 @@ impl Drop for HttpServer {
     }
 }
 
-fn router(source: StatusSource) -> Router {
-    let hosts: Arc<[String]> = source.hosts.clone().into();
+/// The application, and what it looked like lately.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) source: StatusSource,
+    history: Mutex<History>,
+}
+
+impl Watched {
+    async fn look_on(self: Arc<Self>) {
+        let mut steps = tokio::time::interval(STEP);
+        loop {
+            steps.tick().await;
+            let threads = self.source.board.snapshots();
+            self.history.lock().unwrap_or_else(PoisonError::into_inner).look(&threads, now());
+        }
+    }
+
+    pub(super) fn status(&self) -> Status {
+        Status::read(&self.source, &self.history.lock().unwrap_or_else(PoisonError::into_inner), now())
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Shared {
+    watched: Arc<Watched>,
+    streams: Streams,
+}
+
+impl FromRef<Shared> for Arc<Watched> {
+    fn from_ref(shared: &Shared) -> Self {
+        shared.watched.clone()
+    }
+}
+
+impl FromRef<Shared> for Streams {
+    fn from_ref(shared: &Shared) -> Self {
+        shared.streams.clone()
+    }
+}
+
+fn router(watched: Arc<Watched>, stopped: watch::Receiver<()>) -> Router {
+    let hosts: Arc<[String]> = watched.source.hosts.clone().into();
     Router::new()
         .route("/", get(status_page))
+        .route("/events", get(events))
         .route("/style.css", get(|| async { typed("text/css; charset=utf-8", page::STYLE) }))
+        .route("/live.js", get(|| async { typed("text/javascript; charset=utf-8", page::SCRIPT) }))
+        .route("/icon.svg", get(|| async { typed("image/svg+xml", page::ICON) }))
         .route("/metrics", get(scrape))
         .route("/livez", get(live))
         .route("/readyz", get(ready))
         .route("/topology", get(topology))
         .route("/api/status", get(api_status))
-        .with_state(Arc::new(source))
+        .with_state(Shared { watched, streams: Streams::until(stopped) })
         .layer(from_fn_with_state(hosts, guard))
 }
 
-type Source = State<Arc<StatusSource>>;
+type Source = State<Arc<Watched>>;
 
 #[derive(Serialize)]
 struct Health {
@@ -116,24 +168,31 @@ struct Health {
     reasons: Vec<String>,
 }
 
+/// What the page may be asked for.
+#[derive(Debug, Deserialize)]
+pub(super) struct PageQuery {
+    pub(super) sort: Option<String>,
+}
+
 #[derive(Deserialize)]
 struct TopologyQuery {
     format: Option<String>,
 }
 
-async fn status_page(State(source): Source) -> Response {
-    let status = Status::read(&source, now());
-    match page::render(&status, &source.topology.text) {
+async fn status_page(State(watched): Source, Query(query): Query<PageQuery>) -> Response {
+    let view = View::new(watched.status(), &watched.source.topology, Sort::named(query.sort.as_deref()));
+    match page::render(&view) {
         Ok(html) => typed("text/html; charset=utf-8", html),
         Err(error) => failed(&error),
     }
 }
 
-async fn api_status(State(source): Source) -> Response {
-    json(StatusCode::OK, &Status::read(&source, now()))
+async fn api_status(State(watched): Source) -> Response {
+    json(StatusCode::OK, &watched.status())
 }
 
-async fn scrape(State(source): Source) -> Response {
+async fn scrape(State(watched): Source) -> Response {
+    let source = &watched.source;
     let threads = source.board.snapshots();
     let view = metrics::View {
         application_id: &source.application_id,
@@ -148,16 +207,18 @@ async fn scrape(State(source): Source) -> Response {
     }
 }
 
-async fn live(State(source): Source) -> Response {
+async fn live(State(watched): Source) -> Response {
+    let source = &watched.source;
     health(health::dead(&source.board.snapshots(), now(), source.silence_max), "live", "dead")
 }
 
-async fn ready(State(source): Source) -> Response {
+async fn ready(State(watched): Source) -> Response {
+    let source = &watched.source;
     health(health::unready(&source.board.snapshots(), now(), source.silence_max), "ready", "not ready")
 }
 
-async fn topology(State(source): Source, Query(query): Query<TopologyQuery>) -> Response {
-    let topology = &source.topology;
+async fn topology(State(watched): Source, Query(query): Query<TopologyQuery>) -> Response {
+    let topology = &watched.source.topology;
     match query.format.as_deref() {
         None | Some("text") => typed("text/plain; charset=utf-8", topology.text.clone()),
         Some("mermaid") => typed("text/plain; charset=utf-8", topology.mermaid.clone()),

@@ -1,27 +1,65 @@
 //! One picture of the application, for the page and for `/api/status`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use super::StatusSource;
+use super::history::{History, Lines, Traffic};
+use super::story::Section;
+use crate::runtime::config::Origin;
 use crate::runtime::health;
-use crate::runtime::stats::{Histogram, InputSnapshot, TaskSnapshot, ThreadSnapshot};
+use crate::runtime::stats::{DeadLetter, Histogram, InputSnapshot, TaskSnapshot, ThreadSnapshot};
 use crate::time::Timestamp;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
     pub(super) application_id: String,
     pub(super) version: String,
+    pub(super) instance: Option<String>,
     pub(super) now_ms: i64,
+    pub(super) uptime_seconds: u64,
     pub(super) live: bool,
     pub(super) ready: bool,
     pub(super) reasons: Vec<String>,
     pub(super) lag_records: u64,
+    pub(super) lag_seconds: f64,
+    pub(super) topics: Vec<Topic>,
     pub(super) threads: Vec<Thread>,
     pub(super) tasks: Vec<Task>,
     pub(super) errors: Vec<Error>,
+    /// Dead letters by reason.
+    pub(super) dead_letters: BTreeMap<&'static str, u64>,
+    /// The last of them, the newest first.
+    pub(super) last_dead_letters: Vec<Letter>,
     pub(super) config: Vec<Setting>,
+    /// The application's own.
+    pub(super) story: Option<Section>,
+    /// For the page only: a program keeps lines of its own.
+    #[serde(skip)]
+    pub(super) lines: Lines,
+}
+
+/// What flows through a topic, or into a table, in records per second.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Topic {
+    pub(super) name: String,
+    pub(super) read: f64,
+    pub(super) written: f64,
+    pub(super) lag_records: u64,
+    pub(super) lag_seconds: f64,
+}
+
+/// Where a record came from that was set aside, and why.
+#[derive(Debug, Serialize)]
+pub(super) struct Letter {
+    pub(super) at_ms: i64,
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    pub(super) reason: &'static str,
+    pub(super) node: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -41,7 +79,9 @@ pub(super) struct Thread {
     pub(super) state_wipes: u64,
     pub(super) uncommitted_bytes: u64,
     pub(super) input_buffer_bytes: u64,
+    pub(super) commit_p50_ms: Option<f64>,
     pub(super) commit_p99_ms: Option<f64>,
+    pub(super) store_p99_ms: Option<f64>,
     pub(super) end_to_end_p50_ms: Option<f64>,
     pub(super) end_to_end_p99_ms: Option<f64>,
 }
@@ -81,6 +121,8 @@ pub(super) struct Store {
 pub(super) struct Restore {
     pub(super) done: u64,
     pub(super) total: u64,
+    /// At the pace of the last seconds; `None` while that is not known.
+    pub(super) remaining_seconds: Option<f64>,
 }
 
 /// How a task came to run.
@@ -107,6 +149,8 @@ pub(super) struct Setting {
     pub(super) key: String,
     pub(super) value: String,
     pub(super) origin: String,
+    #[serde(skip)]
+    pub(super) is_default: bool,
 }
 
 /// The wall clock, read at this edge once per request.
@@ -116,36 +160,81 @@ pub(super) fn now() -> Timestamp {
 }
 
 impl Status {
-    pub(super) fn read(source: &StatusSource, now: Timestamp) -> Self {
+    pub(super) fn read(source: &StatusSource, history: &History, now: Timestamp) -> Self {
         let threads = source.board.snapshots();
-        let mut tasks: Vec<Task> = threads
-            .iter()
-            .flat_map(|thread| thread.tasks.iter().map(|task| Task::read(&thread.thread, task)))
-            .collect();
-        tasks.sort_by(|left, right| left.id.cmp(&right.id));
-        let mut errors: Vec<Error> = threads.iter().flat_map(errors).collect();
-        // The newest first: that is what one looks for.
-        errors.sort_by_key(|error| std::cmp::Reverse(error.at_ms));
+        let tasks = tasks(&threads, history);
+        let traffic = history.traffic();
         let settings = source.settings.iter().map(|setting| Setting {
             key: setting.key.clone(),
             value: setting.value.clone(),
             origin: setting.origin.to_string(),
+            is_default: setting.origin == Origin::Default,
         });
+        let config: Vec<Setting> = settings.collect();
+        let instance = config.iter().find(|setting| setting.key == "instance").map(|setting| setting.value.clone());
         let reasons = health::unready(&threads, now, source.silence_max);
+        let inputs = || tasks.iter().flat_map(|task| &task.inputs);
         Self {
             application_id: source.application_id.clone(),
             version: source.version.clone(),
+            instance: instance.filter(|instance| !instance.is_empty()),
             now_ms: now.as_millis(),
+            uptime_seconds: now.since(source.started).as_secs(),
             live: health::dead(&threads, now, source.silence_max).is_empty(),
             ready: reasons.is_empty(),
             reasons,
-            lag_records: tasks.iter().flat_map(|task| &task.inputs).map(|input| input.lag_records).sum(),
+            lag_records: inputs().map(|input| input.lag_records).sum(),
+            lag_seconds: inputs().map(|input| input.lag_seconds).fold(0.0, f64::max),
+            topics: topics(&traffic, &tasks),
             threads: threads.iter().map(|thread| Thread::read(thread, now)).collect(),
+            errors: newest(threads.iter().flat_map(errors), |error| error.at_ms),
+            dead_letters: by_reason(&threads),
+            last_dead_letters: newest(threads.iter().flat_map(letters), |letter| letter.at_ms),
+            story: source.story.as_ref().map(|story| story.tell(now, &traffic)),
+            lines: history.lines(),
             tasks,
-            errors,
-            config: settings.collect(),
+            config,
         }
     }
+}
+
+/// In the order of their numbers, which is not that of their texts.
+fn tasks(threads: &[ThreadSnapshot], history: &History) -> Vec<Task> {
+    let all = threads.iter().flat_map(|thread| thread.tasks.iter().map(move |task| (thread, task)));
+    let mut all: Vec<_> = all.collect();
+    all.sort_by_key(|(_, task)| task.id);
+    all.into_iter().map(|(thread, task)| Task::read(&thread.thread, task, history)).collect()
+}
+
+/// The newest first: that is what one looks for.
+fn newest<T>(all: impl Iterator<Item = T>, at_ms: impl Fn(&T) -> i64) -> Vec<T> {
+    let mut all: Vec<T> = all.collect();
+    all.sort_by_key(|one| std::cmp::Reverse(at_ms(one)));
+    all
+}
+
+fn topics(traffic: &Traffic, tasks: &[Task]) -> Vec<Topic> {
+    let mut topics: BTreeMap<&str, Topic> = BTreeMap::new();
+    for (topic, rate) in &traffic.read {
+        topics.entry(topic).or_default().read = *rate;
+    }
+    for (topic, rate) in &traffic.written {
+        topics.entry(topic).or_default().written = *rate;
+    }
+    for input in tasks.iter().flat_map(|task| &task.inputs) {
+        let topic = topics.entry(&input.topic).or_default();
+        topic.lag_records += input.lag_records;
+        topic.lag_seconds = topic.lag_seconds.max(input.lag_seconds);
+    }
+    topics.into_iter().map(|(name, topic)| Topic { name: name.to_owned(), ..topic }).collect()
+}
+
+fn by_reason(threads: &[ThreadSnapshot]) -> BTreeMap<&'static str, u64> {
+    let mut reasons = BTreeMap::new();
+    for (reason, count) in threads.iter().flat_map(|thread| &thread.dead_letters) {
+        *reasons.entry(*reason).or_default() += count;
+    }
+    reasons
 }
 
 impl Thread {
@@ -167,7 +256,9 @@ impl Thread {
             state_wipes: thread.state_wipes,
             uncommitted_bytes: thread.uncommitted_bytes,
             input_buffer_bytes: thread.input_buffer_bytes,
+            commit_p50_ms: millis(&thread.commit.end_transaction, 0.5),
             commit_p99_ms: millis(&thread.commit.end_transaction, 0.99),
+            store_p99_ms: millis(&thread.commit.store, 0.99),
             end_to_end_p50_ms: millis(&thread.end_to_end, 0.5),
             end_to_end_p99_ms: millis(&thread.end_to_end, 0.99),
         }
@@ -175,7 +266,7 @@ impl Thread {
 }
 
 impl Task {
-    fn read(thread: &str, task: &TaskSnapshot) -> Self {
+    fn read(thread: &str, task: &TaskSnapshot, history: &History) -> Self {
         let stores =
             task.stores.iter().map(|store| Store { name: store.name.clone(), rows: store.rows, bytes: store.bytes });
         Self {
@@ -186,7 +277,11 @@ impl Task {
             stream_time_ms: task.stream_time.is_some().then(|| task.stream_time.as_millis()),
             inputs: task.inputs.iter().map(Input::read).collect(),
             stores: stores.collect(),
-            restore: task.restore.map(|restore| Restore { done: restore.done, total: restore.total }),
+            restore: task.restore.map(|restore| Restore {
+                done: restore.done,
+                total: restore.total,
+                remaining_seconds: history.remaining(task.id, restore.remaining()).map(|left| left.as_secs_f64()),
+            }),
             start: task.start.map(|start| Start {
                 kind: start.kind.as_str(),
                 rows: start.rows,
@@ -219,6 +314,17 @@ fn errors(thread: &ThreadSnapshot) -> impl Iterator<Item = Error> + '_ {
         task: error.task.map(|task| task.to_string()),
         message: error.message.clone(),
         recovery: error.recovery.to_string(),
+    })
+}
+
+fn letters(thread: &ThreadSnapshot) -> impl Iterator<Item = Letter> + '_ {
+    thread.last_dead_letters.iter().map(|letter: &DeadLetter| Letter {
+        at_ms: letter.at.as_millis(),
+        topic: letter.source.topic.to_string(),
+        partition: letter.source.partition.0,
+        offset: letter.offset.0,
+        reason: letter.reason,
+        node: letter.node.to_string(),
     })
 }
 

@@ -5,14 +5,26 @@ use std::net::{SocketAddr, TcpStream};
 
 use super::*;
 use crate::error::Recovery;
-use crate::record::{Offset, Partition, TaskId};
+use crate::record::{Offset, Partition, TaskId, TopicPartition};
 use crate::runtime::config::{Flag, Sources};
 use crate::runtime::stats::{
-    InputSnapshot, RestoreSnapshot, StoreSnapshot, TaskSnapshot, TaskState, ThreadBoard, ThreadSnapshot, ThreadState,
+    DeadLetter, InputSnapshot, RestoreSnapshot, StoreSnapshot, TaskSnapshot, TaskState, ThreadBoard, ThreadSnapshot,
+    ThreadState,
 };
 use crate::time::Timestamp;
 
-use super::listen::{CONNECTIONS_MAX, REQUEST_TIMEOUT};
+use super::listen::{CONNECTION_TIMEOUT, CONNECTIONS_MAX, REQUEST_TIMEOUT};
+use super::live::STREAMS_MAX;
+
+/// An application that tells of itself what could be taken for markup.
+#[derive(Debug)]
+struct Parcels;
+
+impl Story for Parcels {
+    fn tell(&self, _now: Timestamp, _traffic: &Traffic) -> Section {
+        Section::new("Parcels <b>").with(Block::facts([("Sent", "3".to_owned())]))
+    }
+}
 
 struct Answer {
     code: u16,
@@ -56,9 +68,13 @@ fn start() -> (HttpServer, ThreadBoard) {
     let mut sources = sources;
     sources.flags[0].value = "shop".into();
     let config = StreamsConfig::load(&sources).unwrap();
-    let topology = TopologyText { text: "Topologies: <a>".into(), mermaid: "graph TD".into(), json: "{}".into() };
+    let mut graph = Graph::new();
+    let (from, to) = (graph.topic("events"), graph.table("carts"));
+    graph.flow(from, to);
+    let topology =
+        TopologyText { text: "Topologies: <a>".into(), mermaid: "graph TD".into(), json: "{}".into(), graph };
     let board = StatusBoard::new();
-    let mut source = StatusSource::new(&config, "1.2.3", board.clone(), topology);
+    let mut source = StatusSource::new(&config, "1.2.3", board.clone(), topology).telling(Arc::new(Parcels));
     source.application_id = "shop<script>".into();
     let server = HttpServer::start(SocketAddr::from(([127, 0, 0, 1], 0)), source).unwrap();
     (server, board.thread("0"))
@@ -128,19 +144,50 @@ fn the_page_shows_everything_escaped_and_asks_nobody_else() {
     let (server, board) = start();
     let mut snapshot = thread(TaskState::Restoring);
     snapshot.errors.push(status::now(), None, &std::fmt::Error, Recovery::AbortTransaction);
+    snapshot.dead_letters.insert("null_value", 1);
+    snapshot.last_dead_letters.push(DeadLetter {
+        at: status::now(),
+        source: TopicPartition::new("events", Partition(3)),
+        offset: Offset(17),
+        reason: "null_value",
+        node: "reader".into(),
+    });
     board.publish(&snapshot);
     let answer = get(server.address(), "/");
     assert_eq!(answer.code, 200);
-    for text in
-        ["0_3", "events-3", ">142<", ">42<", "1.5", "carts", "2 KiB", "1 of 4", "abort the transaction", "--set"]
-    {
+    for text in [
+        "0_3",
+        "events 3",
+        ">142<",
+        ">42<",
+        "1.5 s",
+        "carts",
+        "2.0 KiB",
+        "1 of 4 records",
+        "abort the transaction",
+        "--set",
+        "shop&#60;script&#62;",
+        "Topologies: &#60;a&#62;",
+        "null_value",
+        "events 3 @ 17",
+        "Parcels &#60;b&#62;",
+    ] {
         assert!(answer.body.contains(text), "{text} is missing from\n{}", answer.body);
     }
-    assert!(!answer.body.contains("<script") && !answer.body.contains("hunter2"), "{}", answer.body);
-    assert!(!answer.body.contains("http://") && !answer.body.contains("https://"));
-    assert!(answer.head.contains("content-security-policy: default-src 'none'"), "{}", answer.head);
-    let style = get(server.address(), "/style.css");
-    assert!(style.head.contains("text/css") && style.body.contains("prefers-color-scheme: dark"));
+    assert!(!answer.body.contains("hunter2"), "{}", answer.body);
+    // Its own script, and nothing inline: the policy of every answer would forbid it.
+    let scripts: Vec<&str> = answer.body.split("<script").skip(1).map(|rest| rest.split('>').next().unwrap()).collect();
+    assert_eq!(scripts, [" src=\"live.js\" defer"]);
+    assert!(!answer.body.contains(" style=") && !answer.body.contains("javascript:"), "{}", answer.body);
+    for (path, kind) in [("style.css", "text/css"), ("live.js", "text/javascript"), ("icon.svg", "image/svg+xml")] {
+        let file = get(server.address(), &format!("/{path}"));
+        assert!(answer.body.contains(&format!("\"{path}\"")) && file.code == 200, "{path}");
+        assert!(file.head.contains(&format!("content-type: {kind}")), "{}", file.head);
+        for body in [&answer.body, &file.body] {
+            let elsewhere = body.replace("http://www.w3.org/2000/svg", "");
+            assert!(!elsewhere.contains("http://") && !elsewhere.contains("https://"), "{path}");
+        }
+    }
 }
 
 #[test]
@@ -213,8 +260,8 @@ fn every_answer_tells_the_browser_to_keep_to_itself() {
     assert_eq!(post.code, 405);
     for answer in [get(address, "/"), get(address, "/metrics"), get(address, "/nothing"), foreign, post] {
         for header in [
-            "content-security-policy: default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; \
-             frame-ancestors 'none'",
+            "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+             connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n",
             "x-content-type-options: nosniff",
             "x-frame-options: deny",
             "referrer-policy: no-referrer",
@@ -278,4 +325,101 @@ fn there_are_only_so_many_connections_and_the_next_one_is_closed() {
         }
         assert!(begun.elapsed() < Duration::from_secs(20));
     }
+}
+
+/// Asks for the stream of changes on a connection that stays.
+fn listen(address: SocketAddr) -> TcpStream {
+    let mut stream = connect(address);
+    write!(stream, "GET /events HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+    stream
+}
+
+/// What comes until `text` has come, or the end.
+fn read_until(stream: &mut TcpStream, text: &str) -> String {
+    let (mut all, mut part) = (Vec::new(), [0; 65_536]);
+    while !String::from_utf8_lossy(&all).contains(text) {
+        match stream.read(&mut part).unwrap() {
+            0 => break,
+            read => all.extend_from_slice(&part[..read]),
+        }
+    }
+    String::from_utf8(all).unwrap()
+}
+
+#[test]
+fn what_changes_is_told_and_what_does_not_is_not_told_again() {
+    let (server, board) = start();
+    board.publish(&thread(TaskState::Restoring));
+    let mut stream = listen(server.address());
+    let first = read_until(&mut stream, "\n\n");
+    assert!(first.starts_with("HTTP/1.1 200") && first.contains("text/event-stream"), "{first}");
+    assert!(first.contains(r#""config":"#) && first.contains(r#""tasks":"#), "{first}");
+    board.publish(&thread(TaskState::Running));
+    let next = read_until(&mut stream, r#""tasks":"#);
+    assert!(next.contains("1 running") && !next.contains(r#""config":"#), "{next}");
+}
+
+#[test]
+fn there_are_only_so_many_streams_and_others_get_their_answers() {
+    let (server, _board) = start();
+    let address = server.address();
+    let mut open: Vec<_> = (0..STREAMS_MAX).map(|_| listen(address)).collect();
+    for stream in &mut open {
+        assert!(read_until(stream, "\r\n\r\n").starts_with("HTTP/1.1 200"));
+    }
+    let refused = get(address, "/events");
+    assert!(refused.code == 503 && refused.head.contains("retry-after: 5"), "{}", refused.head);
+    assert_eq!((get(address, "/livez").code, get(address, "/").code), (200, 200));
+    // A place is free again when the server sees that its stream is gone, which is at the next change.
+    drop(open);
+    let begun = std::time::Instant::now();
+    while !read_until(&mut listen(address), "\r\n\r\n").starts_with("HTTP/1.1 200") {
+        assert!(begun.elapsed() < Duration::from_secs(20));
+    }
+}
+
+#[test]
+fn a_stream_ends_in_order_before_its_connection_does() {
+    let (server, _board) = start();
+    let begun = std::time::Instant::now();
+    // The end of a chunked answer: a browser that meets none complains, and so would a person.
+    let all = read_until(&mut listen(server.address()), "\r\n0\r\n\r\n");
+    assert!(all.ends_with("\r\n0\r\n\r\n") && all.contains("retry: 500"), "{all}");
+    assert!(begun.elapsed() < CONNECTION_TIMEOUT, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_stream_does_not_hold_the_server_up() {
+    let (server, _board) = start();
+    let mut stream = listen(server.address());
+    read_until(&mut stream, "\n\n");
+    let begun = std::time::Instant::now();
+    drop(server);
+    // Requests that are under way would get two seconds.
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let rest = read_until(&mut stream, "\r\n0\r\n\r\n");
+    assert!(rest.ends_with("0\r\n\r\n"), "{rest}");
+}
+
+#[test]
+fn the_tasks_come_in_the_order_that_is_asked_for() {
+    let (server, board) = start();
+    let mut snapshot = thread(TaskState::Running);
+    for (partition, lag_records, seconds) in [(10, 99, 1), (2, 7, 2)] {
+        let mut task = snapshot.tasks[0].clone();
+        task.id.partition = Partition(partition);
+        task.inputs[0].lag_records = lag_records;
+        task.inputs[0].lag = Duration::from_secs(seconds);
+        snapshot.tasks.push(task);
+    }
+    board.publish(&snapshot);
+    let order = |query: &str| -> Vec<String> {
+        let body = get(server.address(), &format!("/{query}")).body;
+        let rows = body.split("<tr><th scope=\"row\">").skip(1).map(|row| row.split('<').next().unwrap().to_owned());
+        rows.filter(|id| id.starts_with("0_")).take(3).collect()
+    };
+    assert_eq!(order(""), ["0_2", "0_3", "0_10"]);
+    assert_eq!(order("?sort=lag"), ["0_10", "0_3", "0_2"]);
+    assert_eq!(order("?sort=age"), ["0_2", "0_3", "0_10"]); // 2 s, 1.5 s, 1 s
+    assert_eq!(order("?sort=nonsense"), ["0_2", "0_3", "0_10"]);
 }
