@@ -7,8 +7,8 @@ use super::*;
 use crate::error::Recovery;
 use crate::record::{Offset, Partition, TaskId};
 use crate::runtime::stats::{
-    CommitCounts, CommitPhases, InputSnapshot, RecentErrors, RestoreSnapshot, StartKind, StoreSnapshot, TaskSnapshot,
-    TaskStart, TaskState, ThreadState,
+    CommitCounts, CommitPhases, InputSnapshot, LastDeadLetters, RecentErrors, RestoreSnapshot, StartKind,
+    StoreSnapshot, TaskSnapshot, TaskStart, TaskState, ThreadState,
 };
 
 /// A snapshot in which every number is another one, and the numbers in it. Written without `..`, so that a new field
@@ -53,6 +53,7 @@ fn distinct() -> (ThreadSnapshot, Vec<u64>) {
         records_out: BTreeMap::from([("alerts".into(), 10_003)]),
         dropped: BTreeMap::from([("late", 10_004)]),
         dead_letters: BTreeMap::from([("json", 10_005)]),
+        last_dead_letters: LastDeadLetters::default(),
         commits: CommitCounts { ok: 10_008, aborted: 10_009, fenced: 10_010, unknown: 10_011 },
         rebalances: 10_006,
         restored_records: 10_012,

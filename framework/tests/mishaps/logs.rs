@@ -178,7 +178,7 @@ fn a_quiet_state_says_that_it_is_owned_before_half_of_its_changelogs_time() {
     let mut thread = start(&broker, table(), &disk, eager("app-0"), T);
     seconds(&mut thread, 600, T).unwrap();
     drop(thread);
-    let now = T.plus(Duration::from_secs(660));
+    let now = T.plus(Duration::from_mins(11));
     let mut thread = start(&broker, table(), &disk, eager("app-0"), now);
     rounds(&mut thread, 30, now).unwrap();
     assert!(thread.tasks().all(|task| task.last_start().is_some_and(|start| start.kind == StartKind::Resumed)));
