@@ -336,7 +336,7 @@ fn listen(address: SocketAddr) -> TcpStream {
 
 /// What comes until `text` has come, or the end.
 fn read_until(stream: &mut TcpStream, text: &str) -> String {
-    let (mut all, mut part) = (Vec::new(), [0; 65_536]);
+    let (mut all, mut part) = (Vec::new(), vec![0; 65_536]);
     while !String::from_utf8_lossy(&all).contains(text) {
         match stream.read(&mut part).unwrap() {
             0 => break,
