@@ -1,12 +1,14 @@
 //! Connections that the loader refuses or is refused, each named in time; and passwords that do not last.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use loader::postgres::{Database, Error, Limits, PasswordSource};
+use loader::postgres::{Database, Error, Limits, PasswordSource, rds_tokens};
+use millpond::aws::{DefaultChain, Renewed};
 use millpond::error::Recovery;
 use millpond::runtime::config::Secret;
 use millpond_harness::{Postgres, Scratch, wait_for};
@@ -14,6 +16,9 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 
 /// A refusal is told long before any time-out.
 const REFUSED_WITHIN: Duration = Duration::from_secs(5);
+
+/// The years of a certificate that is good.
+const GOOD: (i32, i32) = (2020, 2090);
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 
@@ -28,11 +33,9 @@ fn authority(dir: &Path, name: &str) -> (Issuer, PathBuf) {
 }
 
 /// Puts a certificate for `localhost` alone, with its key, where the server finds it.
-fn certify(data: &Path, issuer: &Issuer, expired: bool) {
+fn certify(data: &Path, issuer: &Issuer, years: (i32, i32)) {
     let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-    if expired {
-        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
-    }
+    (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
     let key = KeyPair::generate().unwrap();
     let owner = fs::metadata(data).unwrap();
     let files = [("server.crt", params.signed_by(&key, issuer).unwrap().pem()), ("server.key", key.serialize_pem())];
@@ -60,7 +63,7 @@ impl Server {
         let postgres = Postgres::start(&dir).unwrap();
         postgres.query("postgres", "CREATE ROLE loader LOGIN PASSWORD 'first'").unwrap();
         let data = dir.join("data");
-        certify(&data, &issuer, false);
+        certify(&data, &issuer, GOOD);
         let rules = "host all loader 127.0.0.1/32 scram-sha-256\nhost all postgres 127.0.0.1/32 trust\n";
         fs::write(data.join("pg_hba.conf"), rules).unwrap();
         for sql in ["ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()"] {
@@ -101,13 +104,17 @@ fn tls_that_is_not_to_be_trusted_is_named_with_what_to_do() {
     assert!(error.contains("UnknownIssuer") && error.contains("as sslrootcert"), "{error}");
     let error = refused(&server.url("postgres", "127.0.0.1", &server.ca));
     assert!(error.contains("by a name that its certificate has"), "{error}");
-    certify(&server.scratch.path().join("postgres/data"), &server.issuer, true);
-    server.postgres.query("postgres", "SELECT pg_reload_conf()").unwrap();
-    // The server takes the new files in a moment of its own.
-    let url = server.url("postgres", "localhost", &server.ca);
-    wait_for(Duration::from_secs(20), "the old certificate is gone", || connect(&url).is_err()).unwrap();
-    let error = refused(&url);
-    assert!(error.contains("expired") && error.contains("renew its certificate"), "{error}");
+    // The second is what a clock that is behind makes of a new certificate.
+    for (years, said) in [((2020, 2021), "expired"), ((2090, 2091), "not valid yet")] {
+        certify(&server.scratch.path().join("postgres/data"), &server.issuer, years);
+        server.postgres.query("postgres", "SELECT pg_reload_conf()").unwrap();
+        // The server takes the new files in a moment of its own.
+        let url = server.url("postgres", "localhost", &server.ca);
+        let is_told = || connect(&url).is_err_and(|error| error.to_string().contains(said));
+        wait_for(Duration::from_secs(20), format!("the certificate of {years:?} is shown"), is_told).unwrap();
+        let error = refused(&url);
+        assert!(error.contains("renew its certificate, or set this machine's clock"), "{error}");
+    }
 }
 
 #[test]
@@ -123,6 +130,12 @@ fn a_server_without_tls_is_not_spoken_to_in_plain_text() {
 #[derive(Debug)]
 struct Current(Mutex<(String, usize)>);
 
+impl Current {
+    fn new(password: &str) -> Arc<Self> {
+        Arc::new(Self(Mutex::new((password.to_owned(), 0))))
+    }
+}
+
 impl PasswordSource for Current {
     fn password(&self) -> Result<Secret, Error> {
         let mut current = self.0.lock().unwrap();
@@ -134,7 +147,7 @@ impl PasswordSource for Current {
 #[test]
 fn each_connection_has_a_password_of_its_own() {
     let server = Server::start();
-    let source = Arc::new(Current(Mutex::new(("first".to_owned(), 0))));
+    let source = Current::new("first");
     let database = Database::new(&server.url("loader", "localhost", &server.ca), Limits::default()).unwrap();
     let mut database = database.with_passwords(Arc::clone(&source) as _).unwrap();
     for _ in 0..2 {
@@ -148,4 +161,64 @@ fn each_connection_has_a_password_of_its_own() {
     source.0.lock().unwrap().0 = "second".to_owned();
     assert_eq!(database.connect(), Ok(()));
     assert_eq!(source.0.lock().unwrap().1, 3);
+}
+
+/// Log-in errors come in time, name user and remedy, and not the password.
+fn is_refused_as_log_in(error: &Error) {
+    assert!(matches!(error, Error::LogIn { .. }), "{error}");
+    assert_eq!(error.recovery(), Recovery::Shutdown, "{error}");
+    let text = error.to_string();
+    assert!(text.contains("loader") && text.contains("correct user and password"), "{text}");
+    assert!(!text.contains("canary") && !format!("{error:?}").contains("canary"), "{text}");
+}
+
+#[test]
+fn a_wrong_password_and_a_token_of_another_time_are_named_in_time() {
+    let server = Server::start();
+    let begun = Instant::now();
+    is_refused_as_log_in(&connect(&server.url("loader:canary-1", "localhost", &server.ca)).unwrap_err());
+    // To the server a token is a password: one of a wrong clock is a wrong one.
+    let chain = DefaultChain::with_variables(
+        "eu-west-1",
+        [("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "canary-2"), ("AWS_SESSION_TOKEN", "canary-3")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect(),
+    );
+    let url = server.url("loader", "localhost", &server.ca);
+    let tokens = rds_tokens(&url, "eu-west-1", Arc::new(Renewed::new(chain))).unwrap();
+    let database = Database::new(&url, Limits::default()).unwrap();
+    let error = database.with_passwords(Arc::new(tokens)).unwrap().connect().unwrap_err();
+    is_refused_as_log_in(&error);
+    assert!(error.to_string().contains("clock"), "{error}");
+    assert!(begun.elapsed() < 2 * REFUSED_WITHIN, "{:?}", begun.elapsed());
+}
+
+/// What is under way goes on with the connection that it has; the next connection asks anew.
+#[test]
+fn a_password_that_changes_in_the_middle_of_a_transaction_does_not_end_it() {
+    let server = Server::start();
+    let source = Current::new("first");
+    let database = Database::new(&server.url("loader", "localhost", &server.ca), Limits::default()).unwrap();
+    let mut database = database.with_passwords(Arc::clone(&source) as _).unwrap();
+    let transaction = database.begin().unwrap();
+    server.postgres.query("postgres", "ALTER ROLE loader PASSWORD 'second'").unwrap();
+    source.0.lock().unwrap().0 = "second".to_owned();
+    transaction.commit().unwrap();
+    assert_eq!(source.0.lock().unwrap().1, 1, "not asked for while the connection lasts");
+    database.disconnect();
+    assert_eq!(database.connect(), Ok(()));
+    assert_eq!(source.0.lock().unwrap().1, 2);
+}
+
+#[test]
+fn a_server_that_never_answers_is_told_within_the_time_limit() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let limits = Limits { connect: Duration::from_secs(1), ..Limits::default() };
+    let url = format!("postgres://loader:canary@{}/d?sslmode=require", silent.local_addr().unwrap());
+    let begun = Instant::now();
+    let error = Database::new(&url, limits).unwrap().connect().unwrap_err();
+    assert!(begun.elapsed() < REFUSED_WITHIN, "{:?}", begun.elapsed());
+    assert_eq!(error.recovery(), Recovery::Retry);
+    assert!(error.to_string().contains("no answer within the time limit"), "{error}");
 }

@@ -39,7 +39,7 @@ pub enum Error {
     #[error(
         "PostgreSQL refuses the log-in: {message} (SQLSTATE {sqlstate}); correct user and password of app.database_url or \
          of the password file, or the server's pg_hba.conf; on RDS with IAM, grant rds_iam to the user and rds-db:connect \
-         to the role"
+         to the role, and see that this machine's clock is right: a token of another time is refused"
     )]
     LogIn {
         /// PostgreSQL's five-character code.
@@ -61,6 +61,12 @@ pub enum Error {
     /// A token would go to a server that has not shown who it is.
     #[error("app.database_auth = rds-iam needs sslmode=verify-full in app.database_url: the token is a password")]
     Unencrypted,
+    /// Whether the connection is encrypted would be the server's choice.
+    #[error(
+        "app.database_url leaves it to the server whether the password and the rows are encrypted; say \
+         sslmode=verify-full and sslrootcert=FILE, or sslmode=disable where nobody else is on the network"
+    )]
+    PerhapsPlainText,
     /// A parameter of the URL means nothing.
     #[error("app.database_url has a parameter that means nothing; these do: {known}")]
     UnknownParameter {

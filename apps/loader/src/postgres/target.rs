@@ -1,6 +1,7 @@
 //! Where to connect, and with what: read anew for each connection.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -74,7 +75,12 @@ pub(super) struct Target {
 impl Target {
     pub(super) fn new(url: &str) -> Result<Self, Error> {
         check_parameters(url)?;
-        parse(url)?;
+        let options = parse(url)?;
+        // `prefer`, the default, takes plain text when the server says that it has no TLS: anybody on the way can say so.
+        let may_be_plain = matches!(options.get_ssl_mode(), PgSslMode::Allow | PgSslMode::Prefer);
+        if may_be_plain && !is_this_machine(options.get_host()) {
+            return Err(Error::PerhapsPlainText);
+        }
         Ok(Self { url: url.into(), passwords: None })
     }
 
@@ -102,6 +108,12 @@ impl Target {
         // At its own levels sqlx logs statements, and slow ones as warnings; ours hold no values, but are long.
         Ok(options.disable_statement_logging())
     }
+}
+
+/// A socket's directory, or an address that no packet leaves the machine for.
+fn is_this_machine(host: &str) -> bool {
+    let is_loopback = |host: &str| host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    host.starts_with('/') || host == "localhost" || is_loopback(host.trim_start_matches('[').trim_end_matches(']'))
 }
 
 fn parse(url: &str) -> Result<PgConnectOptions, Error> {
@@ -158,14 +170,31 @@ mod tests {
         let error =
             Target::new("postgres://h/d?sslmode=verify-full&sslrootcert=/nowhere/ca.pem").unwrap_err().to_string();
         assert!(error.starts_with("sslrootcert cannot be read") && error.contains("/nowhere/ca.pem"), "{error}");
-        assert!(Target::new("postgres://h/d?statement-cache-capacity=0&options[search_path]=a").is_ok());
+        assert!(Target::new("postgres://localhost/d?statement-cache-capacity=0&options[search_path]=a").is_ok());
+    }
+
+    #[test]
+    fn plain_text_is_nobodys_choice_but_ours() {
+        for url in ["postgres://u:canary@h/d", "postgres://h/d?sslmode=prefer", "postgres://10.1.2.3/d?sslmode=allow"] {
+            assert_eq!(Target::new(url).unwrap_err(), Error::PerhapsPlainText, "{url}");
+        }
+        for url in [
+            "postgres://h/d?sslmode=disable",
+            "postgres://h/d?sslmode=require",
+            "postgres://h/d?sslmode=verify-full",
+            "postgres://localhost/d",
+            "postgres://127.0.0.1:5433/d",
+            "postgres://[::1]/d",
+        ] {
+            assert!(Target::new(url).is_ok(), "{url}");
+        }
     }
 
     #[test]
     fn a_token_goes_only_to_a_server_that_shows_its_certificate() {
         for (url, is_safe) in [
-            ("postgres://u@h/d", false),
-            ("postgres://u@h/d?sslmode=prefer", false),
+            ("postgres://u@localhost/d", false),
+            ("postgres://u@localhost/d?sslmode=prefer", false),
             ("postgres://u@h/d?sslmode=require", false),
             ("postgres://u@h/d?sslmode=verify-ca", true),
             ("postgres://u@h/d?sslmode=verify-full", true),
