@@ -1,5 +1,6 @@
 //! From a user's first visit and an order to the order's channel. Pure: no store, no clock.
 
+use bytestring::ByteString;
 use millpond::processor::ProcessorError;
 use millpond::record::Record;
 use millpond::time::Timestamp;
@@ -70,20 +71,20 @@ pub(crate) fn is_relevant(event: &Event) -> bool {
 ///
 /// # Errors
 /// The record is bad: `channel_too_long`, `missing_order_id` (absent, null or empty), `order_id_too_long`.
-pub(crate) fn step(record: Record<String, Event>) -> Result<Record<String, Step>, ProcessorError> {
+pub(crate) fn step(record: Record<ByteString, Event>) -> Result<Record<String, Step>, ProcessorError> {
     let Record { key, value, timestamp, .. } = record;
     let step = if value.event_name == EventName::OrderConfirmed {
         let order_id = value.order_id.filter(|id| !id.is_empty());
         let order_id = order_id.ok_or_else(|| ProcessorError::bad_record("missing_order_id"))?;
         within(ID_BYTES_MAX, &order_id, "order_id_too_long")?;
-        Step::Order { order_id }
+        Step::Order { order_id: order_id.into() }
     } else {
         let channel = value.channel.filter(|channel| !channel.is_empty());
-        let channel = channel.unwrap_or_else(|| ORGANIC.to_owned());
+        let channel = channel.map_or_else(|| ORGANIC.to_owned(), String::from);
         within(ID_BYTES_MAX, &channel, "channel_too_long")?;
         Step::Visit { channel }
     };
-    Ok(Record::new(key, step, timestamp))
+    Ok(Record::new(key.into(), step, timestamp))
 }
 
 #[cfg(test)]

@@ -26,10 +26,10 @@ fn every_seed_attributes_each_order_as_the_reference_does() {
             let user = draw.below(3);
             let which = draw.below(3);
             let event = if draw.one_in(2) {
-                let order_id = Some(format!("o{user}{which}"));
+                let order_id = Some(format!("o{user}{which}").into());
                 Event { order_id, ..Event::new(format!("u{user}"), EventName::OrderConfirmed) }
             } else {
-                Event { channel: Some(format!("c{which}")), ..Event::new(format!("u{user}"), EventName::Visit) }
+                Event { channel: Some(format!("c{which}").into()), ..Event::new(format!("u{user}"), EventName::Visit) }
             };
             Record::new((), event, Timestamp::from_millis(i64::try_from(draw.below(20)).unwrap()))
         })

@@ -23,7 +23,7 @@
 //! # State
 //!
 //! One row per user with events younger than window + grace. Of a burst only its ends are kept, so a row has a few dozen
-//! events however fast a bot is; rows of idle users are swept.
+//! events however fast a bot is; rows of idle users are swept, each within five times window + grace.
 
 mod activity;
 mod alert;
@@ -36,6 +36,7 @@ mod story;
 
 use std::sync::Arc;
 
+use bytestring::ByteString;
 use millpond::dsl::{Repartitioned, Stores, StreamsBuilder, Topic};
 use millpond::processor::ProcessorError;
 use millpond::record::Record;
@@ -126,8 +127,8 @@ pub fn formats() -> StoreFormats {
     formats.store::<(i64, String), ()>(wake_ups, &Ordered, &Bincode)
 }
 
-fn cart_item(record: Record<String, Event>) -> Result<Record<String, CartItem>, ProcessorError> {
+fn cart_item(record: Record<ByteString, Event>) -> Result<Record<String, CartItem>, ProcessorError> {
     let Record { key, value, timestamp, .. } = record;
     within(URL_BYTES_MAX, value.item_url.as_deref().unwrap_or_default(), "item_url_too_long")?;
-    Ok(Record::new(key, CartItem { item_url: value.item_url }, timestamp))
+    Ok(Record::new(key.into(), CartItem { item_url: value.item_url.map(String::from) }, timestamp))
 }

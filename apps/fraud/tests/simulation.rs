@@ -43,7 +43,7 @@ fn every_seed_alerts_once_for_each_burst() {
                 Ok(number) if number >= RECORDS => (format!("last-{number}"), 100_000),
                 _ => (format!("u{}", draw.below(2)), i64::try_from(draw.below(9_000)).unwrap()),
             };
-            let item_url = Some(format!("/i/{}", draw.below(7)));
+            let item_url = Some(format!("/i/{}", draw.below(7)).into());
             let event = Event { item_url, ..Event::new(user, EventName::AddToCart) };
             Record::new((), event, Timestamp::from_millis(at_ms))
         })

@@ -1,7 +1,11 @@
 //! The shop's events: JSON values of a topic without keys. The record's timestamp is the event time.
 
+mod plain;
+
 use std::fmt;
 
+use bytes::Bytes;
+use bytestring::ByteString;
 use millpond::dsl::Topic;
 use millpond::processor::ProcessorError;
 use millpond::record::Record;
@@ -21,34 +25,35 @@ pub const URL_BYTES_MAX: usize = 4096;
 /// Arrays and objects may be nested that deep in an event.
 const DEPTH_MAX: usize = 128;
 
-/// One event of the shop. Members that it does not name are ignored, absent ones and JSON's null are `None`.
+/// One event of the shop. Members that it does not name are ignored, absent ones and JSON's null are `None`. Its texts share the
+/// bytes that they were read from.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Event {
     /// Who did it. Events without it are malformed; see [`by_user`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_id: Option<String>,
+    pub user_id: Option<ByteString>,
     /// What was done.
     pub event_name: EventName,
     /// The page on which it was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub page: Option<String>,
+    pub page: Option<ByteString>,
     /// The item that was put into the cart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub item_url: Option<String>,
+    pub item_url: Option<ByteString>,
     /// Where the visitor came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channel: Option<String>,
+    pub channel: Option<ByteString>,
     /// The order that was confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub order_id: Option<String>,
+    pub order_id: Option<ByteString>,
     /// Where the confirmation was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub order_email: Option<String>,
+    pub order_email: Option<ByteString>,
 }
 
 impl Event {
     /// An event of a user, with nothing else set.
-    pub fn new(user_id: impl Into<String>, event_name: EventName) -> Self {
+    pub fn new(user_id: impl Into<ByteString>, event_name: EventName) -> Self {
         Self { user_id: Some(user_id.into()), event_name, ..Self::default() }
     }
 }
@@ -66,7 +71,7 @@ pub enum EventName {
     /// `order_confirmed`
     OrderConfirmed,
     /// Any other name.
-    Other(String),
+    Other(ByteString),
 }
 
 impl EventName {
@@ -82,15 +87,22 @@ impl EventName {
     }
 }
 
-impl From<&str> for EventName {
-    fn from(name: &str) -> Self {
-        match name {
+impl EventName {
+    /// One that applications know.
+    fn known(name: &str) -> Option<Self> {
+        Some(match name {
             "visit" => Self::Visit,
             "site_visit" => Self::SiteVisit,
             "add_to_cart" => Self::AddToCart,
             "order_confirmed" => Self::OrderConfirmed,
-            _ => Self::Other(name.to_owned()),
-        }
+            _ => return None,
+        })
+    }
+}
+
+impl From<&str> for EventName {
+    fn from(name: &str) -> Self {
+        Self::known(name).unwrap_or_else(|| Self::Other(name.into()))
     }
 }
 
@@ -139,6 +151,28 @@ impl Serde<Event> for EventJson {
         }
         Json::decode_text(text)
     }
+
+    fn decode_bytes(&self, bytes: &Bytes) -> Result<Event, SerdeError> {
+        let text = ByteString::try_from(bytes.clone());
+        let text = text.map_err(|error| SerdeError::Utf8 { position: error.valid_up_to() })?;
+        shared(&text).map_or_else(|| self.decode(bytes), Ok)
+    }
+}
+
+/// An event that is plain, without a copy of its texts.
+fn shared(text: &ByteString) -> Option<Event> {
+    let members = plain::members(text)?;
+    let share = |part: &str| text.slice_ref(part);
+    let name = members.event_name?;
+    Some(Event {
+        user_id: members.user_id.map(share),
+        event_name: EventName::known(name).unwrap_or_else(|| EventName::Other(share(name))),
+        page: members.page.map(share),
+        item_url: members.item_url.map(share),
+        channel: members.channel.map(share),
+        order_id: members.order_id.map(share),
+        order_email: members.order_email.map(share),
+    })
 }
 
 fn nested_deeper_than(depth_max: usize, json: &[u8]) -> bool {
@@ -168,7 +202,7 @@ fn nested_deeper_than(depth_max: usize, json: &[u8]) -> bool {
 ///
 /// # Errors
 /// The record is bad: `missing_user_id` (absent, null or empty), `user_id_too_long` (over [`ID_BYTES_MAX`]).
-pub fn by_user(record: Record<(), Event>) -> Result<Record<String, Event>, ProcessorError> {
+pub fn by_user(record: Record<(), Event>) -> Result<Record<ByteString, Event>, ProcessorError> {
     let Record { mut value, timestamp, .. } = record;
     let user_id = value.user_id.take().filter(|id| !id.is_empty());
     let user_id = user_id.ok_or_else(|| ProcessorError::bad_record("missing_user_id"))?;
@@ -190,8 +224,11 @@ mod tests {
 
     use super::*;
 
+    /// By both readers, which must agree.
     fn decode(text: &str) -> Result<Event, SerdeError> {
-        EventJson.decode(text.as_bytes())
+        let event = EventJson.decode(text.as_bytes());
+        assert_eq!(EventJson.decode_bytes(&Bytes::copy_from_slice(text.as_bytes())), event, "{text}");
+        event
     }
 
     #[test]
@@ -239,6 +276,8 @@ mod tests {
     fn members_nobody_reads_must_be_well_formed_too() {
         let bad_text = b"{\"event_name\":\"visit\",\"x\":\"\xff\"}";
         assert_eq!(EventJson.decode(bad_text), Err(SerdeError::Utf8 { position: 27 }));
+        let error = EventJson.decode_bytes(&Bytes::from_static(bad_text)).unwrap_err();
+        assert_eq!(error, SerdeError::Utf8 { position: 27 });
         let nested =
             |levels: usize| format!(r#"{{"event_name":"visit","x":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
         assert_eq!(decode(&nested(127)), Ok(Event::default()));
@@ -260,13 +299,13 @@ mod tests {
         let mut record = Record::new((), Event::new("u1", EventName::Visit), Timestamp::from_millis(7));
         record.headers.push("from", None);
         let moved = by_user(record).unwrap();
-        assert_eq!(moved, Record::new("u1".to_owned(), Event::default(), Timestamp::from_millis(7)));
+        assert_eq!(moved, Record::new("u1".into(), Event::default(), Timestamp::from_millis(7)));
     }
 
     #[test]
     fn a_record_without_a_usable_user_is_bad_and_says_why() {
         let reason = |user_id: Option<String>| {
-            let event = Event { user_id, ..Event::default() };
+            let event = Event { user_id: user_id.map(Into::into), ..Event::default() };
             by_user(Record::new((), event, Timestamp::EPOCH)).map_err(|error| error.reason())
         };
         assert_eq!(reason(None).unwrap_err(), "missing_user_id");
