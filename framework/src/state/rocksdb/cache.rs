@@ -15,19 +15,27 @@ use lru::LruCache;
 /// What an entry costs beyond its key and value: its places in the map and in the list, and two allocations.
 const ENTRY_OVERHEAD_BYTES: usize = 160;
 
-/// Bytes that all caches of the process may hold together: each that has rows gets an equal share.
+/// Bytes that all caches of the process may hold together. Each that has rows has a right to an equal share; what some leave of
+/// theirs, others may use until it is asked for.
 pub(super) struct CacheBudget {
     bytes_max: usize,
     caches: AtomicUsize,
+    /// What all of them hold.
+    bytes: AtomicUsize,
 }
 
 impl CacheBudget {
     pub(super) fn new(bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self { bytes_max, caches: AtomicUsize::new(0) })
+        Arc::new(Self { bytes_max, caches: AtomicUsize::new(0), bytes: AtomicUsize::new(0) })
     }
 
     fn share(&self) -> usize {
         self.bytes_max / self.caches.load(Ordering::Relaxed).max(1)
+    }
+
+    /// Whether a cache that holds so much has to give some of it back.
+    fn is_over(&self, bytes: usize) -> bool {
+        bytes > self.share() && self.bytes.load(Ordering::Relaxed) > self.bytes_max
     }
 }
 
@@ -70,9 +78,9 @@ impl RowCache {
         if rows.recent.is_empty() {
             self.budget.caches.fetch_add(1, Ordering::Relaxed);
         }
-        rows.bytes += entry_bytes(key, value);
+        self.add(rows, entry_bytes(key, value));
         if let Some((key, old)) = rows.recent.push(key.into(), value.into()) {
-            rows.bytes -= entry_bytes(&key, &old);
+            self.remove(rows, entry_bytes(&key, &old));
         }
         self.shrink(rows);
     }
@@ -84,13 +92,15 @@ impl RowCache {
             // Most often a row keeps its size, and its place in memory with it.
             (Some(kept), Some(value)) if kept.len() == value.len() => kept.copy_from_slice(value),
             (Some(kept), Some(value)) => {
-                rows.bytes = rows.bytes + value.len() - kept.len();
+                let old = kept.len();
                 *kept = value.into();
+                self.add(rows, value.len());
+                self.remove(rows, old);
                 self.shrink(rows);
             }
             (Some(_), None) => {
                 if let Some((key, old)) = rows.recent.pop_entry(key) {
-                    rows.bytes -= entry_bytes(&key, &old);
+                    self.remove(rows, entry_bytes(&key, &old));
                     self.leave(rows);
                 }
             }
@@ -104,12 +114,14 @@ impl RowCache {
         let rows = &mut *self.rows.borrow_mut();
         if !rows.recent.is_empty() {
             rows.recent.clear();
-            rows.bytes = 0;
+            let bytes = rows.bytes;
+            self.remove(rows, bytes);
             self.leave(rows);
         }
     }
 
-    /// Gives back what is over the share. A cache that is not read does not hear of others that have come since.
+    /// Gives back what is over the share, if others want it. A cache that is not read does not hear of others that have come
+    /// since.
     pub(super) fn settle(&self) {
         let rows = &mut *self.rows.borrow_mut();
         if !rows.recent.is_empty() {
@@ -122,11 +134,20 @@ impl RowCache {
         self.rows.borrow().bytes
     }
 
+    fn add(&self, rows: &mut Rows, bytes: usize) {
+        rows.bytes += bytes;
+        self.budget.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn remove(&self, rows: &mut Rows, bytes: usize) {
+        rows.bytes -= bytes;
+        self.budget.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     fn shrink(&self, rows: &mut Rows) {
-        let share = self.budget.share();
-        while rows.bytes > share {
+        while self.budget.is_over(rows.bytes) {
             let Some((key, value)) = rows.recent.pop_lru() else { return };
-            rows.bytes -= entry_bytes(&key, &value);
+            self.remove(rows, entry_bytes(&key, &value));
         }
         self.leave(rows);
     }
@@ -141,9 +162,7 @@ impl RowCache {
 
 impl Drop for RowCache {
     fn drop(&mut self) {
-        if !self.rows.borrow().recent.is_empty() {
-            self.budget.caches.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.clear();
     }
 }
 
@@ -196,18 +215,22 @@ mod tests {
         assert_eq!(row(&one, "a").as_deref(), Some("v"));
         other.keep(b"x", b"v");
         keep(&["e"]);
-        assert_eq!(here(), [true, false, false, false, true], "half the budget is left");
+        assert_eq!(here(), [true, false, false, true, true], "what the other leaves of its half is used");
+        other.keep(b"y", b"v");
+        one.settle();
+        assert_eq!(here(), [false, false, false, true, true], "until it is asked for");
         other.written(b"x", None);
+        other.written(b"y", None);
         keep(&["b", "c"]);
-        assert_eq!(here(), [true, true, true, false, true], "an empty cache has no share");
+        assert_eq!(here(), [false, true, true, true, true], "an empty cache has no share");
         other.keep(b"x", b"v");
         drop(other);
-        keep(&["d"]);
-        assert_eq!(one.bytes(), budget.bytes_max);
+        keep(&["a"]);
+        assert_eq!((one.bytes(), budget.bytes.load(Ordering::Relaxed)), (budget.bytes_max, budget.bytes_max));
         one.keep(b"huge", &vec![0; 1 << 20]);
         assert_eq!((row(&one, "huge"), one.bytes()), (None, budget.bytes_max), "larger than the share");
         drop(one);
-        assert_eq!(budget.caches.load(Ordering::Relaxed), 0);
+        assert_eq!((budget.caches.load(Ordering::Relaxed), budget.bytes.load(Ordering::Relaxed)), (0, 0));
     }
 
     #[test]
