@@ -94,10 +94,11 @@ impl Overlay {
         self.copied += key.len() + value.as_ref().map_or(0, Bytes::len);
         self.active_size.add(key, value.as_ref());
         // One walk through the map; the copy of a key that is there already is short-lived.
-        let replaced = match self.active.entry(self.arena.copy(key)) {
+        let key = self.arena.copy(key);
+        let replaced = match self.active.entry(key.clone()) {
             Entry::Occupied(mut slot) => {
                 let old = mem::replace(slot.get_mut(), value);
-                self.active_size.remove(key, old.as_ref());
+                self.active_size.remove(&key, old.as_ref());
                 Replaced::Row(old)
             }
             Entry::Vacant(place) => {
@@ -106,7 +107,7 @@ impl Overlay {
             }
         };
         if self.savepoint {
-            self.journal.push((self.arena.copy(key), replaced));
+            self.journal.push((key, replaced));
         }
     }
 

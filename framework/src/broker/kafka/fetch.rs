@@ -31,6 +31,8 @@ pub(super) struct Fetch {
     failure: Option<BrokerError>,
     /// Whether this drain met the end of a partition.
     end_seen: bool,
+    /// How many records the last drain brought: room for as many is made at once.
+    drained: usize,
 }
 
 /// What a drain brought.
@@ -68,6 +70,7 @@ impl Fetch {
             arena: Arena::default(),
             failure: None,
             end_seen: false,
+            drained: 0,
         }
     }
 
@@ -137,7 +140,7 @@ impl Fetch {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
-        let mut records = Vec::new();
+        let mut records = Vec::with_capacity(self.drained);
         let mut bytes = 0;
         self.end_seen = false;
         let share = (RECORDS_MAX / self.turns.len().max(1)).max(64);
@@ -160,6 +163,7 @@ impl Fetch {
             Some(failure) if records.is_empty() => Err(failure),
             failure => {
                 self.failure = failure;
+                self.drained = records.len();
                 Ok(Drained { records, end_seen: self.end_seen })
             }
         }

@@ -1,6 +1,7 @@
 //! One task's committed rows in RocksDB.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -37,7 +38,17 @@ pub(super) struct RocksBackend {
     load: Option<(Load, Checkpoint)>,
     /// Dropped before the lock: another opener may come in only when all files are closed.
     database: Arc<DB>,
+    reads: Reads,
     _lock: File,
+}
+
+/// How single rows are read: made once, because it is an allocation in the engine.
+struct Reads(ReadOptions);
+
+impl fmt::Debug for Reads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reads").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -73,6 +84,7 @@ impl RocksBackend {
             workshop,
             load: None,
             database: Arc::new(database),
+            reads: Reads(ReadOptions::default()),
             _lock: lock,
         };
         let bytes = backend.database.get_pinned_cf(backend.family(META)?, CHECKPOINT_KEY);
@@ -152,7 +164,7 @@ impl Backend for RocksBackend {
                 if cache.read(key, read) {
                     return Ok(());
                 }
-                let value = self.database.get_pinned_cf(self.family(family)?, key);
+                let value = self.database.get_pinned_cf_opt(self.family(family)?, key, &self.reads.0);
                 let value = value.map_err(|error| engine_error(self.task, "read", error))?;
                 if let Some(value) = &value {
                     cache.keep(key, value);
