@@ -23,7 +23,7 @@
 //! # State
 //!
 //! One row per user with events younger than window + grace. Of a burst only its ends are kept, so a row has a few dozen
-//! events however fast a bot is; rows of idle users are swept, each within five times window + grace.
+//! events however fast a bot is; rows of idle users are swept.
 
 mod activity;
 mod alert;
