@@ -57,6 +57,12 @@ impl Default for Timestamp {
     }
 }
 
+/// Measures how long a step takes, for whoever has one: the core itself has no clock, and never decides by what it says.
+pub trait Stopwatch: fmt::Debug {
+    /// Time since some moment before; it never goes back.
+    fn reading(&self) -> Duration;
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)

@@ -181,7 +181,10 @@ fn task(part: u32, partition: i32, round: u64, scene: Scene) -> TaskSnapshot {
         }],
         stores: stores
             .iter()
-            .map(|name| StoreSnapshot { name: (*name).into(), rows: 1_204 + round, bytes: 7_340_032 + 4_096 * round })
+            .map(|name| {
+                let (rows, bytes) = (1_204 + round, 7_340_032 + 4_096 * round);
+                StoreSnapshot { name: (*name).into(), rows, bytes, table: None }
+            })
             .collect(),
         restore: restoring.then(|| RestoreSnapshot {
             done: 1_000 * round,

@@ -10,6 +10,7 @@ use millpond::state::KeyValueStore;
 use millpond::time::Timestamp;
 use millpond_support::Sweep;
 
+use crate::Totals;
 use crate::attribution::{Attribution, Step, Visit};
 use crate::shares::Shares;
 
@@ -27,6 +28,7 @@ pub(crate) struct Attributor {
     orders: KeyValueStore<OrderKey, Timestamp>,
     correction: Duration,
     shares: Arc<Shares>,
+    totals: Arc<Totals>,
     sweep: Sweep<OrderKey>,
 }
 
@@ -36,8 +38,9 @@ impl Attributor {
         orders: KeyValueStore<OrderKey, Timestamp>,
         correction: Duration,
         shares: Arc<Shares>,
+        totals: Arc<Totals>,
     ) -> Self {
-        Self { first_visits, orders, correction, shares, sweep: Sweep::default() }
+        Self { first_visits, orders, correction, shares, totals, sweep: Sweep::default() }
     }
 
     /// Orders before this are not corrected any more, whether their rows are swept yet or not.
@@ -59,6 +62,7 @@ impl Attributor {
                 let before = Attribution::of(user, &order_id, ordered_at, first.as_ref());
                 let attribution = Attribution::of(user, &order_id, ordered_at, Some(visit));
                 self.shares.corrected(&before.marketing_channel, &attribution.marketing_channel);
+                self.totals.correction(&attribution.marketing_channel);
                 forward(attribution, context)?;
             }
         }
@@ -94,6 +98,7 @@ impl Attributor {
             // It may have been known at a later time; now it is as old as this, and final.
             self.orders.delete(&key)?;
         }
+        self.totals.order(&attribution.marketing_channel);
         forward(attribution, context)
     }
 }

@@ -26,6 +26,7 @@ mod attributor;
 pub mod reference;
 mod settings;
 mod shares;
+mod totals;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,7 @@ pub use attribution::{Attribution, ORGANIC};
 pub use attributor::STORES;
 pub use settings::Settings;
 pub use shares::{AttributionStory, Shares};
+pub use totals::Totals;
 
 use attribution::{is_relevant, step};
 use attributor::Attributor;
@@ -91,15 +93,20 @@ impl Default for Rule {
 /// # Errors
 /// [`TopologyError`] when the topics' names are not legal or the same.
 pub fn topology(topics: &Topics, rule: Rule) -> Result<Topology, TopologyError> {
-    told(topics, rule, &Arc::default())
+    told(topics, rule, &Arc::default(), &Arc::default())
 }
 
-/// The same, with orders by channel counted in `shares` for the page.
+/// The same, with orders by channel counted in `shares` for the page, and in `totals` for the metrics.
 ///
 /// # Errors
 /// As [`topology`].
-pub fn told(topics: &Topics, rule: Rule, shares: &Arc<Shares>) -> Result<Topology, TopologyError> {
-    let shares = shares.clone();
+pub fn told(
+    topics: &Topics,
+    rule: Rule,
+    shares: &Arc<Shares>,
+    totals: &Arc<Totals>,
+) -> Result<Topology, TopologyError> {
+    let (shares, totals) = (shares.clone(), totals.clone());
     let builder = StreamsBuilder::new();
     let [first_visits, orders] = STORES;
     let first_visits = builder.key_value_store(Stores::persistent(first_visits, &Utf8, &Bincode));
@@ -111,7 +118,7 @@ pub fn told(topics: &Topics, rule: Rule, shares: &Arc<Shares>) -> Result<Topolog
         .try_map(step)
         .repartition(Repartitioned::named("by-user", &Utf8, &Bincode))
         .process("attributor", &(first_visits, orders), move |(first_visits, orders)| {
-            Attributor::new(first_visits, orders, rule.correction, shares.clone())
+            Attributor::new(first_visits, orders, rule.correction, shares.clone(), totals.clone())
         })
         .to(&topics.attributions);
     builder.build()

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use attribution::{AttributionStory, Settings, Shares, Topics, formats, told};
+use attribution::{AttributionStory, Settings, Shares, Topics, Totals, formats, told};
 use millpond_support::App;
 
 const ATTRIBUTION: App<'static> = App {
@@ -21,11 +21,13 @@ const ATTRIBUTION: App<'static> = App {
 };
 
 fn main() -> ExitCode {
-    let shares = Arc::new(Shares::default());
+    let (shares, totals) = (Arc::new(Shares::default()), Arc::new(Totals::default()));
+    let counts = totals.clone();
     let program = ATTRIBUTION.program(|env| {
         let settings: Settings = env.config.app.get()?;
-        Ok(told(&Topics::named(&settings.input, &settings.output), settings.rule(), &shares)?)
+        counts.name_channels(settings.channels());
+        Ok(told(&Topics::named(&settings.input, &settings.output), settings.rule(), &shares, &counts)?)
     });
     let program = program.story(|_| Ok(Arc::new(AttributionStory(shares.clone()))));
-    program.stores(formats()).main()
+    program.stores(formats()).measures(totals).main()
 }

@@ -355,7 +355,7 @@ proptest! {
 #[test]
 fn the_page_counts_each_order_once_and_under_its_last_channel() {
     let shares = Arc::new(Shares::default());
-    let topology = told(&Topics::default(), Rule::default(), &shares).unwrap();
+    let topology = told(&Topics::default(), Rule::default(), &shares, &Arc::default()).unwrap();
     let mut driver = TopologyTestDriver::builder(topology).partitions(3).build();
     pipe(&mut driver, order("u1", "o1"), 5_000);
     pipe(&mut driver, order("u1", "o2"), 9_000);

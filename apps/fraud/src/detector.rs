@@ -12,7 +12,7 @@ use millpond_support::Sweep;
 
 use crate::activity::{Activity, Add};
 use crate::last::LastAlerts;
-use crate::{Alert, CartItem, Rule};
+use crate::{Alert, CartItem, Rule, Totals};
 
 /// The names of the stores: recent activity by user; users with held alerts, by the stream time to look at them again.
 pub const STORES: [&str; 2] = ["carts", "wake-ups"];
@@ -29,6 +29,7 @@ pub(crate) struct BurstDetector {
     wake_ups: KeyValueStore<WakeUp, ()>,
     rule: Rule,
     last: Arc<LastAlerts>,
+    totals: Arc<Totals>,
     sweep: Sweep<String>,
     wall_clock_schedule: Option<ScheduleId>,
     /// Stream time at the last look, and since when by the wall clock it has been that. A cache: after a restart the
@@ -44,8 +45,17 @@ impl BurstDetector {
         wake_ups: KeyValueStore<WakeUp, ()>,
         rule: Rule,
         last: Arc<LastAlerts>,
+        totals: Arc<Totals>,
     ) -> Self {
-        Self { carts, wake_ups, rule, last, sweep: Sweep::default(), wall_clock_schedule: None, stood_still: None }
+        let sweep = Sweep::default();
+        Self { carts, wake_ups, rule, last, totals, sweep, wall_clock_schedule: None, stood_still: None }
+    }
+
+    /// The alert's time is that of its last event. It has no headers: those of events may hold personal data.
+    fn forward(&self, alert: Alert, context: &mut AlertContext<'_>) -> Result<(), ProcessorError> {
+        let timestamp = Timestamp::from_millis(alert.evidence.last_event_ms);
+        self.totals.alert();
+        context.forward(Record::new(alert.user_id.clone(), alert, timestamp))
     }
 
     /// Writes the row and keeps its wake-up in step.
@@ -84,7 +94,7 @@ impl BurstDetector {
             let released = if idle { activity.release_all() } else { activity.release(now_ms, &self.rule) };
             for evidence in released {
                 self.last.note(&user, &evidence, activity.events_of(&evidence));
-                forward(Alert::new(&user, evidence), context)?;
+                self.forward(Alert::new(&user, evidence), context)?;
             }
             activity.forget(now_ms, &self.rule);
             let wake_up_ms = activity.next_release_ms(now_ms, &self.rule);
@@ -103,12 +113,6 @@ impl BurstDetector {
             }
         }
     }
-}
-
-/// The alert's time is that of its last event. It has no headers: those of events may hold personal data.
-fn forward(alert: Alert, context: &mut AlertContext<'_>) -> Result<(), ProcessorError> {
-    let timestamp = Timestamp::from_millis(alert.evidence.last_event_ms);
-    context.forward(Record::new(alert.user_id.clone(), alert, timestamp))
 }
 
 impl Processor for BurstDetector {
@@ -134,12 +138,13 @@ impl Processor for BurstDetector {
         if record.timestamp < stream_time.minus(self.rule.grace) {
             return Err(ProcessorError::bad_record("late_event"));
         }
+        self.totals.item();
         let (user, now_ms) = (record.key, stream_time.as_millis());
         let mut activity = self.carts.get(&user)?.unwrap_or_default();
         activity.add(Add { at_ms: record.timestamp.as_millis(), item: record.value.item_url }, &self.rule);
         for evidence in activity.release(now_ms, &self.rule) {
             self.last.note(&user, &evidence, activity.events_of(&evidence));
-            forward(Alert::new(&user, evidence), context)?;
+            self.forward(Alert::new(&user, evidence), context)?;
         }
         // After the release: what is forgotten has had its alert.
         activity.forget(now_ms, &self.rule);

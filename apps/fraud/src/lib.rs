@@ -33,6 +33,7 @@ pub mod reference;
 mod rule;
 mod settings;
 mod story;
+mod totals;
 
 use std::sync::Arc;
 
@@ -52,6 +53,7 @@ pub use last::LastAlerts;
 pub use rule::Rule;
 pub use settings::Settings;
 pub use story::FraudStory;
+pub use totals::Totals;
 
 use detector::BurstDetector;
 
@@ -94,15 +96,20 @@ pub(crate) struct CartItem {
 /// # Errors
 /// [`TopologyError`] when the topics' names are not legal or the same.
 pub fn topology(topics: &Topics, rule: Rule) -> Result<Topology, TopologyError> {
-    told(topics, rule, &Arc::default())
+    told(topics, rule, &Arc::default(), &Arc::default())
 }
 
-/// The same, with the last alerts kept in `last` for the page.
+/// The same, with the last alerts kept in `last` for the page, and what happens counted in `totals`.
 ///
 /// # Errors
 /// As [`topology`].
-pub fn told(topics: &Topics, rule: Rule, last: &Arc<LastAlerts>) -> Result<Topology, TopologyError> {
-    let last = last.clone();
+pub fn told(
+    topics: &Topics,
+    rule: Rule,
+    last: &Arc<LastAlerts>,
+    totals: &Arc<Totals>,
+) -> Result<Topology, TopologyError> {
+    let (last, totals) = (last.clone(), totals.clone());
     let builder = StreamsBuilder::new();
     let [carts, wake_ups] = STORES;
     let carts = builder.key_value_store(Stores::persistent(carts, &Utf8, &Bincode));
@@ -114,7 +121,7 @@ pub fn told(topics: &Topics, rule: Rule, last: &Arc<LastAlerts>) -> Result<Topol
         .try_map(cart_item)
         .repartition(Repartitioned::named("by-user", &Utf8, &Bincode))
         .process("burst-detector", &(carts, wake_ups), move |(carts, wake_ups)| {
-            BurstDetector::new(carts, wake_ups, rule, last.clone())
+            BurstDetector::new(carts, wake_ups, rule, last.clone(), totals.clone())
         })
         .to(&topics.alerts);
     builder.build()

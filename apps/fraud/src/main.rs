@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use fraud::{FraudStory, LastAlerts, Settings, Topics, formats, told};
+use fraud::{FraudStory, LastAlerts, Settings, Topics, Totals, formats, told};
 use millpond_support::{App, Mask};
 
 const FRAUD: App<'static> = App {
@@ -21,14 +21,15 @@ const FRAUD: App<'static> = App {
 };
 
 fn main() -> ExitCode {
-    let last = Arc::new(LastAlerts::default());
+    let (last, totals) = (Arc::new(LastAlerts::default()), Arc::new(Totals::default()));
+    let counts = totals.clone();
     let program = FRAUD.program(|env| {
         let settings: Settings = env.config.app.get()?;
-        Ok(told(&Topics::named(&settings.input, &settings.output), settings.rule(), &last)?)
+        Ok(told(&Topics::named(&settings.input, &settings.output), settings.rule(), &last, &counts)?)
     });
     let program = program.story(|env| {
         let settings: Settings = env.config.app.get()?;
         Ok(Arc::new(FraudStory::new(last.clone(), settings.rule(), Mask::new(settings.page_unmasked))))
     });
-    program.stores(formats()).main()
+    program.stores(formats()).measures(totals).main()
 }

@@ -316,7 +316,7 @@ proptest! {
 #[test]
 fn the_page_tells_when_each_of_the_events_came_that_fired_an_alert() {
     let last = Arc::new(LastAlerts::default());
-    let topology = told(&Topics::default(), Rule::default(), &last).unwrap();
+    let topology = told(&Topics::default(), Rule::default(), &last, &Arc::default()).unwrap();
     let mut driver = TopologyTestDriver::builder(topology).partitions(3).build();
     // Out of order, and with one more than it takes.
     pipe_adds(&mut driver, "u1", &[1_000, 1_700, 5_400, 2_900, 3_400, 6_000]);

@@ -115,7 +115,14 @@ impl<B: Broker> Loader<B> {
         let mut consumer = self.broker.consumer(&self.config.member())?;
         consumer.subscribe(&topics)?;
         self.consumer = Some(consumer);
-        self.status.update(|status| status.ready = true);
+        let tables: Vec<String> = self.config.routes.iter().map(|route| route.table().plain()).collect();
+        self.status.update(|status| {
+            status.ready = true;
+            // Shown from the beginning: a rate does not see the first value of a series.
+            for table in tables {
+                status.tables.entry(table).or_default();
+            }
+        });
         Ok(())
     }
 

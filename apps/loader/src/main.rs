@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use loader::{LoaderConfig, LoaderStory, Publisher, Settings, SharedStatus};
+use loader::{LoaderConfig, LoaderStory, Measures, Publisher, Settings, SharedStatus};
 use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
 use millpond::http::{Graph, TopologyText};
 use millpond::runtime::stats::StatusBoard;
-use millpond_support::{App, Env, Look, instance, serve};
+use millpond_support::{App, Env, Look, Shown, instance, serve};
 
 const LOADER: App<'static> = App {
     name: "loader",
@@ -34,8 +34,10 @@ const RESET: &str = "stop all loaders; then, in one transaction in PostgreSQL, T
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let program = LOADER.sink(look, run).reset_elsewhere(RESET);
-    program.check(loader::examine).main()
+    let measures = Arc::new(Measures::default());
+    let followed = measures.clone();
+    let program = LOADER.sink(look, move |env| run(env, &followed)).reset_elsewhere(RESET);
+    program.measures(measures).check(loader::examine).main()
 }
 
 fn look(env: &Env<'_>) -> Result<Look, Box<dyn Error>> {
@@ -54,7 +56,7 @@ fn configs(env: &Env<'_>, instance: &str) -> Result<Vec<LoaderConfig>, Box<dyn E
 }
 
 /// Starts the threads, shows what they do, and stops them all when one fails or somebody asks.
-fn run(env: &Env<'_>) -> Result<(), Box<dyn Error>> {
+fn run(env: &Env<'_>, measures: &Arc<Measures>) -> Result<(), Box<dyn Error>> {
     // Its section is checked before anything is locked.
     configs(env, "")?;
     // The lock on the name comes first: two processes of one name would claim each other's partitions for ever.
@@ -63,8 +65,10 @@ fn run(env: &Env<'_>) -> Result<(), Box<dyn Error>> {
     let board = StatusBoard::new();
     let configs = configs(env, instance.name())?;
     let statuses: Vec<SharedStatus> = configs.iter().map(|_| SharedStatus::default()).collect();
-    let story = LoaderStory::new(&statuses, board.clone());
-    let page = serve(env, instance.name(), board.clone(), topology(&configs), Some(Arc::new(story)))?;
+    measures.follow(&statuses);
+    let story: Arc<dyn millpond::http::Story> = Arc::new(LoaderStory::new(&statuses, board.clone()));
+    let shown = Shown::of_sink(board.clone(), topology(&configs), &broker);
+    let page = serve(env, instance.name(), Shown { own: Some(measures.clone()), story: Some(story), ..shown })?;
     let running = AtomicUsize::new(configs.len());
     let stop = env.stop.flag();
     let publisher = |(config, status): (&LoaderConfig, &SharedStatus)| {

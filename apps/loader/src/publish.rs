@@ -62,7 +62,10 @@ impl<B: Broker> Publisher<B> {
             thread: before.thread,
             state: if status.ready { ThreadState::Running } else { ThreadState::Starting },
             heartbeat,
-            tasks: tasks(&status, &ends),
+            tasks: tasks(&status, &ends, now),
+            committed_at: status.committed_at,
+            process: status.write.clone(),
+            end_to_end: status.end_to_end.clone(),
             records_out: rows(&status),
             commits: CommitCounts {
                 ok: status.batches,
@@ -84,13 +87,16 @@ fn rows(status: &LoaderStatus) -> BTreeMap<millpond::record::TopicName, u64> {
 }
 
 /// A task for each topic and partition; the topic's place in the alphabet is its sub-topology.
-fn tasks(status: &LoaderStatus, ends: &BTreeMap<TopicPartition, Offset>) -> Vec<TaskSnapshot> {
+fn tasks(status: &LoaderStatus, ends: &BTreeMap<TopicPartition, Offset>, now: Timestamp) -> Vec<TaskSnapshot> {
     let mut topics: Vec<&str> = status.partitions.keys().map(|partition| &*partition.topic).collect();
     topics.dedup();
     let task = |(at, partition): (&TopicPartition, &crate::status::PartitionStatus)| {
         let place = topics.iter().position(|topic| *topic == &*at.topic).unwrap_or_default();
         let end = ends.get(at).copied();
         let lag = end.zip(partition.next).map_or(0, |(end, next)| end.0.saturating_sub(next.0));
+        let progress = status.progress.get(at).copied().unwrap_or_default();
+        // What waits is not older than what was loaded last, as far as one can tell without reading it.
+        let behind = if lag > 0 && progress.last.is_some() { now.since(progress.last) } else { Duration::ZERO };
         TaskSnapshot {
             id: TaskId { subtopology: u32::try_from(place).unwrap_or_default(), partition: at.partition },
             state: match partition.state {
@@ -98,8 +104,8 @@ fn tasks(status: &LoaderStatus, ends: &BTreeMap<TopicPartition, Offset>) -> Vec<
                 PartitionState::Claiming => TaskState::Restoring,
                 PartitionState::Fenced => TaskState::Suspended,
             },
-            processed: status.records.get(&at.topic).copied().unwrap_or(0),
-            stream_time: Timestamp::NONE,
+            processed: progress.records,
+            stream_time: progress.last,
             inputs: vec![InputSnapshot {
                 topic: at.topic.clone(),
                 partition: at.partition,
@@ -107,9 +113,10 @@ fn tasks(status: &LoaderStatus, ends: &BTreeMap<TopicPartition, Offset>) -> Vec<
                 position: partition.next,
                 end,
                 lag_records: u64::try_from(lag).unwrap_or(0),
-                lag: Duration::ZERO,
+                lag: behind,
             }],
             stores: Vec::new(),
+            database: None,
             restore: None,
             start: None,
         }

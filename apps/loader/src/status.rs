@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use millpond::record::{Offset, TopicName, TopicPartition};
+use millpond::runtime::stats::Histogram;
+use millpond::time::Timestamp;
 
 /// Everything that a metrics page or status page can show of one loader. Counters start at zero with the process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +32,14 @@ pub struct LoaderStatus {
     pub unknown_rolled_back: u64,
     /// Dead letters by [`Reason::code`](crate::Reason::code).
     pub dead_letters: BTreeMap<&'static str, u64>,
+    /// Time of one batch: from the beginning of its SQL transaction to the answer of its COMMIT, dead letters included.
+    pub write: Histogram,
+    /// From a record's timestamp to the COMMIT of its row.
+    pub end_to_end: Histogram,
+    /// When a batch was last committed, by the wall clock; [`Timestamp::NONE`] before the first.
+    pub committed_at: Timestamp,
+    /// What was done with records of each partition, assigned or not.
+    pub progress: BTreeMap<TopicPartition, Progress>,
     /// Assigned partitions.
     pub partitions: BTreeMap<TopicPartition, PartitionStatus>,
     /// The last error that was survived; no payloads.
@@ -43,6 +53,22 @@ pub struct TableStatus {
     pub rows: u64,
     /// Records that were in an append-only table already: zero, unless offsets were reset by hand.
     pub present: u64,
+}
+
+/// What was done with the records of a partition since the process began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Records of committed batches, dead letters included.
+    pub records: u64,
+    /// The timestamp of the last of them.
+    pub last: Timestamp,
+}
+
+impl Progress {
+    pub(crate) const fn see(&mut self, time: Timestamp) {
+        self.records = self.records.saturating_add(1);
+        self.last = time;
+    }
 }
 
 /// Where an assigned partition stands.

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use millpond::metrics::{Kind, Metric, OwnMetrics, Samples};
+
 use crate::address::{Class, Finding};
 
 /// Where in a record an address stood.
@@ -94,5 +96,42 @@ impl Totals {
             *count = total.load(Ordering::Relaxed);
         }
         counts
+    }
+}
+
+static TABLE: [Metric; 1] = [Metric::own(
+    "millpond_redactions_total",
+    Kind::Counter,
+    "Addresses redacted, by where in the record they stood and how they were written",
+)
+.labelled(&["place", "class"])];
+
+impl OwnMetrics for Totals {
+    fn table(&self) -> &'static [Metric] {
+        &TABLE
+    }
+
+    fn read(&self, _metric: &Metric, out: &mut Samples) {
+        let counts = self.snapshot();
+        for place in Place::ALL {
+            for class in Class::ALL {
+                out.count(&[&place.name(), &class.name()], counts.get(place, class));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millpond::metrics::check;
+
+    use super::*;
+
+    #[test]
+    fn the_table_keeps_to_the_rules_and_every_place_and_class_is_there_from_the_start() {
+        assert_eq!(check(&TABLE, &["place", "class"]), Vec::<String>::new());
+        let mut samples = Samples::default();
+        Totals::default().read(&TABLE[0], &mut samples);
+        assert_eq!(samples.iter().count(), Place::ALL.len() * Class::ALL.len());
     }
 }

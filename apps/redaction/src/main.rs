@@ -24,14 +24,15 @@ const REDACTION: App<'static> = App {
 
 fn main() -> ExitCode {
     let totals = Arc::new(Totals::default());
-    let program = REDACTION.program(|env| {
+    let counts = totals.clone();
+    let program = REDACTION.program(move |env| {
         let settings: Settings = env.config.app.get()?;
         let (input, output) = (EVENTS.named(&settings.input), PROCESSED_EVENTS.named(&settings.output));
-        Ok(topology(&input, &output, settings.redactor(), &totals)?)
+        Ok(topology(&input, &output, settings.redactor(), &counts)?)
     });
     let program = program.story(|env| {
         let settings: Settings = env.config.app.get()?;
         Ok(Arc::new(RedactionStory::new(totals.clone(), settings.redactor())))
     });
-    program.main()
+    program.measures(totals.clone()).main()
 }

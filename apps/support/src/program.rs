@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use millpond::http::{Story, TopologyText};
+use millpond::metrics::OwnMetrics;
 use millpond::runtime::config::StreamsConfig;
 use millpond::topology::Topology;
 
@@ -29,6 +30,7 @@ pub struct Program<'a> {
     reset_elsewhere: Option<&'static str>,
     check: Option<Check<'a>>,
     story: Option<FromEnv<'a, Arc<dyn Story>>>,
+    own: Option<Arc<dyn OwnMetrics>>,
 }
 
 enum Shape<'a> {
@@ -92,7 +94,7 @@ impl<'a> App<'a> {
 
 impl<'a> Program<'a> {
     fn new(app: App<'a>, shape: Shape<'a>) -> Self {
-        Self { app, shape, formats: StoreFormats::new(), reset_elsewhere: None, check: None, story: None }
+        Self { app, shape, formats: StoreFormats::new(), reset_elsewhere: None, check: None, story: None, own: None }
     }
 
     /// The same with the serdes of its stores, so that commands show rows decoded.
@@ -124,6 +126,17 @@ impl<'a> Program<'a> {
         self
     }
 
+    /// The same with metrics of its own, for `/metrics` and the command of that name.
+    #[must_use]
+    pub fn measures(mut self, own: Arc<dyn OwnMetrics>) -> Self {
+        self.own = Some(own);
+        self
+    }
+
+    pub(crate) fn own(&self) -> Option<&dyn OwnMetrics> {
+        self.own.as_deref()
+    }
+
     pub(crate) fn examine(&self, config: &StreamsConfig) -> Vec<Finding> {
         self.check.as_ref().map(|check| check(config)).unwrap_or_default()
     }
@@ -146,7 +159,7 @@ impl<'a> Program<'a> {
         self.app.start(&cli.args, |env| match &self.shape {
             Shape::Streams(topology) => {
                 let story = self.story.as_ref().map(|story| story(env)).transpose()?;
-                run::streams(env, &Arc::new(topology(env)?), story)
+                run::streams(env, &Arc::new(topology(env)?), story, self.own.clone())
             }
             Shape::Own { run, .. } => run(env),
             Shape::Tool => Err("there is nothing to run; say a command, see --help".into()),

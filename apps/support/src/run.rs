@@ -6,12 +6,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
 use millpond::http::{HttpServer, StatusSource, Story, TopologyText};
+use millpond::metrics::OwnMetrics;
 use millpond::runtime::config::{OnShutdown, StreamsConfig};
+use millpond::runtime::process::Probe;
 use millpond::runtime::stats::StatusBoard;
 use millpond::runtime::{Instance, Streams};
 use millpond::state::rocksdb::{Options, RocksDirectory};
 use millpond::topology::Topology;
 
+use crate::probe::{of_broker, of_process};
 use crate::startup::Env;
 
 /// How often the main thread looks whether a stream thread has failed.
@@ -22,6 +25,7 @@ pub(crate) fn streams(
     env: &Env<'_>,
     topology: &Arc<Topology>,
     story: Option<Arc<dyn Story>>,
+    own: Option<Arc<dyn OwnMetrics>>,
 ) -> Result<(), Box<dyn Error>> {
     let config = &env.config;
     // The lock on the name comes first: a second process of the same name must not get as far as fencing the first.
@@ -29,7 +33,14 @@ pub(crate) fn streams(
     let broker = KafkaBroker::connect(KafkaConfig::of(config)?)?;
     let directory = RocksDirectory::new(&config.state_dir, &config.application_id, instance.name(), options(config));
     let streams = Streams::start(&broker, config, instance.name(), topology, &directory)?;
-    let page = serve(env, instance.name(), streams.board().clone(), (&**topology).into(), story)?;
+    let shown = Shown {
+        board: streams.board().clone(),
+        topology: (&**topology).into(),
+        probe: of_process(&broker, &directory, &config.state_dir),
+        own,
+        story,
+    };
+    let page = serve(env, instance.name(), shown)?;
     while !env.stop.wait(WATCH_INTERVAL) && streams.is_healthy() {}
     tracing::info!("stopping");
     // The page goes last: it tells what the threads do while they stop.
@@ -53,22 +64,39 @@ pub fn instance(config: &StreamsConfig) -> Result<Instance, millpond::runtime::I
     Ok(instance)
 }
 
+/// What the pages of an application show.
+#[derive(Debug, Clone, Default)]
+pub struct Shown {
+    /// What its threads publish.
+    pub board: StatusBoard,
+    /// What it looks like.
+    pub topology: TopologyText,
+    /// What belongs to its process.
+    pub probe: Probe,
+    /// Metrics of its own.
+    pub own: Option<Arc<dyn OwnMetrics>>,
+    /// Its own section of the page.
+    pub story: Option<Arc<dyn Story>>,
+}
+
+impl Shown {
+    /// A program with a loop of its own on these brokers, without stores.
+    pub fn of_sink(board: StatusBoard, topology: TopologyText, broker: &KafkaBroker) -> Self {
+        Self { board, topology, probe: of_broker(broker), own: None, story: None }
+    }
+}
+
 /// Serves metrics and the status page, with the application's own section, if the configuration says so, and logs the address.
 ///
 /// # Errors
 /// [`millpond::http::HttpError`] when the address cannot be bound.
-pub fn serve(
-    env: &Env<'_>,
-    instance: &str,
-    board: StatusBoard,
-    topology: TopologyText,
-    story: Option<Arc<dyn Story>>,
-) -> Result<Option<HttpServer>, millpond::http::HttpError> {
+pub fn serve(env: &Env<'_>, instance: &str, shown: Shown) -> Result<Option<HttpServer>, millpond::http::HttpError> {
     let Some(address) = env.config.http_listen else { return Ok(None) };
     // Also when nobody has configured it: it tells the pages of several processes apart.
     let mut config = env.config.clone();
     config.instance = Some(instance.to_owned());
-    let source = StatusSource { story, ..StatusSource::new(&config, env.app.version, board, topology) };
+    let Shown { board, topology, probe, own, story } = shown;
+    let source = StatusSource { probe, own, story, ..StatusSource::new(&config, env.app.version, board, topology) };
     let server = HttpServer::start(address, source)?;
     tracing::info!(url = format!("http://{}/", server.address()), "page");
     Ok(Some(server))

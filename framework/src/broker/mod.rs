@@ -319,6 +319,8 @@ pub struct CommitReceipt {
     /// The offset of the last record delivered to each partition, from delivery reports. Missing where a duplicate
     /// was filtered and the offset is not known: keep the older checkpoint then.
     pub last_offsets: BTreeMap<TopicPartition, Offset>,
+    /// How long the offsets took, where that was measured: for metrics, decides nothing.
+    pub offsets_took: Option<Duration>,
 }
 
 /// Reads changelog partitions by hand, outside the group.

@@ -38,7 +38,9 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::metrics::OwnMetrics;
 use crate::runtime::config::{Setting, StreamsConfig};
+use crate::runtime::process::Probe;
 use crate::runtime::stats::StatusBoard;
 use crate::time::Timestamp;
 use crate::topology::Topology;
@@ -57,6 +59,10 @@ pub struct StatusSource {
     pub version: String,
     /// Where threads publish.
     pub board: StatusBoard,
+    /// Reads what belongs to the process and not to a thread, for metrics.
+    pub probe: Probe,
+    /// The application's own metrics, if it has any.
+    pub own: Option<Arc<dyn OwnMetrics>>,
     /// The topology in its forms.
     pub topology: TopologyText,
     /// The effective configuration, masked.
@@ -102,6 +108,8 @@ impl StatusSource {
             application_id: config.application_id.clone(),
             version: version.into(),
             board,
+            probe: Probe::default(),
+            own: None,
             topology,
             settings: config.settings(),
             hosts: config.http_hosts.clone(),

@@ -193,11 +193,13 @@ async fn api_status(State(watched): Source) -> Response {
 
 async fn scrape(State(watched): Source) -> Response {
     let source = &watched.source;
-    let threads = source.board.snapshots();
+    let (threads, process) = (source.board.snapshots(), source.probe.read());
     let view = metrics::View {
         application_id: &source.application_id,
         version: &source.version,
         threads: &threads,
+        process: &process,
+        own: source.own.as_deref(),
         now: now(),
         silence_max: source.silence_max,
     };

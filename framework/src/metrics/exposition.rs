@@ -11,7 +11,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, LabelPair, MetricFamily, MetricType};
 use prometheus::{Registry, TextEncoder};
 
-use super::{Kind, Metric, Sample, TABLE, Value, View};
+use super::{Kind, Metric, OwnMetrics, Sample, TABLE, Value, View};
 
 /// Metrics could not be rendered.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,7 @@ impl ExpositionError {
     }
 }
 
-/// All metrics of the table, and those of the process, as text for a scrape: `text/plain; version=0.0.4`.
+/// All metrics of the table, the application's own, and those of the process, as text for a scrape: `text/plain; version=0.0.4`.
 ///
 /// # Errors
 /// [`ExpositionError`] when the table contradicts itself, which a test excludes.
@@ -46,11 +46,13 @@ struct Table {
 
 impl Table {
     fn read(view: &View<'_>) -> Result<Self, prometheus::Error> {
-        let descs = TABLE.iter().map(|metric| {
+        let own = view.own.map_or(&[][..], OwnMetrics::table);
+        let table = || TABLE.iter().chain(own);
+        let descs = table().map(|metric| {
             let labels = metric.labels.iter().map(|label| (*label).to_owned()).collect();
             Desc::new(metric.name.to_owned(), metric.help.to_owned(), labels, HashMap::new())
         });
-        let families = TABLE.iter().map(|metric| family(metric, view)).filter(|family| !family.get_metric().is_empty());
+        let families = table().map(|metric| family(metric, view)).filter(|family| !family.get_metric().is_empty());
         Ok(Self { descs: descs.collect::<Result<_, _>>()?, families: families.collect() })
     }
 }

@@ -1,5 +1,7 @@
 //! What a node knows and may do while it handles a record.
 
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::ProcessorError;
@@ -7,7 +9,7 @@ use super::graph::Outlet;
 use super::punctuation::{Punctuation, Schedule, ScheduleId};
 use crate::arena::Arena;
 use crate::record::{ProducerRecord, Record, RecordMetadata, TaskId};
-use crate::time::Timestamp;
+use crate::time::{Stopwatch, Timestamp};
 
 /// State of one task while it processes; passed down the graph with every record.
 #[derive(Debug)]
@@ -29,6 +31,12 @@ pub(crate) struct TaskContext {
     pub(crate) buffer: Vec<u8>,
     /// What they have encoded, until it is sent.
     pub(crate) arena: Arena,
+    /// Records that nodes have dropped since the task last looked, by reason.
+    pub(crate) dropped: BTreeMap<&'static str, u64>,
+    /// Measures punctuators, when somebody wants to know.
+    pub(crate) stopwatch: Option<Rc<dyn Stopwatch>>,
+    /// How long punctuations took since somebody last asked.
+    pub(crate) punctuations: Vec<Duration>,
 }
 
 impl TaskContext {
@@ -44,6 +52,9 @@ impl TaskContext {
             next_schedule: 0,
             buffer: Vec::new(),
             arena: Arena::default(),
+            dropped: BTreeMap::new(),
+            stopwatch: None,
+            punctuations: Vec::new(),
         }
     }
 }
@@ -98,6 +109,12 @@ impl<K, V> Context<'_, K, V> {
     /// Asks for a commit after this record instead of at the next interval.
     pub fn commit(&mut self) {
         self.task.commit_requested = true;
+    }
+
+    /// Counts a record that this node passes over on purpose, such as one that is too late to matter: in the metric
+    /// `millpond_records_dropped_total`. The reason is a label there, so take few, and never a part of a record.
+    pub fn count_dropped(&mut self, reason: &'static str) {
+        *self.task.dropped.entry(reason).or_default() += 1;
     }
 
     /// Calls [`punctuate`](super::Processor::punctuate) every `interval` of that clock.

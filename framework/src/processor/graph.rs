@@ -180,15 +180,21 @@ impl Graph {
             .iter_mut()
             .filter_map(|schedule| schedule.due(stream_time, now).map(|at| (schedule.node, schedule.id, at)))
             .collect();
-        if !due.is_empty() {
-            // There is no record in hand.
-            task.metadata = None;
+        if due.is_empty() {
+            return Ok(false);
         }
+        // There is no record in hand.
+        task.metadata = None;
+        let began = task.stopwatch.as_ref().map(|stopwatch| stopwatch.reading());
         for &(node, id, at) in &due {
             let Some((name, node)) = self.living.get(node) else { continue };
             borrow(node)?.punctuate(id, at, task).map_err(|error| error.at(name))?;
         }
-        Ok(!due.is_empty())
+        if let (Some(began), Some(stopwatch)) = (began, &task.stopwatch) {
+            let took = stopwatch.reading().saturating_sub(began);
+            task.punctuations.push(took);
+        }
+        Ok(true)
     }
 
     pub(crate) fn close(&self) {

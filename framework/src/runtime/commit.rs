@@ -117,6 +117,8 @@ impl<B: Broker> StreamThread<B> {
         let member = (ownership, &consumer.membership());
         let in_flight = InFlight { tasks: dirty, started, bytes: transaction.open_bytes() };
         transaction.start_commit(plan, in_flight, member, self.config.request_timeout)?;
+        self.observer.committed(CommitPhase::Flush, started);
+        transaction.flushed(self.observer.start());
         Ok(true)
     }
 
@@ -139,7 +141,11 @@ impl<B: Broker> StreamThread<B> {
         }
         let Some((receipt, InFlight { tasks, started, .. })) = transaction.poll_commit(wait)? else { return Ok(false) };
         crate::failpoint!("commit.after_end_txn");
-        self.observer.committed(CommitPhase::Transaction, started);
+        if let Some(took) = receipt.offsets_took {
+            let began = self.observer.start().before(took);
+            self.observer.committed(CommitPhase::Offsets, began);
+        }
+        self.observer.committed(CommitPhase::Transaction, started.after(receipt.offsets_took.unwrap_or_default()));
         // Only now: what is not certainly committed never reaches a store (I1).
         self.apply(&tasks, &receipt, now)?;
         self.commit_ended = true;

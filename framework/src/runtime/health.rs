@@ -78,6 +78,7 @@ mod tests {
                 stream_time: Timestamp::NONE,
                 inputs: vec![],
                 stores: vec![],
+                database: None,
                 restore: None,
                 start: None,
             }],

@@ -3,17 +3,18 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::observer::{CommitPhase, Moment, Observer};
 use super::stats::{CommitPhases, Histogram};
-use crate::time::Timestamp;
+use crate::time::{Stopwatch, Timestamp};
 
 /// What was measured since the thread started.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Measurements {
     pub(crate) poll: Histogram,
     pub(crate) process: Histogram,
+    pub(crate) punctuate: Histogram,
     pub(crate) commit: CommitPhases,
     pub(crate) end_to_end: Histogram,
 }
@@ -34,7 +35,7 @@ impl Meter {
         self.measured.borrow().clone()
     }
 
-    fn elapsed(&self, since: Moment) -> std::time::Duration {
+    fn elapsed(&self, since: Moment) -> Duration {
         self.origin.elapsed().saturating_sub(since.0)
     }
 }
@@ -60,6 +61,8 @@ impl Observer for Meter {
         let elapsed = self.elapsed(since);
         let mut measured = self.measured.borrow_mut();
         match phase {
+            CommitPhase::Flush => measured.commit.flush.observe(elapsed),
+            CommitPhase::Offsets => measured.commit.offsets.observe(elapsed),
             CommitPhase::Transaction => measured.commit.end_transaction.observe(elapsed),
             CommitPhase::Store => measured.commit.store.observe(elapsed),
         }
@@ -71,6 +74,20 @@ impl Observer for Meter {
         for &time in times {
             measured.end_to_end.observe(now.since(time));
         }
+    }
+
+    fn punctuated(&mut self, took: Duration) {
+        self.measured.borrow_mut().punctuate.observe(took);
+    }
+
+    fn stopwatch(&self) -> Option<Rc<dyn Stopwatch>> {
+        Some(Rc::new(self.clone()))
+    }
+}
+
+impl Stopwatch for Meter {
+    fn reading(&self) -> Duration {
+        self.origin.elapsed()
     }
 }
 

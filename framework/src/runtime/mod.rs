@@ -11,6 +11,7 @@ mod internal_settings;
 pub mod letters;
 mod meter;
 pub mod observer;
+pub mod process;
 mod publish;
 mod rebalance;
 mod replay;

@@ -1,18 +1,37 @@
 //! Measurements leave the core through this trait: the core has no clock of its own.
 
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
-use crate::time::Timestamp;
+use crate::time::{Stopwatch, Timestamp};
 
 /// A moment, as the observer counts time; zero for one that does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Moment(pub Duration);
 
+impl Moment {
+    /// A later one.
+    #[must_use]
+    pub const fn after(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(by))
+    }
+
+    /// An earlier one.
+    #[must_use]
+    pub const fn before(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(by))
+    }
+}
+
 /// The steps of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CommitPhase {
-    /// Records, offsets and the end of the transaction, until the thread has looked for it.
+    /// Changelog rows and commit records handed to the producer.
+    Flush,
+    /// Offsets into the transaction.
+    Offsets,
+    /// The end of the transaction, which waits for the delivery of everything in it.
     Transaction,
     /// Rows and checkpoints into the stores.
     Store,
@@ -34,6 +53,14 @@ pub trait Observer: fmt::Debug {
 
     /// A commit has made the effects of records with these event times visible; a sample of them.
     fn visible(&mut self, times: &[Timestamp]);
+
+    /// Punctuators that were due have run.
+    fn punctuated(&mut self, took: Duration);
+
+    /// What measures them: they run inside a task, which cannot be told from outside. `None`: nobody wants to know.
+    fn stopwatch(&self) -> Option<Rc<dyn Stopwatch>> {
+        None
+    }
 }
 
 /// An observer that observes nothing.
@@ -52,4 +79,6 @@ impl Observer for Silent {
     fn committed(&mut self, _phase: CommitPhase, _since: Moment) {}
 
     fn visible(&mut self, _times: &[Timestamp]) {}
+
+    fn punctuated(&mut self, _took: Duration) {}
 }

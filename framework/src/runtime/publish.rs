@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use super::meter::Measurements;
 use super::stats::{
-    CommitCounts, InputSnapshot, RestoreSnapshot, StoreSnapshot, TaskSnapshot, ThreadSnapshot, ThreadState,
+    CommitCounts, DatabaseStats, InputSnapshot, RestoreSnapshot, StoreSnapshot, TableStats, TaskSnapshot,
+    ThreadSnapshot, ThreadState,
 };
 use super::thread::StreamThread;
 use super::{RestoreProgress, TaskCounters, TaskView};
 use crate::broker::Broker;
 use crate::record::TopicPartition;
-use crate::state::StoreIndex;
+use crate::state::{StoreIndex, StoreKind};
 use crate::time::Timestamp;
 
 impl<B: Broker> StreamThread<B> {
@@ -35,7 +36,7 @@ impl<B: Broker> StreamThread<B> {
             errors.push(at, None, &error, error.recovery());
         }
         let counters = self.counters();
-        let TaskCounters { dead_letters, last_dead_letters, restored, .. } = totals;
+        let TaskCounters { dead_letters, last_dead_letters, dropped, late, restored, .. } = totals;
         let aborts = |cause: &str| counters.aborts.get(cause).copied().unwrap_or(0);
         ThreadSnapshot {
             thread: before.thread,
@@ -43,9 +44,12 @@ impl<B: Broker> StreamThread<B> {
             heartbeat: now,
             records_in: counters.polled.clone(),
             records_out: counters.sent.clone(),
-            dropped: before.dropped,
+            late,
+            dropped,
             dead_letters,
             last_dead_letters,
+            committed_at: if counters.commits == before.commits.ok { before.committed_at } else { now },
+            reinits: counters.aborts.clone(),
             commits: CommitCounts {
                 ok: counters.commits,
                 aborted: aborts("aborted") + aborts("rejected") + aborts("rejoin"),
@@ -55,10 +59,12 @@ impl<B: Broker> StreamThread<B> {
             rebalances: counters.rebalances,
             restored_records: restored,
             state_wipes: counters.state_wipes,
+            corruptions: counters.corruptions,
             uncommitted_bytes: self.uncommitted_bytes() as u64,
             input_buffer_bytes: self.tasks().map(|task| task.buffered_bytes() as u64).sum(),
             poll: measured.poll,
             process: measured.process,
+            punctuate: measured.punctuate,
             commit: measured.commit,
             end_to_end: measured.end_to_end,
             tasks,
@@ -78,13 +84,15 @@ impl<B: Broker> StreamThread<B> {
 
     fn task_snapshot(&self, task: &TaskView<'_>, restoring: &[RestoreProgress], now: Timestamp) -> TaskSnapshot {
         let restore = restoring.iter().find(|progress| progress.task == task.id());
+        let database = task.stores().and_then(|stores| stores.database_stats().ok().flatten());
         TaskSnapshot {
             id: task.id(),
             state: task.state(),
             processed: task.counters().processed,
             stream_time: task.stream_time(),
             inputs: task.inputs().map(|(partition, _)| self.input_snapshot(task, partition, now)).collect(),
-            stores: store_snapshots(task),
+            stores: store_snapshots(task, database.as_ref()),
+            database,
             restore: restore.map(|progress| RestoreSnapshot {
                 done: progress.restored,
                 total: progress.restored + progress.remaining,
@@ -117,17 +125,20 @@ impl<B: Broker> StreamThread<B> {
     }
 }
 
-fn store_snapshots(task: &TaskView<'_>) -> Vec<StoreSnapshot> {
+fn store_snapshots(task: &TaskView<'_>, database: Option<&DatabaseStats>) -> Vec<StoreSnapshot> {
     let Some(stores) = task.stores() else { return Vec::new() };
-    let bytes = stores.stats().map_or(0, |stats| stats.disk_bytes + stats.memory_bytes);
-    let count = stores.specs().len().max(1) as u64;
-    let specs = stores.specs().iter().zip(0..);
+    let table = |index| database.and_then(|database| database.stores.get(&index)).copied();
+    let on_disk: u64 = database.iter().flat_map(|database| database.stores.values()).map(TableStats::bytes).sum();
+    let all = stores.stats().map_or(0, |stats| stats.disk_bytes + stats.memory_bytes);
+    let in_memory = stores.specs().iter().filter(|spec| spec.kind == StoreKind::InMemory).count().max(1) as u64;
+    let specs = stores.specs().iter().zip((0..).map(StoreIndex));
     specs
         .map(|(spec, index)| StoreSnapshot {
             name: spec.name.clone(),
-            rows: stores.approximate_count(StoreIndex(index)).unwrap_or(0),
-            // The stores of a task share one database; its bytes are told in equal parts.
-            bytes: bytes / count,
+            rows: stores.approximate_count(index).unwrap_or(0),
+            // Stores in memory are told together: their bytes in equal parts.
+            bytes: table(index).map_or_else(|| all.saturating_sub(on_disk) / in_memory, |table| table.bytes()),
+            table: table(index),
         })
         .collect()
 }

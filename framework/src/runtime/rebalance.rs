@@ -162,6 +162,9 @@ impl<B: Broker> StreamThread<B> {
         for (id, inputs) in std::mem::take(&mut self.waiting) {
             match self.open_task(id, inputs.clone()) {
                 Ok(task) => {
+                    // Damage that was met while it was opened.
+                    self.counters.corruptions += u64::from(task.is_wiped());
+                    self.counters.state_wipes += u64::from(task.is_wiped());
                     self.tasks.insert(id, task);
                     opened = true;
                 }

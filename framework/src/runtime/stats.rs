@@ -47,7 +47,11 @@ impl ThreadState {
     }
 }
 
+pub use crate::state::{DatabaseStats, TableStats};
 pub use crate::task::{DeadLetter, LastDeadLetters, StartKind, TaskStart, TaskState};
+
+/// Why producers are replaced, in the words of metrics: `taint` after a clean commit, the others after one that failed.
+pub const REINIT_REASONS: [&str; 6] = ["aborted", "fenced", "rejected", "rejoin", "taint", "unknown"];
 
 /// Everything one stream thread tells. Counters only grow for as long as the process lives.
 #[derive(Debug, Clone, Default)]
@@ -64,7 +68,9 @@ pub struct ThreadSnapshot {
     pub records_in: BTreeMap<TopicName, u64>,
     /// Records sent by tasks, by topic, also in transactions that failed; changelogs and commit records not counted.
     pub records_out: BTreeMap<TopicName, u64>,
-    /// Records that a node dropped, by reason: `late`, `null-key`.
+    /// Records whose event time was behind the stream time of their task.
+    pub late: u64,
+    /// Records that a node dropped, by reason: `late`.
     pub dropped: BTreeMap<&'static str, u64>,
     /// Records sent to the dead-letter topic, by reason.
     pub dead_letters: BTreeMap<&'static str, u64>,
@@ -72,12 +78,18 @@ pub struct ThreadSnapshot {
     pub last_dead_letters: LastDeadLetters,
     /// Commits by outcome.
     pub commits: CommitCounts,
+    /// When a commit last ended well, by the wall clock; [`Timestamp::NONE`] before the first.
+    pub committed_at: Timestamp,
+    /// Producers given up for a new one, by one of [`REINIT_REASONS`].
+    pub reinits: BTreeMap<&'static str, u64>,
     /// Rebalances seen.
     pub rebalances: u64,
     /// Changelog records replayed.
     pub restored_records: u64,
     /// Tasks whose stores had to be dropped or set aside, and rebuilt from the start of their changelogs.
     pub state_wipes: u64,
+    /// Tasks whose state was found damaged on disk.
+    pub corruptions: u64,
     /// Bytes of uncommitted writes and outputs.
     pub uncommitted_bytes: u64,
     /// Bytes of input waiting.
@@ -86,6 +98,8 @@ pub struct ThreadSnapshot {
     pub poll: Histogram,
     /// Time of one round of processing.
     pub process: Histogram,
+    /// Time of the punctuators that were due together.
+    pub punctuate: Histogram,
     /// Time of the phases of a commit.
     pub commit: CommitPhases,
     /// From a record's timestamp to the commit of the transaction that it was processed in.
@@ -135,6 +149,8 @@ pub struct TaskSnapshot {
     pub inputs: Vec<InputSnapshot>,
     /// Its stores.
     pub stores: Vec<StoreSnapshot>,
+    /// The database of its stores on disk.
+    pub database: Option<DatabaseStats>,
     /// How far the restore is, while it restores.
     pub restore: Option<RestoreSnapshot>,
     /// How it came to run the last time; `None` before the first.
@@ -151,6 +167,7 @@ impl TaskSnapshot {
             stream_time: Timestamp::NONE,
             inputs: Vec::new(),
             stores: Vec::new(),
+            database: None,
             restore: None,
             start: None,
         }
@@ -185,6 +202,8 @@ pub struct StoreSnapshot {
     pub rows: u64,
     /// About how many bytes, on disk or in memory.
     pub bytes: u64,
+    /// Its tables, when it is on disk.
+    pub table: Option<TableStats>,
 }
 
 /// How far a restore is, over all changelogs of the task.
@@ -232,6 +251,15 @@ impl Histogram {
         }
         self.count = self.count.saturating_add(times);
         self.sum_micros = self.sum_micros.saturating_add(micros.saturating_mul(times));
+    }
+
+    /// Adds what another one has counted.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
+            *mine = mine.saturating_add(*theirs);
+        }
+        self.count = self.count.saturating_add(other.count);
+        self.sum_micros = self.sum_micros.saturating_add(other.sum_micros);
     }
 
     /// Upper bound of each bucket with how many latencies are not above it; the count of all is [`count`](Self::count).

@@ -125,6 +125,8 @@ pub struct ThreadCounters {
     pub rebalances: u64,
     /// Stores wiped because their changelog could not bring them up to date, or set aside as damaged.
     pub state_wipes: u64,
+    /// Stores found damaged on disk, each set aside.
+    pub corruptions: u64,
     /// Records polled, by topic.
     pub polled: BTreeMap<TopicName, u64>,
     /// Records sent by tasks, by topic; changelogs and commit records not counted.
@@ -373,6 +375,7 @@ impl<B: Broker> StreamThread<B> {
         let mut processed = 0;
         for task in self.tasks.values_mut() {
             processed += task.process(now, share, &self.config.errors)?;
+            task.take_punctuations().into_iter().for_each(|took| self.observer.punctuated(took));
             if transaction.is_in_flight() {
                 task.hold_outputs();
                 if broken!(self, ForgetAhead) {
@@ -447,6 +450,7 @@ impl<B: Broker> StreamThread<B> {
             Recovery::Retry | Recovery::AbortTransaction | Recovery::SkipRecord => self.revive(error, now),
             Recovery::ReviveTask(task) => {
                 tracing::error!(%error, %task, "the state of a task is damaged, it is set aside and restored");
+                self.counters.corruptions += 1;
                 self.quarantine(task, now)?;
                 self.revive(error, now)
             }

@@ -162,6 +162,13 @@ impl<P: Producer> Transaction<P> {
         Ok(())
     }
 
+    /// Everything was handed over at that moment: what comes now is waiting.
+    pub(crate) const fn flushed(&mut self, at: Moment) {
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.started = at;
+        }
+    }
+
     /// What the commit in flight has done, and whose it was, once it has ended; waits for at most `wait`.
     pub(crate) fn poll_commit(&mut self, wait: Duration) -> Result<Option<(CommitReceipt, InFlight)>, Error> {
         if self.in_flight.is_none() {

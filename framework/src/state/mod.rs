@@ -11,6 +11,7 @@
 //! - [`MemoryDirectory`]: state that survives close and open like a disk, in memory, with faults to inject.
 
 pub mod changelog;
+mod engine;
 mod key_value;
 mod memory;
 mod memory_faults;
@@ -24,6 +25,7 @@ mod stores;
 #[cfg(test)]
 mod tests;
 
+pub use engine::{DatabaseStats, TableStats};
 pub use key_value::{KeyValueIterator, KeyValueStore};
 pub use memory::MemoryDirectory;
 pub use memory_faults::StoreFault;
@@ -278,6 +280,14 @@ pub trait Backend {
     /// # Errors
     /// [`StoreError`].
     fn stats(&self) -> Result<BackendStats, StoreError>;
+
+    /// What the engine tells about itself; `None` when there is none, as in memory.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn database_stats(&self) -> Result<Option<DatabaseStats>, StoreError> {
+        Ok(None)
+    }
 
     /// Flushes and closes.
     ///

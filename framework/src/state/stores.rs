@@ -11,8 +11,8 @@ use super::changelog::RESERVED_PREFIX;
 use super::overlay::{Lookup, Overlay};
 use super::rows::{Rows, View};
 use super::{
-    Backend, BackendStats, Checkpoint, CommitBatch, Direction, KeyRange, RestoredBatch, Row, StoreError, StoreIndex,
-    StoreSpec,
+    Backend, BackendStats, Checkpoint, CommitBatch, DatabaseStats, Direction, KeyRange, RestoredBatch, Row, StoreError,
+    StoreIndex, StoreSpec,
 };
 use crate::record::TaskId;
 
@@ -171,6 +171,14 @@ impl TaskStores {
     /// [`StoreError`].
     pub fn stats(&self) -> Result<BackendStats, StoreError> {
         self.backend()?.stats()
+    }
+
+    /// What the engine tells about itself, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn database_stats(&self) -> Result<Option<DatabaseStats>, StoreError> {
+        self.backend()?.database_stats()
     }
 
     /// Remembers this moment, so that [`rollback`](Self::rollback) can undo the writes of one record. An open savepoint is

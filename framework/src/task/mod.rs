@@ -40,7 +40,7 @@ use crate::processor::graph::{Graph, Instantiation};
 use crate::processor::{ProcessorError, TaskContext};
 use crate::record::{ConsumedRecord, Offset, ProducerRecord, TaskId, TopicPartition};
 use crate::state::{Checkpoint, StoreError, TaskStores};
-use crate::time::Timestamp;
+use crate::time::{Stopwatch, Timestamp};
 use crate::topology::{ResolvedTopics, Topology, TopologyError};
 
 /// Where a task is in its life.
@@ -67,6 +67,10 @@ pub struct TaskCounters {
     pub dead_letters: BTreeMap<&'static str, u64>,
     /// The last of them.
     pub last_dead_letters: LastDeadLetters,
+    /// Records that nodes have dropped, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Records whose event time was behind the task's stream time.
+    pub late: u64,
     /// Rows replayed.
     pub restored: u64,
     /// Punctuations run.
@@ -81,10 +85,16 @@ impl TaskCounters {
         self.changelog_rows += other.changelog_rows;
         self.restored += other.restored;
         self.punctuated += other.punctuated;
-        for (reason, count) in &other.dead_letters {
-            *self.dead_letters.entry(reason).or_default() += count;
-        }
+        self.late += other.late;
+        add(&mut self.dead_letters, &other.dead_letters);
+        add(&mut self.dropped, &other.dropped);
         self.last_dead_letters.absorb(&other.last_dead_letters);
+    }
+}
+
+fn add(counts: &mut BTreeMap<&'static str, u64>, others: &BTreeMap<&'static str, u64>) {
+    for (reason, count) in others {
+        *counts.entry(reason).or_default() += count;
     }
 }
 
@@ -435,6 +445,7 @@ impl Task {
         let Phase::Running { graph, context } = &mut self.phase else { return Ok(()) };
         context.now = now;
         let time_before = context.stream_time;
+        self.counters.late += u64::from(record.timestamp < time_before);
         context.stream_time = time_before.max(record.timestamp);
         self.times.see(record.timestamp);
         match &mut context.metadata {
@@ -451,8 +462,10 @@ impl Task {
         }
         let result = graph.process(record, context);
         self.counters.processed += 1;
+        let dropped = std::mem::take(&mut context.dropped);
         let error = match result {
             Ok(()) => {
+                add(&mut self.counters.dropped, &dropped);
                 if let Some(stores) = stores {
                     stores.release();
                 }
@@ -494,6 +507,7 @@ impl Task {
         match graph.punctuate(context) {
             Ok(ran) => {
                 self.counters.punctuated += u64::from(ran);
+                add(&mut self.counters.dropped, &std::mem::take(&mut context.dropped));
                 Ok(())
             }
             Err(source) => Err(self.processor_error(None, source)),
@@ -519,6 +533,21 @@ impl Task {
         let new = context.outputs.get(self.held.records..).unwrap_or_default();
         self.held.bytes += new.iter().map(ProducerRecord::size).sum::<usize>();
         self.held.records = context.outputs.len();
+    }
+
+    /// Measures punctuators from now on, until the task stops running.
+    pub(crate) fn measure(&mut self, stopwatch: Option<Rc<dyn Stopwatch>>) {
+        if let Phase::Running { context, .. } = &mut self.phase {
+            context.stopwatch = stopwatch;
+        }
+    }
+
+    /// How long punctuations took since the last call.
+    pub(crate) fn take_punctuations(&mut self) -> Vec<Duration> {
+        match &mut self.phase {
+            Phase::Running { context, .. } => std::mem::take(&mut context.punctuations),
+            _ => Vec::new(),
+        }
     }
 
     /// True once when a processor asked for a commit.

@@ -1,6 +1,7 @@
 //! The program behind `./dev`; run it through that script, which sets up what it needs.
 
 mod bench;
+mod boards;
 mod coverage;
 mod demo;
 mod services;
@@ -28,6 +29,8 @@ enum Command {
     Chaos(millpond_chaos::Options),
     /// Measure the library beside Kafka Streams: the same work, topics and broker.
     Bench(bench::Options),
+    /// Write Grafana's boards and the reference of all metrics from the tables of metrics.
+    Boards,
     /// Show which lines of the library the tests reach.
     Coverage(coverage::Options),
 }
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Demo(options) => demo::run(&options),
         Command::Chaos(options) => chaos(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Boards => boards::write().map(|()| ExitCode::SUCCESS),
         Command::Coverage(options) => coverage::run(&options),
     }
 }

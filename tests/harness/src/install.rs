@@ -65,6 +65,14 @@ pub fn axe() -> Result<PathBuf, Error> {
         .ok_or(missing)
 }
 
+/// The `promtool` program, which comes with Prometheus.
+pub(crate) fn promtool() -> Result<PathBuf, Error> {
+    let beside = prometheus()?.with_file_name("promtool");
+    let missing =
+        Error::NotInstalled { what: "promtool (Debian's package prometheus)", variable: "MILLPOND_PROMETHEUS" };
+    Some(beside).filter(|path| path.is_file()).or_else(|| on_path("promtool")).ok_or(missing)
+}
+
 /// The path of a program that the shell would find.
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())

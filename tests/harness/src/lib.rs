@@ -44,7 +44,7 @@ pub use kafka::{Kafka, KafkaOptions, Role, Secured, Security};
 pub use lag::{Group, PartitionLag};
 pub use postgres::{Postgres, PostgresOptions, query};
 pub use process::{Detached, Launch, Process};
-pub use prometheus::Prometheus;
+pub use prometheus::{Prometheus, promtool};
 pub use proxy::Proxy;
 pub use record::{Outgoing, Received};
 pub use scratch::Scratch;

@@ -2,6 +2,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -47,6 +48,16 @@ impl Prometheus {
         Ok(prometheus)
     }
 
+    /// True when there is a `prometheus` program on this machine.
+    pub fn is_installed() -> bool {
+        install::prometheus().is_ok()
+    }
+
+    /// Where its pages are.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.port.address())
+    }
+
     /// The `data` of an answer of the HTTP API, `/api/v1/<endpoint>`.
     ///
     /// # Errors
@@ -73,6 +84,18 @@ impl Prometheus {
         stream.read_to_string(&mut answer)?;
         Ok(answer)
     }
+}
+
+/// What `promtool` says in a directory.
+///
+/// # Errors
+/// [`Error::NotInstalled`] without the program, [`Error::Tool`] with what it said when it found a mistake.
+pub fn promtool(dir: &Path, args: &[&str]) -> Result<String, Error> {
+    let program = install::promtool()?;
+    let run = Command::new(&program).args(args).current_dir(dir).output();
+    let run = run.map_err(Error::io("start the program", &program))?;
+    let said = [run.stdout, run.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    if run.status.success() { Ok(said) } else { Err(Error::Tool { tool: "promtool", output: said }) }
 }
 
 /// A text as it may stand in a query of a URL.

@@ -1,10 +1,11 @@
 //! From records to rows: one SQL transaction for a batch, with its dead letters committed to Kafka just before.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use millpond::broker::{Broker, BrokerError, BrokerErrorKind, CommittedOffset, Consumer, Membership};
 use millpond::record::{Offset, ProducerRecord, TopicPartition};
+use millpond::time::Timestamp;
 
 use super::{Loader, wall_clock};
 use crate::batch::Batch;
@@ -31,10 +32,12 @@ impl<B: Broker> Loader<B> {
         }
         let batch = std::mem::replace(&mut self.batch, Batch::new(&self.config.routes));
         self.drop_batch();
+        let began = Instant::now();
         match self.write(&batch, &steps) {
             Ok(Written::Committed(loaded, refused)) => {
                 self.backoff.succeeded();
                 self.committed(&batch, &steps, &loaded, &refused);
+                self.measured(&batch, began.elapsed());
                 Ok(())
             }
             Ok(Written::Lost(lost)) => self.lost(lost),
@@ -122,6 +125,33 @@ impl<B: Broker> Loader<B> {
             for bad in refused {
                 let letters = status.dead_letters.entry(bad.reason.code()).or_default();
                 *letters = letters.saturating_add(1);
+            }
+        });
+    }
+
+    /// How long it took, and how old records were when their rows became visible.
+    fn measured(&self, batch: &Batch, took: Duration) {
+        let now = wall_clock();
+        self.status.update(|status| {
+            status.write.observe(took);
+            status.committed_at = now;
+            let mut see = |source: &TopicPartition, times: &mut dyn Iterator<Item = Timestamp>| {
+                let progress = status.progress.entry(source.clone()).or_default();
+                for time in times {
+                    progress.see(time);
+                    if time.is_some() {
+                        status.end_to_end.observe(now.since(time));
+                    }
+                }
+            };
+            // Rows of a partition come in runs.
+            for run in batch.rows().iter().flat_map(|rows| rows.chunk_by(|a, b| a.record.source == b.record.source)) {
+                if let Some(first) = run.first() {
+                    see(&first.record.source, &mut run.iter().map(|row| row.record.timestamp));
+                }
+            }
+            for bad in batch.refused() {
+                see(&bad.record.source, &mut std::iter::once(bad.record.timestamp));
             }
         });
     }

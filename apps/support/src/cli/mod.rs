@@ -168,7 +168,7 @@ fn answer(command: &Command, context: Context<'_>, out: &mut Output<'_>) -> Resu
         Command::Reset(args) => reset::run(args, context, out),
         Command::DeadLetters { command } => dead_letters::run(command, context, out),
         Command::Doctor(args) => doctor::run(args, context, out),
-        Command::Metrics(args) => metrics::run(args, out),
+        Command::Metrics(args) => metrics::run(args, context.program.own(), out),
         Command::Completions(args) => generate::completions(args, Cli::command_of(context.program), out),
         Command::Man(args) => generate::man(args, Cli::command_of(context.program), out),
     }

@@ -65,6 +65,8 @@ pub(super) struct Calls {
 
 struct Shared {
     step: Mutex<Step>,
+    /// How long the offsets of the last job took, if it had some.
+    offsets_took: Mutex<Option<Duration>>,
     /// Nobody waits any more: no further step may be begun.
     given_up: AtomicBool,
 }
@@ -78,7 +80,11 @@ impl Calls {
     ) -> Result<Self, std::io::Error> {
         let (jobs, todo) = channel::<Job>();
         let (done, answers) = channel();
-        let shared = Arc::new(Shared { step: Mutex::new(Step::Offsets), given_up: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            step: Mutex::new(Step::Offsets),
+            offsets_took: Mutex::default(),
+            given_up: AtomicBool::new(false),
+        });
         let of_thread = Arc::clone(&shared);
         let work = move || {
             for job in todo {
@@ -119,6 +125,11 @@ impl Calls {
         Some(ended)
     }
 
+    /// How long the offsets of the last job took, if it had some.
+    pub(super) fn offsets_took(&self) -> Option<Duration> {
+        *self.shared.offsets_took.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How the job has ended, however long it takes.
     pub(super) fn wait(&mut self) -> Ended {
         loop {
@@ -149,6 +160,7 @@ impl Drop for Calls {
 impl Shared {
     fn run(&self, waiting: &impl Waiting, job: Job) -> Ended {
         self.enter(Step::Offsets);
+        self.took(None);
         let begun = Instant::now();
         if let Some(offsets) = job.offsets {
             // Handed over before its producer was dropped.
@@ -156,6 +168,7 @@ impl Shared {
                 return Err((Step::Offsets, abandoned()));
             }
             waiting.send_offsets(&offsets).map_err(|failure| (Step::Offsets, failure))?;
+            self.took(Some(begun.elapsed()));
             crate::failpoint!("commit.inside_end_txn", if job.commit.is_some());
         }
         let Some(timeout) = job.commit else { return Ok(()) };
@@ -165,6 +178,10 @@ impl Shared {
             return Err((Step::Offsets, abandoned()));
         }
         waiting.commit(timeout.saturating_sub(begun.elapsed()))
+    }
+
+    fn took(&self, time: Option<Duration>) {
+        *self.offsets_took.lock().unwrap_or_else(PoisonError::into_inner) = time;
     }
 
     fn enter(&self, step: Step) {

@@ -13,6 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use super::auth::TokenSource;
+use super::clients::{Reporter, Statistics};
 use super::error;
 use super::ffi::Failure;
 use super::scrubber::Scrubber;
@@ -31,6 +32,8 @@ pub(super) struct Link {
     name: String,
     scrubber: Scrubber,
     tokens: Option<Arc<dyn TokenSource>>,
+    /// Where its statistics are collected.
+    reporter: Option<Reporter>,
     /// Taint counts only from here on: connecting is not a transaction.
     watching: AtomicBool,
     seen: Mutex<Seen>,
@@ -61,6 +64,11 @@ struct Counters {
 impl Link {
     pub(super) fn new(name: String, scrubber: Scrubber, tokens: Option<Arc<dyn TokenSource>>) -> Self {
         Self { name, scrubber, tokens, ..Self::default() }
+    }
+
+    /// The same, with its statistics collected among those of other clients.
+    pub(super) fn reporting(self, reporter: Reporter) -> Self {
+        Self { reporter: Some(reporter), ..self }
     }
 
     /// From now on trouble taints.
@@ -151,12 +159,16 @@ impl Link {
         }
     }
 
-    /// Reads three counters; a change since the last time taints.
+    /// Keeps the numbers for metrics. A change of three of them since the last time taints.
     pub(super) fn statistics(&self, json: &[u8]) {
-        let Some(now) = counters(json) else { return };
+        let Some(statistics) = Statistics::parse(json) else { return };
+        let now = counters(&statistics);
         let before = self.seen().counters.replace(now);
         if let Some(why) = before.and_then(|before| taint_of_counters(before, now)) {
             self.mark(why);
+        }
+        if let Some(reporter) = &self.reporter {
+            reporter.tell(statistics);
         }
     }
 
@@ -246,27 +258,13 @@ fn taint_of_counters(before: Counters, now: Counters) -> Option<&'static str> {
     }
 }
 
-/// Sums over the brokers of librdkafka's statistics; everything else is skipped while parsing.
-fn counters(json: &[u8]) -> Option<Counters> {
-    #[derive(serde::Deserialize)]
-    struct Statistics {
-        brokers: std::collections::BTreeMap<String, Broker>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Broker {
-        #[serde(default)]
-        req_timeouts: i64,
-        #[serde(default)]
-        txretries: i64,
-        #[serde(default)]
-        disconnects: i64,
-    }
-    let statistics: Statistics = serde_json::from_slice(json).ok()?;
-    Some(statistics.brokers.values().fold(Counters::default(), |sum, broker| Counters {
+/// Sums over the brokers.
+fn counters(statistics: &Statistics) -> Counters {
+    statistics.brokers.values().fold(Counters::default(), |sum, broker| Counters {
         request_timeouts: sum.request_timeouts.saturating_add(broker.req_timeouts),
         disconnects: sum.disconnects.saturating_add(broker.disconnects),
         retries: sum.retries.saturating_add(broker.txretries),
-    }))
+    })
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! | `admin`, `new_topics` | topics, log ends, deleting records; topics that not every broker knows yet |
 //! | `operate` | what an operator asks: groups, rights, settings, the cluster |
 //! | `link` | what connections tell: logs, refused credentials, the taint of a transaction |
+//! | `clients` | what the statistics of all clients say, for metrics |
 //! | `auth`, `msk_iam` | tokens for OAUTHBEARER |
 //! | `error` | librdkafka's codes as the core's classes |
 //! | `ffi` | all `unsafe` |
@@ -22,6 +23,7 @@
 mod admin;
 mod auth;
 mod calls;
+mod clients;
 mod config;
 mod consumer;
 mod error;
@@ -54,12 +56,14 @@ pub use producer::KafkaProducer;
 pub use reader::KafkaReader;
 
 use self::admin::Admin;
+use self::clients::Clients;
 use self::groups::Groups;
 use self::link::Link;
 use self::producer::Patience;
 use self::properties::{Role, client_config};
 use crate::broker::{Broker, BrokerError, BrokerErrorKind, MemberConfig, NewTopic, TopicDescription};
 use crate::record::{Offset, TopicName, TopicPartition};
+use crate::runtime::process::ClientSnapshot;
 pub use crate::secret::Secret;
 
 /// A Kafka cluster. Cheap to clone; clones share one administrative client.
@@ -68,8 +72,9 @@ pub struct KafkaBroker {
     config: Arc<KafkaConfig>,
     admin: Arc<Admin>,
     groups: Groups,
+    clients: Clients,
     /// Numbers the clients in logs.
-    clients: Arc<AtomicU64>,
+    numbers: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for KafkaBroker {
@@ -97,7 +102,8 @@ impl KafkaBroker {
             config: Arc::new(config),
             admin: Arc::new(admin),
             groups: Groups::default(),
-            clients: Arc::default(),
+            clients: Clients::default(),
+            numbers: Arc::default(),
         })
     }
 
@@ -106,9 +112,15 @@ impl KafkaBroker {
         &self.config
     }
 
-    fn link(&self, role: &str) -> Link {
-        let number = self.clients.fetch_add(1, Ordering::Relaxed);
-        new_link(&self.config, &format!("{role}-{number}"))
+    /// What the clients of this connection tell about their brokers and queues, by what they do: for metrics. Known from
+    /// librdkafka's statistics, so a few seconds old.
+    pub fn clients(&self) -> Vec<ClientSnapshot> {
+        self.clients.snapshots()
+    }
+
+    fn link(&self, role: &'static str, name: &str) -> Link {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        new_link(&self.config, &format!("{name}-{number}")).reporting(self.clients.reporter(role))
     }
 }
 
@@ -128,20 +140,20 @@ impl Broker for KafkaBroker {
     fn consumer(&self, member: &MemberConfig) -> Result<KafkaConsumer, BrokerError> {
         let role = Role::Member { group_id: &member.group_id, group_instance_id: &member.group_instance_id };
         let client = client_config(&self.config, role);
-        let link = self.link(&format!("consumer-{}", member.group_instance_id));
+        let link = self.link("consumer", &format!("consumer-{}", member.group_instance_id));
         KafkaConsumer::new(&client, link, member, self.groups.clone(), Arc::clone(&self.admin))
     }
 
     fn producer(&self, transactional_id: &str) -> Result<KafkaProducer, BrokerError> {
         let client = client_config(&self.config, Role::Producer { transactional_id });
-        let link = self.link(&format!("producer-{transactional_id}"));
+        let link = self.link("producer", &format!("producer-{transactional_id}"));
         let patience = Patience { init: self.config.request_timeout, transaction: self.config.transaction_timeout };
         KafkaProducer::new(&client, link, transactional_id, self.groups.clone(), patience)
     }
 
     fn reader(&self) -> Result<KafkaReader, BrokerError> {
         let client = client_config(&self.config, Role::Reader);
-        KafkaReader::new(&client, self.link("reader"), Arc::clone(&self.admin))
+        KafkaReader::new(&client, self.link("reader", "reader"), Arc::clone(&self.admin))
     }
 
     fn describe_topics(&self, topics: &[TopicName]) -> Result<BTreeMap<TopicName, TopicDescription>, BrokerError> {

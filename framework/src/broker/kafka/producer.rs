@@ -263,7 +263,10 @@ impl KafkaProducer {
     /// What became of the calls.
     fn told(&self, ended: Result<(), (Step, Failure)>) -> Result<CommitReceipt, BrokerError> {
         match ended {
-            Ok(()) => Ok(CommitReceipt { last_offsets: self.reports().deliveries().last_offsets(&self.targets) }),
+            Ok(()) => {
+                let last_offsets = self.reports().deliveries().last_offsets(&self.targets);
+                Ok(CommitReceipt { last_offsets, offsets_took: self.calls.offsets_took() })
+            }
             Err((Step::Offsets, failure)) => Err(self.judged("send_offsets", &failure)),
             Err((Step::Commit, failure)) => Err(self.judged_commit(&failure)),
             Err((Step::Unanswered, failure)) => {

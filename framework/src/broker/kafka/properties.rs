@@ -110,6 +110,8 @@ fn tuning(client: &mut ClientConfig, role: Role<'_>, config: &KafkaConfig) {
                 client.set("fetch.wait.max.ms", "10");
             } else {
                 client.set("fetch.wait.max.ms", "100").set("max.partition.fetch.bytes", "1048576");
+                // For metrics alone.
+                client.set("statistics.interval.ms", "5000");
             }
         }
         Role::Producer { .. } => {

@@ -280,7 +280,8 @@ impl Producer for SimProducer {
             cluster.fails(id, (operation, Fault::EndTxnResponseLost, unknown))?;
             taint = retried(cluster, id, copy);
             let reports = std::mem::take(&mut open.delivered).into_iter();
-            Ok(CommitReceipt { last_offsets: reports.filter_map(|(at, offset)| Some((at, offset?))).collect() })
+            let last_offsets = reports.filter_map(|(at, offset)| Some((at, offset?))).collect();
+            Ok(CommitReceipt { last_offsets, offsets_took: None })
         });
         if result.is_ok() {
             self.state = State::Ready;

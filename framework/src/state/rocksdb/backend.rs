@@ -6,7 +6,12 @@ use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rocksdb::properties::{ESTIMATE_NUM_KEYS, ESTIMATE_TABLE_READERS_MEM, LIVE_SST_FILES_SIZE, SIZE_ALL_MEM_TABLES};
+use rocksdb::properties::{
+    ACTUAL_DELAYED_WRITE_RATE, BACKGROUND_ERRORS, ESTIMATE_NUM_KEYS, ESTIMATE_PENDING_COMPACTION_BYTES,
+    ESTIMATE_TABLE_READERS_MEM, IS_WRITE_STOPPED, LIVE_SST_FILES_SIZE, NUM_IMMUTABLE_MEM_TABLE,
+    NUM_RUNNING_COMPACTIONS, NUM_RUNNING_FLUSHES, PropName, SIZE_ALL_MEM_TABLES, TOTAL_SST_FILES_SIZE,
+    num_files_at_level,
+};
 use rocksdb::{ColumnFamily, DB, DBRawIterator, FlushOptions, ReadOptions, WriteBatch, WriteOptions};
 
 use super::cache::{CacheBudget, RowCache};
@@ -16,8 +21,8 @@ use super::offsets::{self, CHECKPOINT_KEY, META};
 use crate::record::TaskId;
 use crate::state::sorted::SortedRows;
 use crate::state::{
-    Backend, BackendStats, Checkpoint, CommitBatch, Direction, KeyRange, RestoredBatch, RestoredRows, Scan, StoreError,
-    StoreIndex, StoreKind, StoreSpec,
+    Backend, BackendStats, Checkpoint, CommitBatch, DatabaseStats, Direction, KeyRange, RestoredBatch, RestoredRows,
+    Scan, StoreError, StoreIndex, StoreKind, StoreSpec, TableStats,
 };
 
 /// The column family of a store. Prefixed, so that no store can be named like [`META`] or RocksDB's `default`.
@@ -106,9 +111,24 @@ impl RocksBackend {
         self.database.cf_handle(name).ok_or_else(|| unknown_store(self.task))
     }
 
-    fn property(&self, family: &str, name: &rocksdb::properties::PropName) -> Result<u64, StoreError> {
+    fn property(&self, family: &str, name: &PropName) -> Result<u64, StoreError> {
         let value = self.database.property_int_value_cf(self.family(family)?, name);
         Ok(value.map_err(|error| engine_error(self.task, "measured", error))?.unwrap_or(0))
+    }
+
+    /// What RocksDB tells of a store. Its numbers are kept by the engine: reading them costs it nothing.
+    fn table(&self, family: &str, cache: &RowCache) -> Result<TableStats, StoreError> {
+        let number = |name: &PropName| self.property(family, name);
+        Ok(TableStats {
+            file_bytes: number(TOTAL_SST_FILES_SIZE)?,
+            live_bytes: number(LIVE_SST_FILES_SIZE)?,
+            level0_files: number(&num_files_at_level(0))?,
+            memtable_bytes: number(SIZE_ALL_MEM_TABLES)?,
+            immutable_memtables: number(NUM_IMMUTABLE_MEM_TABLE)?,
+            reader_bytes: number(ESTIMATE_TABLE_READERS_MEM)?,
+            pending_compaction_bytes: number(ESTIMATE_PENDING_COMPACTION_BYTES)?,
+            row_cache_bytes: u64::try_from(cache.bytes()).unwrap_or(u64::MAX),
+        })
     }
 
     /// The part of a batch that goes to disk: rows of stores on disk, and the checkpoint.
@@ -303,6 +323,25 @@ impl Backend for RocksBackend {
             }
         }
         Ok(stats)
+    }
+
+    fn database_stats(&self) -> Result<Option<DatabaseStats>, StoreError> {
+        let mut stores = BTreeMap::new();
+        for (store, number) in self.stores.iter().zip(0..) {
+            if let Store::Disk { family, cache } = store {
+                stores.insert(StoreIndex(number), self.table(family, cache)?);
+            }
+        }
+        // Those of the whole database are the same in each column family.
+        let number = |name: &PropName| self.property(META, name);
+        Ok(Some(DatabaseStats {
+            stores,
+            background_errors: number(BACKGROUND_ERRORS)?,
+            write_stopped: number(IS_WRITE_STOPPED)? > 0,
+            delayed_write_bytes: number(ACTUAL_DELAYED_WRITE_RATE)?,
+            running_compactions: number(NUM_RUNNING_COMPACTIONS)?,
+            running_flushes: number(NUM_RUNNING_FLUSHES)?,
+        }))
     }
 
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {

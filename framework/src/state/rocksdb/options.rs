@@ -78,8 +78,12 @@ impl Default for Options {
 pub struct SharedMemory {
     /// Blocks, indexes and filters in the cache.
     pub block_cache_bytes: usize,
+    /// How many it may hold.
+    pub block_cache_bytes_max: usize,
     /// Memtables.
     pub write_buffer_bytes: usize,
+    /// How many they may hold: the engine flushes when they come near.
+    pub write_buffer_bytes_max: usize,
 }
 
 /// One cache and one memtable budget for all databases of the process.
@@ -104,7 +108,12 @@ impl Budget {
     }
 
     pub(super) fn usage(&self) -> SharedMemory {
-        SharedMemory { block_cache_bytes: self.cache.get_usage(), write_buffer_bytes: self.write_buffers.get_usage() }
+        SharedMemory {
+            block_cache_bytes: self.cache.get_usage(),
+            block_cache_bytes_max: self.options.block_cache_bytes_max,
+            write_buffer_bytes: self.write_buffers.get_usage(),
+            write_buffer_bytes_max: self.options.write_buffer_bytes_max,
+        }
     }
 
     /// Options of a task's database.

@@ -282,8 +282,15 @@ fn stats_and_shared_memory_follow_the_rows() {
     assert!(stats.memory_bytes >= 200 * 1005, "{stats:?}");
     let write_buffers = directory.memory().write_buffer_bytes;
     assert!(write_buffers > 0);
+    let tables = backend.database_stats().unwrap().unwrap().stores;
+    assert!(tables.contains_key(&CARTS) && !tables.contains_key(&RECENT), "the other store is in memory: {tables:?}");
+    assert!(tables[&CARTS].bytes() > 0, "{tables:?}");
     backend.close().unwrap();
     let backend = directory.open(TASK, &specs()).unwrap();
+    let database = backend.database_stats().unwrap().unwrap();
+    assert_eq!((database.background_errors, database.write_stopped, database.delayed_write_bytes), (0, false, 0));
+    let table = database.stores[&CARTS];
+    assert!(table.live_bytes > 0 && table.file_bytes >= table.live_bytes && table.level0_files >= 1, "{table:?}");
     let stats = backend.stats().unwrap();
     assert_eq!((stats.rows, backend.approximate_count(CARTS).unwrap()), (200, 200));
     assert!(stats.disk_bytes > 0, "{stats:?}");

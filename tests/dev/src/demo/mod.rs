@@ -11,6 +11,7 @@ mod picture;
 mod report;
 mod run;
 mod samples;
+mod scrape;
 mod screen;
 mod servers;
 mod shop;

@@ -32,6 +32,11 @@ impl Page {
         url.strip_prefix("http://")?.trim_end_matches('/').parse().ok().map(Self)
     }
 
+    /// `host:port`, as Prometheus wants it.
+    pub(crate) fn address(self) -> String {
+        self.0.to_string()
+    }
+
     /// The body of an answer that says 200.
     pub(crate) fn get(self, path: &str) -> anyhow::Result<String> {
         let mut stream = TcpStream::connect_timeout(&self.0, CONNECT)?;

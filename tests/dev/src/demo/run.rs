@@ -14,6 +14,7 @@ use super::options::Options;
 use super::picture::Viewer;
 use super::report::Report;
 use super::samples::SharedSamples;
+use super::scrape::{self, Scrape};
 use super::screen::Screen;
 use super::servers::{Place, Servers};
 use super::shop::Plan;
@@ -35,6 +36,8 @@ pub(super) struct Run<'r> {
     viewer: Viewer,
     drawn: Instant,
     servers: Servers,
+    /// Scrapes for as long as the run lasts.
+    _scrape: Option<Scrape>,
 }
 
 impl<'r> Run<'r> {
@@ -47,6 +50,7 @@ impl<'r> Run<'r> {
     ) -> anyhow::Result<Self> {
         let names = if options.has_own_services() { Names::of_this_run() } else { Names::plain() };
         screen.say("==> Kafka and PostgreSQL")?;
+        let scrape = scrape::in_background(place.join("prometheus"));
         let servers = Servers::start(options, place, stop)?;
         screen.say(&format!("    Kafka {}, PostgreSQL {}", servers.bootstrap_servers, servers.shown_database()))?;
         servers.client().create_topics(&names.topics(), options.partitions(), &[])?;
@@ -56,9 +60,10 @@ impl<'r> Run<'r> {
         for (application, page) in applications.pages() {
             screen.say(&format!("    {:<12} {page}", application.name()))?;
         }
+        let scrape = scrape::join(scrape, &applications, screen)?;
         let samples = SharedSamples::follow(&servers.bootstrap_servers, &names, stop)?;
         let viewer = Viewer::new(samples, Database::connect(&servers.database_url)?);
-        Ok(Self { options, stop, names, applications, viewer, drawn: Instant::now(), servers })
+        Ok(Self { options, stop, names, applications, viewer, drawn: Instant::now(), servers, _scrape: scrape })
     }
 
     /// Opens the shop, and stops everything when it is over; `began` is when the demo did.
