@@ -240,13 +240,15 @@ mod tests {
         let families = [(META, EngineOptions::default()), (STORE, options.clone())];
         let families = families.map(|(name, options)| ColumnFamilyDescriptor::new(name, options));
         let database = Arc::new(DB::open_cf_descriptors(&database, files.path().join("db"), families).unwrap());
+        // Goes before the database, also when the test fails: its end waits for the compaction.
+        let release = release;
         let table = EngineOptions::default();
         let workshop = Workshop {
             compaction_max: Duration::from_millis(20),
             ..Workshop::new(TASK, files.path().join("load"), table, 0)
         };
-        let loads = TABLES_WAITING_MAX + 3;
-        for number in 0..loads {
+        // The first six go to a level each, below the one whose tables are counted.
+        for number in 0..TABLES_WAITING_MAX + 9 {
             let mut rows = RestoredRows::default();
             // Overlapping tables: those that do not overlap are moved down without a look at their rows.
             assert!(rows.push(b"a", Some(b"first")) && rows.push(format!("k{number:02}").as_bytes(), Some(b"value")));
@@ -256,7 +258,7 @@ mod tests {
         }
         let family = database.cf_handle(STORE).unwrap();
         let tables = database.property_int_value_cf(family, num_files_at_level(0)).unwrap().unwrap();
-        assert_eq!(tables, loads, "nothing was compacted, and nothing waited for it");
+        assert!(tables > TABLES_WAITING_MAX, "{tables}: nothing was compacted, and nothing waited for it");
         drop(release);
         assert_eq!(database.get_cf(family, "k00").unwrap().as_deref(), Some(&b"value"[..]));
     }
