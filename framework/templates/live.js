@@ -25,16 +25,32 @@
     }
     becomeInside(from, to);
   };
+  // Elements of one kind are one and the same; those that are only in between come or go.
+  const fits = (have, node) =>
+    have.nodeName === node.nodeName && have.getAttribute?.('class') === node.getAttribute?.('class');
   const becomeInside = (from, to) => {
-    const old = [...from.childNodes];
-    [...to.childNodes].forEach((node, place) => {
-      const have = old[place];
-      if (!have) from.append(node);
-      else if (have.nodeName !== node.nodeName) have.replaceWith(node);
-      else if (node.nodeType === Node.ELEMENT_NODE) become(have, node);
+    let at = from.firstChild;
+    const pass = (until) => {
+      while (at !== until) {
+        const gone = at;
+        at = at.nextSibling;
+        gone.remove();
+      }
+    };
+    for (const node of [...to.childNodes]) {
+      const isElement = node.nodeType === Node.ELEMENT_NODE;
+      let have = at;
+      while (have && !fits(have, node)) have = isElement ? have.nextSibling : null;
+      if (!have) {
+        from.insertBefore(node, at);
+        continue;
+      }
+      pass(have);
+      at = have.nextSibling;
+      if (isElement) become(have, node);
       else if (have.data !== node.data) have.data = node.data;
-    });
-    old.slice(to.childNodes.length).forEach((node) => node.remove());
+    }
+    pass(null);
   };
 
   const show = ({ data }) => {
