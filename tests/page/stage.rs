@@ -186,9 +186,10 @@ fn task(part: u32, partition: i32, round: u64, scene: Scene) -> TaskSnapshot {
                 StoreSnapshot { name: (*name).into(), rows, bytes, table: None }
             })
             .collect(),
-        restore: restoring.then(|| RestoreSnapshot {
-            done: 1_000 * round,
-            total: 100_000 + 1_000 * u64::try_from(partition).unwrap(),
+        restore: restoring.then(|| {
+            let total = 100_000 + 1_000 * u64::try_from(partition).unwrap();
+            // Ever slower, so that it moves however long a test plays.
+            RestoreSnapshot { done: total * round / (round + 200), total }
         }),
         ..TaskSnapshot::created(TaskId { subtopology: part, partition: Partition(partition) })
     }

@@ -209,10 +209,6 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    fn commits_per_second(&self) -> f64 {
-        self.status.lines.commits.last().copied().unwrap_or_default()
-    }
-
     fn read_total(&self) -> f64 {
         self.status.topics.iter().map(|topic| topic.read).sum()
     }
