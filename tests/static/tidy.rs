@@ -29,7 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("metrics", &["error", "record", "runtime", "time"]),
     // The edges.
     ("aws", &["error", "secret"]),
-    ("broker::kafka", &["arena", "aws", "broker", "error", "record", "runtime", "secret", "time"]),
+    ("broker::kafka", &["arena", "aws", "broker", "error", "failpoint", "record", "runtime", "secret", "time"]),
     ("broker::sim", &["broker", "error", "record", "time"]),
     ("state::rocksdb", &["broker", "error", "failpoint", "record", "serde", "state", "time"]),
     ("http", &["error", "metrics", "record", "runtime", "time", "topology"]),
