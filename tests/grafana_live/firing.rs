@@ -114,7 +114,9 @@ impl Open {
         producer.init_transactions(LIMIT).unwrap();
         producer.begin_transaction().unwrap();
         for partition in 0..2 {
-            let record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(b"not committed".as_slice());
+            // With a key: a compacted topic refuses a record without one.
+            let record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+            let record = record.key(b"somebody".as_slice()).payload(b"not committed".as_slice());
             producer.send(record).map_err(|(error, _)| error).unwrap();
         }
         producer.flush(LIMIT).unwrap();
