@@ -74,13 +74,16 @@ fn two_threads_tell_what_they_do_and_the_next_start_goes_on() {
         let tasks: Vec<_> = threads.iter().flat_map(|thread| &thread.tasks).collect();
         let lag: u64 = tasks.iter().flat_map(|task| &task.inputs).map(|input| input.lag_records).sum();
         let rows: u64 = tasks.iter().flat_map(|task| &task.stores).map(|store| store.rows).sum();
-        tasks.len() == 4 && tasks.iter().all(|task| task.state == TaskState::Running) && (lag, rows) == (0, 1_000)
+        // The thread that joins first has all tasks for a moment, and the other one none.
+        threads.iter().all(|thread| thread.state == ThreadState::Running)
+            && tasks.len() == 4
+            && tasks.iter().all(|task| task.state == TaskState::Running)
+            && (lag, rows) == (0, 1_000)
     };
     wait_for(LIMIT, "rest", settled).unwrap();
     assert!(streams.is_healthy());
     assert_eq!(sum(&board, |thread| thread.dead_letters.values().sum()), 1);
     assert!(sum(&board, |thread| thread.commits.ok) > 0);
-    assert!(board.snapshots().iter().all(|thread| thread.state == ThreadState::Running));
     assert!(board.snapshots().iter().any(|thread| thread.end_to_end.quantile(0.5).is_some()));
     streams.close(false).unwrap();
     assert!(board.snapshots().iter().all(|thread| thread.state == ThreadState::Stopped));
