@@ -73,7 +73,7 @@ impl Story for FraudStory {
         let what = if rule.distinct_items { "distinct items" } else { "items" };
         let says = format!("{} {what} in less than {} s", rule.count, rule.window.as_secs_f64());
         let written = traffic.written.iter().filter(|(topic, _)| !topic.ends_with("-repartition"));
-        let alerts: f64 = written.map(|(_, rate)| rate).sum();
+        let alerts = written.fold(0.0, |sum, (_, rate)| sum + rate);
         let facts = Block::facts([
             ("Alerts since the start", total.to_string()),
             ("Alerts now", format!("{alerts:.1}/s")),

@@ -47,12 +47,12 @@ pub struct Traffic {
 impl Traffic {
     /// Records taken in per second, from everywhere.
     pub fn read_total(&self) -> f64 {
-        self.read.values().sum()
+        total(&self.read)
     }
 
     /// Records or rows written per second, to everywhere.
     pub fn written_total(&self) -> f64 {
-        self.written.values().sum()
+        total(&self.written)
     }
 }
 
@@ -153,6 +153,11 @@ fn per_second(count: u64, then: &Look, now: &Look) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a rate of some digits")]
     let count = count as f64;
     if seconds > 0.0 { count / seconds } else { 0.0 }
+}
+
+/// The sum of nothing is a negative zero in Rust, and would be shown so.
+fn total(rates: &BTreeMap<TopicName, f64>) -> f64 {
+    rates.values().fold(0.0, |sum, rate| sum + rate)
 }
 
 #[cfg(test)]
