@@ -22,25 +22,34 @@ fn customers(users: u32) -> impl Iterator<Item = Outgoing> {
     })
 }
 
-/// Time from start to first commit after a kill, and the resident memory before it.
+/// Kills and starts. The shortest time is the program's, the others also hold what else the machine did, and the first
+/// what RocksDB replays of its log (bounded, whatever the number of rows).
+const RESTARTS: u32 = 3;
+
+/// The shortest time from start to first commit after a kill, and the resident memory before it.
 fn measure(name: &'static str, users: u32) -> (Duration, u64) {
     let scene = Scene::new(name).unwrap();
     let mut application = scene.application("attribution", "attribution").started().unwrap();
     scene.feed(customers(users)).unwrap();
     scene.drain("attribution").unwrap();
     let memory = application.resident_mib().unwrap();
-    application.kill().unwrap();
-    let before = scene.committed("attribution").unwrap();
-    scene.feed(carts(["user-0".to_owned()], BEGIN_MS)).unwrap();
-    let began = Instant::now();
-    application.start().unwrap();
-    scene.wait_until_committed("attribution", before + 1).unwrap();
-    let time = began.elapsed();
-    application.assert_sound().unwrap();
+    let mut times = Vec::new();
+    for _ in 0..RESTARTS {
+        application.kill().unwrap();
+        let before = scene.committed("attribution").unwrap();
+        scene.feed(carts(["user-0".to_owned()], BEGIN_MS)).unwrap();
+        let began = Instant::now();
+        application.start().unwrap();
+        scene.wait_until_committed("attribution", before + 1).unwrap();
+        times.push(began.elapsed());
+        application.assert_sound().unwrap();
+    }
+    let all: Vec<u128> = times.iter().map(Duration::as_millis).collect();
+    let time = times.into_iter().min().unwrap();
     println!(
         "{}",
         json!({ "figure": "state_size", "users": users, "rows": users + users / 2,
-        "restart_ms": time.as_millis(), "resident_mib": memory, "replayed": application.replayed().last() })
+        "restart_ms": all, "resident_mib": memory, "replayed": application.replayed().last() })
     );
     scene.verify("attribution").unwrap().assert_clean();
     (time, memory)

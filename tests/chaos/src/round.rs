@@ -74,7 +74,7 @@ pub(crate) fn play(servers: &Servers, tally: &Tally, plan: Plan) -> Result<(), E
     eprint(&format!("{}: injected in {:?}, draining", plan.name, began.elapsed()));
     let events = finish(&scene, &mut victims, load, plan.events)?;
     eprint(&format!("{}: {events} events drained after {:?}, comparing", plan.name, began.elapsed()));
-    judge(&scene, tally, &mut victims, events)?;
+    judge(&scene, tally, &mut victims, events).map_err(|error| with_blame(servers, tally, error))?;
     eprint(&format!("{}: over after {:?}", plan.name, began.elapsed()));
     clean_up(tally, &dir);
     Ok(())

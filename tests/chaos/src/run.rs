@@ -75,6 +75,9 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     }
     special(options, &servers, &tally, &mut rng);
     drop(servers);
+    if !tally.counts().complaints.is_empty() {
+        eprint(&kept(&scratch));
+    }
     if options.has(Fault::ThreeNodes)
         && let Err(error) = three_nodes(options, &tally, &mut rng)
     {
@@ -110,7 +113,16 @@ fn three_nodes(options: &Options, tally: &Tally, rng: &mut ChaCha8Rng) -> Result
     let servers = Servers::start(scratch.path(), 3)?;
     // In a long run as many as that takes.
     let kills = NODE_KILLS.max(options.kills / KILLS_PER_NODE_KILL);
-    round::play(&servers, tally, with_servers("chaos-three", options, (Fault::ThreeNodes, kills), 4, rng))
+    let played = round::play(&servers, tally, with_servers("chaos-three", options, (Fault::ThreeNodes, kills), 4, rng));
+    played.inspect_err(|_| eprint(&kept(&scratch)))
+}
+
+/// What the servers have written is kept when something was wrong: it may be theirs to explain.
+fn kept(scratch: &Scratch) -> String {
+    match scratch.keep() {
+        Ok(path) => format!("the servers' logs and data are in {}", path.display()),
+        Err(error) => format!("the servers' logs and data are not kept: {error}"),
+    }
 }
 
 fn bad_wire(options: &Options, tally: &Tally, rng: &mut ChaCha8Rng) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::Error;
 use crate::process::watcher;
@@ -8,7 +8,7 @@ use crate::process::watcher;
 /// It is removed after the processes that write to it have been ended, so it may also live in a `static`.
 #[derive(Debug)]
 pub struct Scratch {
-    path: std::path::PathBuf,
+    path: PathBuf,
 }
 
 impl Scratch {
@@ -27,6 +27,17 @@ impl Scratch {
             watcher::remove_at_exit(&path)?;
         }
         Ok(Self { path })
+    }
+
+    /// Gives the directory another name, under which it stays: what has gone wrong can be looked into. Who writes to it goes
+    /// on doing so.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be renamed.
+    pub fn keep(&self) -> Result<PathBuf, Error> {
+        let kept = self.path.with_extension("kept");
+        std::fs::rename(&self.path, &kept).map_err(Error::io("rename", &self.path))?;
+        Ok(kept)
     }
 
     /// The directory.
