@@ -148,3 +148,4 @@ mod task;
 pub mod testing;
 pub mod time;
 pub mod topology;
+pub mod trace;

@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("record", &["time"]),
     ("error", &["record"]),
+    ("trace", &["record", "time"]),
     ("failpoint", &[]),
     ("partitioner", &["record"]),
     ("serde", &["time"]),
@@ -24,8 +25,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("topology", &["broker", "processor", "record", "state"]),
     ("processor", &["arena", "error", "record", "serde", "state", "time", "topology"]),
     ("dsl", &["partitioner", "processor", "record", "serde", "state", "time", "topology"]),
-    ("task", &["broker", "error", "processor", "record", "serde", "state", "time", "topology"]),
-    ("runtime", &["broker", "error", "failpoint", "record", "secret", "serde", "state", "task", "time", "topology"]),
+    ("task", &["broker", "error", "processor", "record", "serde", "state", "time", "topology", "trace"]),
+    (
+        "runtime",
+        &["broker", "error", "failpoint", "record", "secret", "serde", "state", "task", "time", "topology", "trace"],
+    ),
     ("metrics", &["error", "record", "runtime", "time"]),
     // The edges.
     ("aws", &["error", "secret"]),
@@ -48,6 +52,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "state",
             "time",
             "topology",
+            "trace",
         ],
     ),
 ];

@@ -59,6 +59,7 @@ impl<B: Broker> StreamThread<B> {
         // One transaction for all tasks. If it fails the partitions are given up all the same: the next owner reads the
         // committed offsets, whatever they are.
         let committed = self.commit(now);
+        self.drop_batches("revoked");
         self.restoration = None;
         self.waiting.clear();
         for task in self.tasks.values_mut() {
@@ -87,6 +88,7 @@ impl<B: Broker> StreamThread<B> {
 
     /// Forgets all tasks without a commit. Their stores hold the last commit, which is right.
     pub(super) fn lose_all(&mut self, now: Timestamp) {
+        self.drop_batches("lost");
         self.ownership = None;
         self.restoration = None;
         self.doubted.clear();
@@ -123,6 +125,8 @@ impl<B: Broker> StreamThread<B> {
         if broken!(self, CommitAfterAcknowledge) {
             self.commit(now)?;
         }
+        // Nothing, after a revocation.
+        self.drop_batches("assigned");
         let wanted = self.tasks_of(partitions)?;
         let gone: Vec<TaskId> = self.tasks.keys().filter(|id| !wanted.contains_key(id)).copied().collect();
         for id in gone {
