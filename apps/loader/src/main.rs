@@ -11,7 +11,7 @@ use loader::{LoaderConfig, LoaderStory, Measures, Publisher, Settings, SharedSta
 use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
 use millpond::http::{Graph, TopologyText};
 use millpond::runtime::stats::StatusBoard;
-use millpond_support::{App, Env, Look, Shown, instance, serve};
+use millpond_support::{App, Env, Look, Shown, Spans, instance, serve};
 
 const LOADER: App<'static> = App {
     name: "loader",
@@ -63,7 +63,11 @@ fn run(env: &Env<'_>, measures: &Arc<Measures>) -> Result<(), Box<dyn Error>> {
     let instance = instance(&env.config)?;
     let broker = KafkaBroker::connect(KafkaConfig::of(&env.config)?)?;
     let board = StatusBoard::new();
-    let configs = configs(env, instance.name())?;
+    let spans = Spans::start(env, instance.name())?;
+    let mut configs = configs(env, instance.name())?;
+    for config in &mut configs {
+        config.tracing = spans.tracing();
+    }
     let statuses: Vec<SharedStatus> = configs.iter().map(|_| SharedStatus::default()).collect();
     measures.follow(&statuses);
     let story: Arc<dyn millpond::http::Story> = Arc::new(LoaderStory::new(&statuses, board.clone()));
@@ -103,6 +107,7 @@ fn run(env: &Env<'_>, measures: &Arc<Measures>) -> Result<(), Box<dyn Error>> {
         }
         ended
     });
+    drop(spans);
     drop(page);
     ended
 }
