@@ -29,7 +29,7 @@ use std::time::Duration;
 
 pub(crate) use commit::{CommitLog, TaskCommit};
 pub use dead_letter::{DeadLetter, ErrorPolicy, LastDeadLetters};
-pub(crate) use metadata::RESET;
+pub(crate) use metadata::{RESET, is_own};
 use queue::{BufferLimit, InputQueues};
 pub(crate) use restore::DELETE_RETENTION;
 pub use restore::Refusal;
