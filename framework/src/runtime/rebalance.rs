@@ -112,7 +112,7 @@ impl<B: Broker> StreamThread<B> {
         // All partitions stand still after this until each task says where to start.
         self.acknowledge()?;
         crate::failpoint!("rebalance.after_assign_ack");
-        let kept = broken!(self, CommitAfterAcknowledge) || broken!(self, KeepTransactionWhenLost);
+        let kept = broken!(self, CommitAfterAcknowledge, KeepTransactionWhenLost);
         let begun =
             |transaction: &Transaction<B::Producer>| transaction.is_in_flight() || transaction.open_since().is_some();
         if !kept && self.transaction.as_ref().is_some_and(begun) {
