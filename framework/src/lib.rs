@@ -93,6 +93,7 @@
 //! | `msk-iam` | tokens for Amazon MSK with IAM | no |
 //! | `http` | `http`: metrics, health, topology and a status page | no |
 //! | `metrics` | the rendering of metrics alone | no |
+//! | `otel` | `otel`: spans of [`trace`] to a collector of OpenTelemetry | no |
 //! | `testing` | `testing`; no C, no C++ | no |
 //! | `failpoints` | [`failpoint`](mod@failpoint): places where tests kill the process; nothing without debug assertions | no |
 //!
@@ -136,6 +137,8 @@ pub mod failpoint;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod metrics;
+#[cfg(feature = "otel")]
+pub mod otel;
 pub mod partitioner;
 pub mod processor;
 pub mod record;
@@ -148,3 +151,4 @@ mod task;
 pub mod testing;
 pub mod time;
 pub mod topology;
+pub mod trace;

@@ -75,6 +75,27 @@ impl Headers {
         self.0.push((name.into(), value));
     }
 
+    /// Gives the header of that name this value, in the place of the first; further ones of the name go. Adds it at the end
+    /// when there is none.
+    pub fn set(&mut self, name: impl Into<Arc<str>>, value: Option<Bytes>) {
+        let name = name.into();
+        let mut value = Some(value);
+        self.0.retain_mut(|(have, old)| {
+            if *have != name {
+                return true;
+            }
+            value.take().map(|value| *old = value).is_some()
+        });
+        if let Some(value) = value {
+            self.0.push((name, value));
+        }
+    }
+
+    /// Takes away all headers of that name.
+    pub fn remove(&mut self, name: &str) {
+        self.0.retain(|(have, _)| &**have != name);
+    }
+
     /// The value of the last header of that name, as Kafka's `lastHeader`. The inner `None` is a null value.
     pub fn last(&self, name: &str) -> Option<Option<&Bytes>> {
         self.0.iter().rev().find(|(have, _)| &**have == name).map(|(_, value)| value.as_ref())

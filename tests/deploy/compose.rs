@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use attribution::Attribution;
+use fraud::{Alert, Evidence, Finding};
 use regex::Regex;
 use serde_json::Value;
 
@@ -152,4 +154,35 @@ fn nobody_sees_who_somebody_is_in_the_pages_of_kafka() {
         }
     }
     assert!(seen > 15, "{seen} topics");
+}
+
+/// Alerts and attributions are made from events as they came: whatever text of an event is in them is masked.
+#[test]
+fn no_text_of_a_raw_event_is_shown_in_what_is_made_of_it() {
+    let config = document("compose/kafka-ui.yml");
+    let rules = config["kafka"]["clusters"][0]["masking"].as_array().unwrap().clone();
+    let evidence = Evidence { first_event_ms: 1, last_event_ms: 2, events: 5, items: vec!["/i?mail=x@y.z".to_owned()] };
+    let alert = Alert { user_id: "u".to_owned(), alert: Finding::PotentialFraud, evidence };
+    let attribution = Attribution {
+        user_id: "u".to_owned(),
+        order_id: "o".to_owned(),
+        marketing_channel: "mail".to_owned(),
+        order_time_ms: 1,
+        visit_time_ms: Some(1),
+    };
+    // Of ours, and always the same.
+    let own = ["alert"];
+    for (topic, value) in [
+        ("fraud-detection", serde_json::to_value(alert).unwrap()),
+        ("attributions", serde_json::to_value(attribution).unwrap()),
+    ] {
+        let masked: BTreeSet<String> =
+            masks(&rules, "topicValuesPattern", topic).iter().flat_map(|rule| texts(&rule["fields"])).collect();
+        let fields = value.as_object().unwrap().iter().filter(|(_, value)| !value.is_number());
+        let shown: Vec<&String> = fields
+            .map(|(name, _)| name)
+            .filter(|name| !masked.contains(*name) && !own.contains(&name.as_str()))
+            .collect();
+        assert!(shown.is_empty(), "{topic}: {shown:?}");
+    }
 }

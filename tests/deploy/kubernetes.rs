@@ -198,6 +198,24 @@ fn on_rds_the_loader_makes_a_token_for_each_connection() {
 }
 
 #[test]
+fn spans_go_to_a_collector_that_the_pods_may_reach() {
+    let policy = document("kubernetes/components/tracing/network.yaml");
+    let port = &policy["spec"]["egress"][0]["ports"][0]["port"];
+    for application in APPLICATIONS {
+        let mut environment = environment(application);
+        assert_eq!(configured(application, &environment, &[]).otlp_endpoint, None, "{application}: off by default");
+        environment.extend(variables("kubernetes/components/tracing/tracing.env"));
+        let config = configured(application, &environment, &[]);
+        let endpoint = config.otlp_endpoint.unwrap();
+        assert!(endpoint.ends_with(&format!(":{port}")), "{application}: {endpoint}");
+        let namespace = "kubernetes.io/metadata.name";
+        let selected = &policy["spec"]["egress"][0]["to"][0]["namespaceSelector"]["matchLabels"][namespace];
+        assert!(endpoint.contains(&format!(".{}.svc", selected.as_str().unwrap())), "{endpoint}");
+        assert!(config.otlp_sampling_percent < 100, "{application}: ten batches a second and task are many");
+    }
+}
+
+#[test]
 fn keda_watches_what_each_group_reads_and_never_scales_to_zero() {
     let table = rights::table();
     let objects = documents("kubernetes/components/keda/scaledobjects.yaml");

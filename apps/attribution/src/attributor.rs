@@ -12,7 +12,6 @@ use millpond_support::Sweep;
 
 use crate::Totals;
 use crate::attribution::{Attribution, Step, Visit};
-use crate::shares::Shares;
 
 /// The names of the stores: the earliest visit by user; event time of the orders that may still be corrected, by user
 /// and order id.
@@ -27,7 +26,6 @@ pub(crate) struct Attributor {
     first_visits: KeyValueStore<String, Visit>,
     orders: KeyValueStore<OrderKey, Timestamp>,
     correction: Duration,
-    shares: Arc<Shares>,
     totals: Arc<Totals>,
     sweep: Sweep<OrderKey>,
 }
@@ -37,10 +35,9 @@ impl Attributor {
         first_visits: KeyValueStore<String, Visit>,
         orders: KeyValueStore<OrderKey, Timestamp>,
         correction: Duration,
-        shares: Arc<Shares>,
         totals: Arc<Totals>,
     ) -> Self {
-        Self { first_visits, orders, correction, shares, totals, sweep: Sweep::default() }
+        Self { first_visits, orders, correction, totals, sweep: Sweep::default() }
     }
 
     /// Orders before this are not corrected any more, whether their rows are swept yet or not.
@@ -61,8 +58,7 @@ impl Attributor {
             if ordered_at >= since {
                 let before = Attribution::of(user, &order_id, ordered_at, first.as_ref());
                 let attribution = Attribution::of(user, &order_id, ordered_at, Some(visit));
-                self.shares.corrected(&before.marketing_channel, &attribution.marketing_channel);
-                self.totals.correction(&attribution.marketing_channel);
+                self.totals.correction(&attribution.marketing_channel, &before.marketing_channel);
                 forward(attribution, context)?;
             }
         }
@@ -85,20 +81,14 @@ impl Attributor {
         let (user, order_id) = &key;
         let first = self.first_visits.get(user)?;
         let attribution = Attribution::of(user, order_id, ordered_at, first.as_ref());
-        match known {
-            Some(known) => {
-                let before = Attribution::of(user, order_id, known, first.as_ref());
-                self.shares.corrected(&before.marketing_channel, &attribution.marketing_channel);
-            }
-            None => self.shares.attributed(&attribution.marketing_channel),
-        }
+        let before = known.map(|known| Attribution::of(user, order_id, known, first.as_ref()).marketing_channel);
         if ordered_at >= horizon {
             self.orders.put(&key, &ordered_at)?;
         } else {
             // It may have been known at a later time; now it is as old as this, and final.
             self.orders.delete(&key)?;
         }
-        self.totals.order(&attribution.marketing_channel);
+        self.totals.order(&attribution.marketing_channel, before.as_deref());
         forward(attribution, context)
     }
 }

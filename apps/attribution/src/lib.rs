@@ -40,7 +40,7 @@ use millpond_support::{EVENTS, Event, StoreFormats};
 pub use attribution::{Attribution, ORGANIC};
 pub use attributor::STORES;
 pub use settings::Settings;
-pub use shares::{AttributionStory, Shares};
+pub use shares::AttributionStory;
 pub use totals::Totals;
 
 use attribution::{is_relevant, step};
@@ -93,20 +93,15 @@ impl Default for Rule {
 /// # Errors
 /// [`TopologyError`] when the topics' names are not legal or the same.
 pub fn topology(topics: &Topics, rule: Rule) -> Result<Topology, TopologyError> {
-    told(topics, rule, &Arc::default(), &Arc::default())
+    told(topics, rule, &Arc::default())
 }
 
-/// The same, with orders by channel counted in `shares` for the page, and in `totals` for the metrics.
+/// The same, with orders by channel counted in `totals`, for the page and the metrics.
 ///
 /// # Errors
 /// As [`topology`].
-pub fn told(
-    topics: &Topics,
-    rule: Rule,
-    shares: &Arc<Shares>,
-    totals: &Arc<Totals>,
-) -> Result<Topology, TopologyError> {
-    let (shares, totals) = (shares.clone(), totals.clone());
+pub fn told(topics: &Topics, rule: Rule, totals: &Arc<Totals>) -> Result<Topology, TopologyError> {
+    let totals = totals.clone();
     let builder = StreamsBuilder::new();
     let [first_visits, orders] = STORES;
     let first_visits = builder.key_value_store(Stores::persistent(first_visits, &Utf8, &Bincode));
@@ -118,7 +113,7 @@ pub fn told(
         .try_map(step)
         .repartition(Repartitioned::named("by-user", &Utf8, &Bincode))
         .process("attributor", &(first_visits, orders), move |(first_visits, orders)| {
-            Attributor::new(first_visits, orders, rule.correction, shares.clone(), totals.clone())
+            Attributor::new(first_visits, orders, rule.correction, totals.clone())
         })
         .to(&topics.attributions);
     builder.build()

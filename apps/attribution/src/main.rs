@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use attribution::{AttributionStory, Settings, Shares, Topics, Totals, formats, told};
+use attribution::{AttributionStory, Settings, Topics, Totals, formats, told};
 use millpond_support::App;
 
 const ATTRIBUTION: App<'static> = App {
@@ -21,13 +21,13 @@ const ATTRIBUTION: App<'static> = App {
 };
 
 fn main() -> ExitCode {
-    let (shares, totals) = (Arc::new(Shares::default()), Arc::new(Totals::default()));
+    let totals = Arc::new(Totals::default());
     let counts = totals.clone();
     let program = ATTRIBUTION.program(|env| {
         let settings: Settings = env.config.app.get()?;
         counts.name_channels(settings.channels());
-        Ok(told(&Topics::named(&settings.input, &settings.output), settings.rule(), &shares, &counts)?)
+        Ok(told(&Topics::named(&settings.input, &settings.output), settings.rule(), &counts)?)
     });
-    let program = program.story(|_| Ok(Arc::new(AttributionStory(shares.clone()))));
-    program.stores(formats()).measures(totals).main()
+    let program = program.story(|_| Ok(Arc::new(AttributionStory(totals.clone()))));
+    program.stores(formats()).measures(totals.clone()).main()
 }

@@ -1,11 +1,12 @@
-//! What the attributor counts for metrics.
+//! What the attributor counts, for metrics and for the page.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use millpond::metrics::{Kind, Metric, OwnMetrics, Samples};
 
 use crate::attribution::ORGANIC;
+use crate::shares::Shares;
 
 static TABLE: [Metric; 1] = [Metric::own(
     "millpond_attributions_total",
@@ -20,41 +21,63 @@ const OTHER: &str = "other";
 /// Counts that all tasks of a process add to. They count what was processed, committed or not: an order that is processed
 /// again after a failed transaction is counted again.
 #[derive(Debug)]
-pub struct Totals {
-    /// By channel: orders, corrections. A record adds no channel: its own comes from whoever sends events, may be anything, and
-    /// would become a label.
-    channels: Mutex<BTreeMap<String, [u64; 2]>>,
+pub struct Totals(Mutex<Counts>);
+
+#[derive(Debug)]
+struct Counts {
+    /// By channel: orders, corrections; these only grow. A record adds no channel: its own comes from whoever sends events, may
+    /// be anything, and would become a label.
+    channels: BTreeMap<String, [u64; 2]>,
+    /// Where orders belong now, under whatever channels there are, within bounds.
+    shares: Shares,
 }
 
 impl Default for Totals {
     /// Counts `organic` and `other` alone.
     fn default() -> Self {
-        Self { channels: Mutex::new([ORGANIC, OTHER].map(|channel| (channel.to_owned(), [0, 0])).into()) }
+        let channels = [ORGANIC, OTHER].map(|channel| (channel.to_owned(), [0, 0])).into();
+        Self(Mutex::new(Counts { channels, shares: Shares::default() }))
     }
 }
 
 impl Totals {
     /// Counts these channels, too, by their names from now on.
     pub fn name_channels<'c>(&self, channels: impl IntoIterator<Item = &'c str>) {
-        let mut known = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts();
         for channel in channels {
-            known.entry(channel.to_owned()).or_default();
+            counts.channels.entry(channel.to_owned()).or_default();
         }
     }
 
-    pub(crate) fn order(&self, channel: &str) {
-        self.add(channel, |[orders, _]| *orders += 1);
+    /// An order is attributed to `channel`; confirmed again, at an earlier time, it belonged to `before`.
+    pub(crate) fn order(&self, channel: &str, before: Option<&str>) {
+        let mut counts = self.counts();
+        counts.shares.belongs(channel, before);
+        counts.named(channel, |[orders, _]| *orders += 1);
     }
 
-    pub(crate) fn correction(&self, channel: &str) {
-        self.add(channel, |[_, corrections]| *corrections += 1);
+    /// A late visit has moved an order from `before` to `channel`.
+    pub(crate) fn correction(&self, channel: &str, before: &str) {
+        let mut counts = self.counts();
+        counts.shares.belongs(channel, Some(before));
+        counts.named(channel, |[_, corrections]| *corrections += 1);
     }
 
-    fn add(&self, channel: &str, add: impl FnOnce(&mut [u64; 2])) {
+    /// Where orders belong now.
+    pub(crate) fn shares(&self) -> Shares {
+        self.counts().shares.clone()
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
         // Numbers are whole whatever a panic elsewhere did.
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = if channels.contains_key(channel) { channel } else { OTHER };
-        if let Some(counts) = channels.get_mut(known) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn named(&mut self, channel: &str, add: impl FnOnce(&mut [u64; 2])) {
+        let known = if self.channels.contains_key(channel) { channel } else { OTHER };
+        if let Some(counts) = self.channels.get_mut(known) {
             add(counts);
         }
     }
@@ -66,8 +89,7 @@ impl OwnMetrics for Totals {
     }
 
     fn read(&self, _metric: &Metric, out: &mut Samples) {
-        let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        for (channel, [orders, corrections]) in &*channels {
+        for (channel, [orders, corrections]) in &self.counts().channels {
             out.count(&[channel, &"order"], *orders);
             out.count(&[channel, &"correction"], *corrections);
         }
@@ -90,9 +112,9 @@ mod tests {
         let totals = Totals::default();
         totals.name_channels(["mail"]);
         for channel in ["mail", "joe@example.com", "organic", "other", "💥"] {
-            totals.order(channel);
+            totals.order(channel, None);
         }
-        totals.correction("mail");
+        totals.correction("mail", "organic");
         let mut samples = Samples::default();
         totals.read(&TABLE[0], &mut samples);
         let read: Vec<(String, Value)> = samples.iter().map(|row| (row.labels.join(" "), row.value.clone())).collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attribution::reference::{Deed, Fact, attributions, verify};
-use attribution::{ATTRIBUTIONS, Attribution, AttributionStory, ORGANIC, Rule, STORES, Shares, Topics, told, topology};
+use attribution::{ATTRIBUTIONS, Attribution, AttributionStory, ORGANIC, Rule, STORES, Topics, Totals, told, topology};
 use millpond::dsl::{KeyValueStoreRef, Stores, StreamsBuilder};
 use millpond::http::{Block, Story, Traffic};
 use millpond::record::Headers;
@@ -354,8 +354,8 @@ proptest! {
 
 #[test]
 fn the_page_counts_each_order_once_and_under_its_last_channel() {
-    let shares = Arc::new(Shares::default());
-    let topology = told(&Topics::default(), Rule::default(), &shares, &Arc::default()).unwrap();
+    let totals = Arc::new(Totals::default());
+    let topology = told(&Topics::default(), Rule::default(), &totals).unwrap();
     let mut driver = TopologyTestDriver::builder(topology).partitions(3).build();
     pipe(&mut driver, order("u1", "o1"), 5_000);
     pipe(&mut driver, order("u1", "o2"), 9_000);
@@ -363,7 +363,7 @@ fn the_page_counts_each_order_once_and_under_its_last_channel() {
     pipe(&mut driver, visit("u1", "ads"), 7_000);
     pipe(&mut driver, visit("u1", "mail"), 2_000);
     pipe(&mut driver, order("u1", "o1"), 1_000);
-    let section = AttributionStory(shares).tell(Timestamp::EPOCH, &Traffic::default());
+    let section = AttributionStory(totals).tell(Timestamp::EPOCH, &Traffic::default());
     let told = section.blocks.iter().find_map(|block| match block {
         Block::Shares { shares, .. } => Some(shares),
         _ => None,

@@ -1,5 +1,5 @@
 # What each application may do. The topics, ids and groups are those of ../applications.json, which a test of the project
-# (tests/deploy.rs) holds against the code: what a topology reads, writes and makes, and nothing else.
+# (tests/deploy) holds against the code: what a topology reads, writes and makes, and nothing else.
 data "aws_caller_identity" "current" {}
 
 data "aws_partition" "current" {}

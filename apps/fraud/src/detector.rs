@@ -11,8 +11,8 @@ use millpond::time::Timestamp;
 use millpond_support::Sweep;
 
 use crate::activity::{Activity, Add};
-use crate::last::LastAlerts;
-use crate::{Alert, CartItem, Rule, Totals};
+use crate::last::Fired;
+use crate::{Alert, CartItem, Evidence, Rule, Totals};
 
 /// The names of the stores: recent activity by user; users with held alerts, by the stream time to look at them again.
 pub const STORES: [&str; 2] = ["carts", "wake-ups"];
@@ -28,7 +28,6 @@ pub(crate) struct BurstDetector {
     carts: KeyValueStore<String, Activity>,
     wake_ups: KeyValueStore<WakeUp, ()>,
     rule: Rule,
-    last: Arc<LastAlerts>,
     totals: Arc<Totals>,
     sweep: Sweep<String>,
     wall_clock_schedule: Option<ScheduleId>,
@@ -44,18 +43,24 @@ impl BurstDetector {
         carts: KeyValueStore<String, Activity>,
         wake_ups: KeyValueStore<WakeUp, ()>,
         rule: Rule,
-        last: Arc<LastAlerts>,
         totals: Arc<Totals>,
     ) -> Self {
         let sweep = Sweep::default();
-        Self { carts, wake_ups, rule, last, totals, sweep, wall_clock_schedule: None, stood_still: None }
+        Self { carts, wake_ups, rule, totals, sweep, wall_clock_schedule: None, stood_still: None }
     }
 
     /// The alert's time is that of its last event. It has no headers: those of events may hold personal data.
-    fn forward(&self, alert: Alert, context: &mut AlertContext<'_>) -> Result<(), ProcessorError> {
-        let timestamp = Timestamp::from_millis(alert.evidence.last_event_ms);
-        self.totals.alert();
-        context.forward(Record::new(alert.user_id.clone(), alert, timestamp))
+    fn fire(
+        &self,
+        user: &str,
+        evidence: Evidence,
+        activity: &Activity,
+        context: &mut AlertContext<'_>,
+    ) -> Result<(), ProcessorError> {
+        let events = activity.events_of(&evidence);
+        self.totals.alert(Fired { user: user.to_owned(), evidence: evidence.clone(), events });
+        let timestamp = Timestamp::from_millis(evidence.last_event_ms);
+        context.forward(Record::new(user.to_owned(), Alert::new(user, evidence), timestamp))
     }
 
     /// Writes the row and keeps its wake-up in step.
@@ -93,8 +98,7 @@ impl BurstDetector {
             activity.wake_up_ms = None;
             let released = if idle { activity.release_all() } else { activity.release(now_ms, &self.rule) };
             for evidence in released {
-                self.last.note(&user, &evidence, activity.events_of(&evidence));
-                self.forward(Alert::new(&user, evidence), context)?;
+                self.fire(&user, evidence, &activity, context)?;
             }
             activity.forget(now_ms, &self.rule);
             let wake_up_ms = activity.next_release_ms(now_ms, &self.rule);
@@ -143,8 +147,7 @@ impl Processor for BurstDetector {
         let mut activity = self.carts.get(&user)?.unwrap_or_default();
         activity.add(Add { at_ms: record.timestamp.as_millis(), item: record.value.item_url }, &self.rule);
         for evidence in activity.release(now_ms, &self.rule) {
-            self.last.note(&user, &evidence, activity.events_of(&evidence));
-            self.forward(Alert::new(&user, evidence), context)?;
+            self.fire(&user, evidence, &activity, context)?;
         }
         // After the release: what is forgotten has had its alert.
         activity.forget(now_ms, &self.rule);

@@ -1,7 +1,6 @@
 //! The last alerts, for the page: which user, and the events that fired each.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 
 use crate::Evidence;
 use crate::activity::Add;
@@ -9,16 +8,9 @@ use crate::activity::Add;
 /// So many are kept.
 const KEPT: usize = 12;
 
-/// The last alerts of a process, shared between its tasks and its page. As they were found: a transaction that failed finds
-/// them again, and that counts once.
+/// The last alerts of a process, the newest first. A transaction that failed finds them again, and they are kept once.
 #[derive(Debug, Default)]
-pub struct LastAlerts(Mutex<Kept>);
-
-#[derive(Debug, Default)]
-struct Kept {
-    fired: VecDeque<Fired>,
-    total: u64,
-}
+pub(crate) struct LastAlerts(VecDeque<Fired>);
 
 /// An alert and its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,25 +22,17 @@ pub(crate) struct Fired {
 }
 
 impl LastAlerts {
-    pub(crate) fn note(&self, user: &str, evidence: &Evidence, events: Vec<Add>) {
-        let fired = Fired { user: user.to_owned(), evidence: evidence.clone(), events };
-        // A poisoned lock means that a reader panicked; what is kept is whole.
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = kept.fired.len();
-        kept.fired.retain(|have| have.user != fired.user || have.evidence != fired.evidence);
-        if kept.fired.len() == before {
-            kept.total = kept.total.saturating_add(1);
+    pub(crate) fn note(&mut self, fired: Fired) {
+        self.0.retain(|have| have.user != fired.user || have.evidence != fired.evidence);
+        if self.0.len() == KEPT {
+            self.0.pop_back();
         }
-        if kept.fired.len() == KEPT {
-            kept.fired.pop_back();
-        }
-        kept.fired.push_front(fired);
+        self.0.push_front(fired);
     }
 
-    /// The newest first, and how many there were in all.
-    pub(crate) fn get(&self) -> (Vec<Fired>, u64) {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (kept.fired.iter().cloned().collect(), kept.total)
+    /// The newest first.
+    pub(crate) fn get(&self) -> Vec<Fired> {
+        self.0.iter().cloned().collect()
     }
 }
 
@@ -56,17 +40,16 @@ impl LastAlerts {
 mod tests {
     use super::*;
 
-    fn evidence(at_ms: i64) -> Evidence {
-        Evidence { first_event_ms: at_ms, last_event_ms: at_ms, events: 5, items: vec![] }
+    fn fired(at_ms: i64) -> Fired {
+        let evidence = Evidence { first_event_ms: at_ms, last_event_ms: at_ms, events: 5, items: vec![] };
+        Fired { user: "u".to_owned(), evidence, events: vec![] }
     }
 
     #[test]
     fn the_last_are_kept_and_one_that_is_found_again_is_kept_once() {
-        let last = LastAlerts::default();
-        (0..100).for_each(|at_ms| last.note("u", &evidence(at_ms), vec![]));
-        last.note("u", &evidence(98), vec![]);
-        let (fired, total) = last.get();
-        let times: Vec<i64> = fired.iter().map(|fired| fired.evidence.first_event_ms).collect();
-        assert_eq!((times.len(), &times[..3], total), (KEPT, &[98, 99, 97][..], 100));
+        let mut last = LastAlerts::default();
+        (0..100).chain([98]).for_each(|at_ms| last.note(fired(at_ms)));
+        let times: Vec<i64> = last.get().iter().map(|fired| fired.evidence.first_event_ms).collect();
+        assert_eq!((times.len(), &times[..3]), (KEPT, &[98, 99, 97][..]));
     }
 }

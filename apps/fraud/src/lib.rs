@@ -49,7 +49,6 @@ use serde::{Deserialize, Serialize};
 
 pub use alert::{Alert, Evidence, Finding};
 pub use detector::STORES;
-pub use last::LastAlerts;
 pub use rule::Rule;
 pub use settings::Settings;
 pub use story::FraudStory;
@@ -96,20 +95,15 @@ pub(crate) struct CartItem {
 /// # Errors
 /// [`TopologyError`] when the topics' names are not legal or the same.
 pub fn topology(topics: &Topics, rule: Rule) -> Result<Topology, TopologyError> {
-    told(topics, rule, &Arc::default(), &Arc::default())
+    told(topics, rule, &Arc::default())
 }
 
-/// The same, with the last alerts kept in `last` for the page, and what happens counted in `totals`.
+/// The same, with what happens counted in `totals`, and the last alerts kept there for the page.
 ///
 /// # Errors
 /// As [`topology`].
-pub fn told(
-    topics: &Topics,
-    rule: Rule,
-    last: &Arc<LastAlerts>,
-    totals: &Arc<Totals>,
-) -> Result<Topology, TopologyError> {
-    let (last, totals) = (last.clone(), totals.clone());
+pub fn told(topics: &Topics, rule: Rule, totals: &Arc<Totals>) -> Result<Topology, TopologyError> {
+    let totals = totals.clone();
     let builder = StreamsBuilder::new();
     let [carts, wake_ups] = STORES;
     let carts = builder.key_value_store(Stores::persistent(carts, &Utf8, &Bincode));
@@ -121,7 +115,7 @@ pub fn told(
         .try_map(cart_item)
         .repartition(Repartitioned::named("by-user", &Utf8, &Bincode))
         .process("burst-detector", &(carts, wake_ups), move |(carts, wake_ups)| {
-            BurstDetector::new(carts, wake_ups, rule, last.clone(), totals.clone())
+            BurstDetector::new(carts, wake_ups, rule, totals.clone())
         })
         .to(&topics.alerts);
     builder.build()

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use fraud::{FraudStory, LastAlerts, Settings, Topics, Totals, formats, told};
+use fraud::{FraudStory, Settings, Topics, Totals, formats, told};
 use millpond_support::{App, Mask};
 
 const FRAUD: App<'static> = App {
@@ -21,15 +21,15 @@ const FRAUD: App<'static> = App {
 };
 
 fn main() -> ExitCode {
-    let (last, totals) = (Arc::new(LastAlerts::default()), Arc::new(Totals::default()));
+    let totals = Arc::new(Totals::default());
     let counts = totals.clone();
     let program = FRAUD.program(|env| {
         let settings: Settings = env.config.app.get()?;
-        Ok(told(&Topics::named(&settings.input, &settings.output), settings.rule(), &last, &counts)?)
+        Ok(told(&Topics::named(&settings.input, &settings.output), settings.rule(), &counts)?)
     });
     let program = program.story(|env| {
         let settings: Settings = env.config.app.get()?;
-        Ok(Arc::new(FraudStory::new(last.clone(), settings.rule(), Mask::new(settings.page_unmasked))))
+        Ok(Arc::new(FraudStory::new(totals.clone(), settings.rule(), Mask::new(settings.page_unmasked))))
     });
-    program.stores(formats()).measures(totals).main()
+    program.stores(formats()).measures(totals.clone()).main()
 }

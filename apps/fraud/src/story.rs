@@ -6,22 +6,22 @@ use millpond::http::{Block, Mark, Section, Story, Timeline, Traffic};
 use millpond::time::Timestamp;
 use millpond_support::Mask;
 
-use crate::Rule;
 use crate::activity::Add;
-use crate::last::{Fired, LastAlerts};
+use crate::last::Fired;
+use crate::{Rule, Totals};
 
 /// The last alerts as a section of the page. Users and items are hidden unless the configuration says otherwise.
 #[derive(Debug)]
 pub struct FraudStory {
-    last: Arc<LastAlerts>,
+    totals: Arc<Totals>,
     rule: Rule,
     mask: Mask,
 }
 
 impl FraudStory {
-    /// A story of what is kept in `last`.
-    pub fn new(last: Arc<LastAlerts>, rule: Rule, mask: Mask) -> Self {
-        Self { last, rule, mask }
+    /// A story of what is kept in `totals`.
+    pub fn new(totals: Arc<Totals>, rule: Rule, mask: Mask) -> Self {
+        Self { totals, rule, mask }
     }
 
     fn timeline(&self, fired: &Fired) -> Timeline {
@@ -69,7 +69,7 @@ impl FraudStory {
 
 impl Story for FraudStory {
     fn tell(&self, _now: Timestamp, traffic: &Traffic) -> Section {
-        let (rule, (last, total)) = (&self.rule, self.last.get());
+        let (rule, (last, total)) = (&self.rule, self.totals.last_alerts());
         let what = if rule.distinct_items { "distinct items" } else { "items" };
         let says = format!("{} {what} in less than {} s", rule.count, rule.window.as_secs_f64());
         let written = traffic.written.iter().filter(|(topic, _)| !topic.ends_with("-repartition"));
@@ -105,16 +105,16 @@ mod tests {
     use crate::Evidence;
 
     fn story(plain: bool) -> FraudStory {
-        let last = LastAlerts::default();
+        let totals = Totals::default();
         let events: Vec<Add> = [(0, "a"), (500, "b"), (900, "a"), (1_000, "c"), (4_000, "d")]
             .map(|(at_ms, item)| Add { at_ms: 10_000 + at_ms, item: Some(format!("/i/{item}?mail=x@y.z")) })
             .into();
         let items = events.iter().filter_map(|add| add.item.clone()).collect();
         let evidence = Evidence { first_event_ms: 10_000, last_event_ms: 14_000, events: 5, items };
-        last.note("ann@example.com", &evidence, events);
+        totals.alert(Fired { user: "ann@example.com".to_owned(), evidence: evidence.clone(), events });
         // Held until its events were forgotten.
-        last.note("bob", &evidence, vec![]);
-        FraudStory::new(Arc::new(last), Rule::default(), Mask::new(plain))
+        totals.alert(Fired { user: "bob".to_owned(), evidence, events: vec![] });
+        FraudStory::new(Arc::new(totals), Rule::default(), Mask::new(plain))
     }
 
     fn timelines(story: &FraudStory) -> Vec<Timeline> {

@@ -1,8 +1,11 @@
-//! What the detector counts for metrics.
+//! What the detector counts, for metrics and for the page, and the last alerts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use millpond::metrics::{Kind, Metric, OwnMetrics, Samples};
+
+use crate::last::{Fired, LastAlerts};
 
 const ALERTS: &str = "millpond_fraud_alerts_total";
 
@@ -21,11 +24,20 @@ static TABLE: [Metric; 2] = [
 pub struct Totals {
     alerts: AtomicU64,
     items: AtomicU64,
+    last: Mutex<LastAlerts>,
 }
 
 impl Totals {
-    pub(crate) fn alert(&self) {
+    pub(crate) fn alert(&self, fired: Fired) {
         self.alerts.fetch_add(1, Ordering::Relaxed);
+        // A poisoned lock means that a reader panicked; what is kept is whole.
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).note(fired);
+    }
+
+    /// The last alerts, the newest first, and how many there were in all.
+    pub(crate) fn last_alerts(&self) -> (Vec<Fired>, u64) {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).get();
+        (last, self.alerts.load(Ordering::Relaxed))
     }
 
     pub(crate) fn item(&self) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fraud::reference::{CartAdd, leave_out, verify};
-use fraud::{ALERTS, Alert, Evidence, Finding, FraudStory, LastAlerts, Rule, STORES, Topics, told, topology};
+use fraud::{ALERTS, Alert, Evidence, Finding, FraudStory, Rule, STORES, Topics, Totals, told, topology};
 use millpond::dsl::{KeyValueStoreRef, Stores, StreamsBuilder};
 use millpond::http::{Block, Story, Traffic};
 use millpond::record::Headers;
@@ -315,13 +315,13 @@ proptest! {
 
 #[test]
 fn the_page_tells_when_each_of_the_events_came_that_fired_an_alert() {
-    let last = Arc::new(LastAlerts::default());
-    let topology = told(&Topics::default(), Rule::default(), &last, &Arc::default()).unwrap();
+    let totals = Arc::new(Totals::default());
+    let topology = told(&Topics::default(), Rule::default(), &totals).unwrap();
     let mut driver = TopologyTestDriver::builder(topology).partitions(3).build();
     // Out of order, and with one more than it takes.
     pipe_adds(&mut driver, "u1", &[1_000, 1_700, 5_400, 2_900, 3_400, 6_000]);
     driver.commit();
-    let section = FraudStory::new(last, Rule::default(), Mask::new(true)).tell(Timestamp::EPOCH, &Traffic::default());
+    let section = FraudStory::new(totals, Rule::default(), Mask::new(true)).tell(Timestamp::EPOCH, &Traffic::default());
     let timelines = section.blocks.iter().find_map(|block| match block {
         Block::Timelines { timelines, .. } => Some(timelines),
         _ => None,

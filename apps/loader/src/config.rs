@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use millpond::broker::MemberConfig;
 use millpond::record::TopicName;
+use millpond::trace::Tracing;
 
 use crate::postgres::{Database, Limits, PasswordSource};
 use crate::route::Routes;
@@ -70,6 +71,8 @@ pub struct LoaderConfig {
     pub retry_backoff: Duration,
     /// How long PostgreSQL (or Kafka) may be away, or a claim be held by another, before the loader ends with an error.
     pub give_up_after: Duration,
+    /// Who is told of batches; nobody by default.
+    pub tracing: Tracing,
 }
 
 impl LoaderConfig {
@@ -91,6 +94,7 @@ impl LoaderConfig {
             display_interval: Duration::from_secs(1),
             retry_backoff: Duration::from_millis(50),
             give_up_after: Duration::from_mins(5),
+            tracing: Tracing::default(),
         }
     }
 

@@ -27,7 +27,7 @@ pub enum Error {
     /// The stored offset is not in the log: records were deleted before they were loaded, or the log lost its end.
     #[error(
         "offset {next} of {partition} is outside the log, which spans {start} to {end}: records are lost; to go on with \
-         what is there, set next_offset of that partition in sink_offset"
+         what is there, stop all loaders and say `loader reset`, with --shift-by=0 for the nearest place"
     )]
     OutsideLog {
         /// The partition.

@@ -1,6 +1,7 @@
 //! One group member with its connection: reads, writes, claims and answers rebalances.
 
 mod claiming;
+mod spans;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use millpond::broker::{
 use millpond::error::Recovery;
 use millpond::record::{ConsumedRecord, Offset, TopicPartition};
 use millpond::time::Timestamp;
+use millpond::trace::Outcome;
 
 use crate::backoff::Backoff;
 use crate::batch::Batch;
@@ -22,6 +24,7 @@ use crate::error::Error;
 use crate::partitions::Partitions;
 use crate::postgres::{Advance, Claimant, Database};
 use crate::status::SharedStatus;
+use spans::Traced;
 
 /// A loader on one thread. [`run`](crate::run()) drives it; a test may do so itself, step by step.
 ///
@@ -46,6 +49,7 @@ pub struct Loader<B: Broker> {
     displayed_at: Option<Instant>,
     /// How often in a row the group had no offset for a partition that was loaded before.
     missing_offsets: u32,
+    traced: Traced,
 }
 
 impl<B: Broker> std::fmt::Debug for Loader<B> {
@@ -79,6 +83,7 @@ impl<B: Broker> Loader<B> {
             backoff: Backoff::new(config.retry_backoff, config.give_up_after),
             displayed_at: None,
             missing_offsets: 0,
+            traced: Traced::by(config.tracing.tracer(&config.member().group_instance_id)),
             config,
             broker,
             status,
@@ -187,6 +192,7 @@ impl<B: Broker> Loader<B> {
     }
 
     fn take(&mut self, records: Vec<ConsumedRecord>, now: Instant) {
+        self.traced.see(&records, wall_clock);
         for record in records {
             self.ends.insert(record.source.clone(), record.offset.next());
             self.batch.push(&self.config.routes, record);
@@ -238,6 +244,7 @@ impl<B: Broker> Loader<B> {
 
     fn forget(&mut self) {
         self.drop_batch();
+        self.traced.end(Outcome::Dropped("revoked"));
         self.partitions.clear();
     }
 
@@ -249,6 +256,7 @@ impl<B: Broker> Loader<B> {
         }
         self.survived(&error);
         self.drop_batch();
+        self.traced.end(Outcome::Dropped(if commit.is_empty() { "aborted" } else { "unknown" }));
         let doubted = self.partitions.doubt(commit);
         self.tell_partitions();
         self.member()?.pause(&doubted)?;

@@ -11,7 +11,7 @@ use loader::{LoaderConfig, LoaderStory, Measures, Publisher, Settings, SharedSta
 use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
 use millpond::http::{Graph, TopologyText};
 use millpond::runtime::stats::StatusBoard;
-use millpond_support::{App, Env, Look, Shown, instance, serve};
+use millpond_support::{App, Env, Look, Shown, Spans, instance, serve};
 
 const LOADER: App<'static> = App {
     name: "loader",
@@ -26,9 +26,12 @@ const LOADER: App<'static> = App {
     placeholders: &[("app.database_url", "postgres://localhost/loader")],
 };
 
-/// How to begin anew: rows and offsets are in one database, and must go together.
-const RESET: &str = "stop all loaders; then, in one transaction in PostgreSQL, TRUNCATE the tables of the routes and DELETE FROM \
-    sink_offset WHERE app = '<application.id>'; the next start loads from the beginning";
+/// What whoever resets a loader should know.
+const NOTES: [&str; 2] = [
+    "rows stay: a record that is read again is left out where it was appended before, and replaces its row where the route \
+     has a key; to load anew, TRUNCATE the tables while no loader runs",
+    "dead letters stay: a record that is refused again leaves another one",
+];
 
 /// How often the page and the metrics are brought up to date.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(500);
@@ -36,7 +39,8 @@ const PUBLISH_INTERVAL: Duration = Duration::from_millis(500);
 fn main() -> ExitCode {
     let measures = Arc::new(Measures::default());
     let followed = measures.clone();
-    let program = LOADER.sink(look, move |env| run(env, &followed)).reset_elsewhere(RESET);
+    let program = LOADER.sink(look, move |env| run(env, &followed));
+    let program = program.offsets_in("sink_offset in PostgreSQL", &NOTES, loader::kept_offsets);
     program.measures(measures).check(loader::examine).main()
 }
 
@@ -63,7 +67,11 @@ fn run(env: &Env<'_>, measures: &Arc<Measures>) -> Result<(), Box<dyn Error>> {
     let instance = instance(&env.config)?;
     let broker = KafkaBroker::connect(KafkaConfig::of(&env.config)?)?;
     let board = StatusBoard::new();
-    let configs = configs(env, instance.name())?;
+    let spans = Spans::start(env, instance.name())?;
+    let mut configs = configs(env, instance.name())?;
+    for config in &mut configs {
+        config.tracing = spans.tracing();
+    }
     let statuses: Vec<SharedStatus> = configs.iter().map(|_| SharedStatus::default()).collect();
     measures.follow(&statuses);
     let story: Arc<dyn millpond::http::Story> = Arc::new(LoaderStory::new(&statuses, board.clone()));
@@ -103,6 +111,7 @@ fn run(env: &Env<'_>, measures: &Arc<Measures>) -> Result<(), Box<dyn Error>> {
         }
         ended
     });
+    drop(spans);
     drop(page);
     ended
 }

@@ -12,6 +12,7 @@ use millpond::topology::Topology;
 use crate::cli::{self, Cli};
 use crate::finding::Finding;
 use crate::formats::StoreFormats;
+use crate::offsets::OffsetTable;
 use crate::run;
 use crate::startup::{App, Env};
 use crate::stop::Stop;
@@ -21,13 +22,24 @@ type Check<'a> = Box<dyn Fn(&StreamsConfig) -> Vec<Finding> + 'a>;
 /// Made from what the application was told.
 type FromEnv<'a, T> = Box<dyn Fn(&Env<'_>) -> Result<T, Failed> + 'a>;
 
+type Open<'a> = Box<dyn Fn(&StreamsConfig) -> Result<Box<dyn OffsetTable>, Failed> + 'a>;
+
+/// Where an application keeps its offsets itself.
+pub(crate) struct OffsetKeeper<'a> {
+    /// In a few words, such as `sink_offset in PostgreSQL`.
+    pub(crate) place: &'static str,
+    /// What a person should know before they move.
+    pub(crate) notes: &'static [&'static str],
+    pub(crate) open: Open<'a>,
+}
+
 /// An application with everything that its commands need to know. Made by [`App::program`], [`App::sink`] or
 /// [`App::tool`].
 pub struct Program<'a> {
     app: App<'a>,
     shape: Shape<'a>,
     formats: StoreFormats,
-    reset_elsewhere: Option<&'static str>,
+    keeper: Option<OffsetKeeper<'a>>,
     check: Option<Check<'a>>,
     story: Option<FromEnv<'a, Arc<dyn Story>>>,
     own: Option<Arc<dyn OwnMetrics>>,
@@ -94,7 +106,7 @@ impl<'a> App<'a> {
 
 impl<'a> Program<'a> {
     fn new(app: App<'a>, shape: Shape<'a>) -> Self {
-        Self { app, shape, formats: StoreFormats::new(), reset_elsewhere: None, check: None, story: None, own: None }
+        Self { app, shape, formats: StoreFormats::new(), keeper: None, check: None, story: None, own: None }
     }
 
     /// The same with the serdes of its stores, so that commands show rows decoded.
@@ -104,10 +116,16 @@ impl<'a> Program<'a> {
         self
     }
 
-    /// The same for an application whose offsets are not in Kafka alone: `reset` refuses, and says this.
+    /// The same for an application that keeps its offsets itself, in `place`: `reset` moves them there, and shows `notes`
+    /// with its plan.
     #[must_use]
-    pub const fn reset_elsewhere(mut self, fix: &'static str) -> Self {
-        self.reset_elsewhere = Some(fix);
+    pub fn offsets_in(
+        mut self,
+        place: &'static str,
+        notes: &'static [&'static str],
+        open: impl Fn(&StreamsConfig) -> Result<Box<dyn OffsetTable>, Failed> + 'a,
+    ) -> Self {
+        self.keeper = Some(OffsetKeeper { place, notes, open: Box::new(open) });
         self
     }
 
@@ -141,8 +159,8 @@ impl<'a> Program<'a> {
         self.check.as_ref().map(|check| check(config)).unwrap_or_default()
     }
 
-    pub(crate) const fn refuses_reset(&self) -> Option<&'static str> {
-        self.reset_elsewhere
+    pub(crate) const fn keeper(&self) -> Option<&OffsetKeeper<'a>> {
+        self.keeper.as_ref()
     }
 
     pub(crate) const fn formats(&self) -> &StoreFormats {

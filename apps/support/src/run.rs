@@ -15,6 +15,7 @@ use millpond::state::rocksdb::{Options, RocksDirectory};
 use millpond::topology::Topology;
 
 use crate::probe::{of_broker, of_process};
+use crate::spans::Spans;
 use crate::startup::Env;
 
 /// How often the main thread looks whether a stream thread has failed.
@@ -32,7 +33,9 @@ pub(crate) fn streams(
     let instance = instance(config)?;
     let broker = KafkaBroker::connect(KafkaConfig::of(config)?)?;
     let directory = RocksDirectory::new(&config.state_dir, &config.application_id, instance.name(), options(config));
-    let streams = Streams::start(&broker, config, instance.name(), topology, &directory)?;
+    let spans = Spans::start(env, instance.name())?;
+    let tracing = spans.tracing();
+    let streams = Streams::start_traced(&broker, config, instance.name(), topology, &directory, &tracing)?;
     let shown = Shown {
         board: streams.board().clone(),
         topology: (&**topology).into(),
@@ -45,6 +48,7 @@ pub(crate) fn streams(
     tracing::info!("stopping");
     // The page goes last: it tells what the threads do while they stop.
     let ended = streams.close(config.on_shutdown == OnShutdown::Leave);
+    drop(spans);
     drop(page);
     Ok(ended?)
 }

@@ -78,16 +78,16 @@ impl Breakage {
     ];
 }
 
-/// Whether a thread's protocol is broken there.
+/// Whether a thread's protocol is broken there, in one of these ways.
 #[cfg(any(test, feature = "testing"))]
 macro_rules! broken {
-    ($thread:expr, $which:ident) => {
-        $thread.config.breakage == Some($crate::runtime::Breakage::$which)
+    ($thread:expr, $($which:ident),+) => {
+        matches!($thread.config.breakage, Some($($crate::runtime::Breakage::$which)|+))
     };
 }
 #[cfg(not(any(test, feature = "testing")))]
 macro_rules! broken {
-    ($thread:expr, $which:ident) => {
+    ($thread:expr, $($which:ident),+) => {
         false
     };
 }

@@ -148,6 +148,7 @@ impl<B: Broker> StreamThread<B> {
         self.observer.committed(CommitPhase::Transaction, started.after(receipt.offsets_took.unwrap_or_default()));
         // Only now: what is not certainly committed never reaches a store (I1).
         self.apply(&tasks, &receipt, now)?;
+        self.end_batches(&tasks);
         self.commit_ended = true;
         self.purge(now);
         Ok(true)
@@ -297,7 +298,7 @@ impl<B: Broker> StreamThread<B> {
     }
 }
 
-const fn cause(kind: BrokerErrorKind) -> &'static str {
+pub(super) const fn cause(kind: BrokerErrorKind) -> &'static str {
     match kind {
         BrokerErrorKind::ProducerFenced | BrokerErrorKind::MemberFenced => "fenced",
         BrokerErrorKind::OutcomeUnknown => "unknown",

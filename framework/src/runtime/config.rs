@@ -131,6 +131,10 @@ pub struct StreamsConfig {
     pub http_listen: Option<SocketAddr>,
     /// `http.hosts`: names under which the page may be asked for, beside addresses, `localhost` and names without a dot.
     pub http_hosts: Vec<String>,
+    /// `otlp.endpoint`: the collector of OpenTelemetry that spans go to, `http://host:4318`; `None` for no spans.
+    pub otlp_endpoint: Option<String>,
+    /// `otlp.sampling.percent`: of a hundred batches, how many have a span.
+    pub otlp_sampling_percent: u8,
     /// Encryption and authentication.
     pub security: SecurityConfig,
     /// The `[kafka]` section.
@@ -189,6 +193,8 @@ impl StreamsConfig {
             dead_letter_payload: true,
             http_listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             http_hosts: Vec::new(),
+            otlp_endpoint: None,
+            otlp_sampling_percent: 100,
             security: SecurityConfig::default(),
             kafka: Properties::default(),
             app: AppConfig::default(),

@@ -17,6 +17,7 @@ mod rebalance;
 mod replay;
 pub mod reset;
 mod restore;
+mod spans;
 pub mod stats;
 mod streams;
 mod thread;

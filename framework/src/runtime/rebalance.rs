@@ -59,6 +59,7 @@ impl<B: Broker> StreamThread<B> {
         // One transaction for all tasks. If it fails the partitions are given up all the same: the next owner reads the
         // committed offsets, whatever they are.
         let committed = self.commit(now);
+        self.drop_batches("revoked");
         self.restoration = None;
         self.waiting.clear();
         for task in self.tasks.values_mut() {
@@ -87,6 +88,7 @@ impl<B: Broker> StreamThread<B> {
 
     /// Forgets all tasks without a commit. Their stores hold the last commit, which is right.
     pub(super) fn lose_all(&mut self, now: Timestamp) {
+        self.drop_batches("lost");
         self.ownership = None;
         self.restoration = None;
         self.doubted.clear();
@@ -110,7 +112,7 @@ impl<B: Broker> StreamThread<B> {
         // All partitions stand still after this until each task says where to start.
         self.acknowledge()?;
         crate::failpoint!("rebalance.after_assign_ack");
-        let kept = broken!(self, CommitAfterAcknowledge) || broken!(self, KeepTransactionWhenLost);
+        let kept = broken!(self, CommitAfterAcknowledge, KeepTransactionWhenLost);
         let begun =
             |transaction: &Transaction<B::Producer>| transaction.is_in_flight() || transaction.open_since().is_some();
         if !kept && self.transaction.as_ref().is_some_and(begun) {
@@ -123,6 +125,8 @@ impl<B: Broker> StreamThread<B> {
         if broken!(self, CommitAfterAcknowledge) {
             self.commit(now)?;
         }
+        // Nothing, after a revocation.
+        self.drop_batches("assigned");
         let wanted = self.tasks_of(partitions)?;
         let gone: Vec<TaskId> = self.tasks.keys().filter(|id| !wanted.contains_key(id)).copied().collect();
         for id in gone {

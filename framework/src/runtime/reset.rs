@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use crate::broker::{CommittedOffset, LogRange};
 use crate::record::{Offset, TopicName, TopicPartition};
-use crate::task::RESET;
+use crate::task::{RESET, is_own};
 use crate::topology::commits_topic;
 
 /// Where a reset application begins, in each partition of its inputs.
@@ -43,6 +43,14 @@ pub struct ResetFacts {
     pub members: usize,
     /// State on this machine: directories of instances, each with where it goes.
     pub state: BTreeMap<PathBuf, PathBuf>,
+}
+
+impl ResetFacts {
+    /// True when the group has offsets, and none of them was committed by a topology of this library: it may be that of a sink
+    /// that keeps its offsets elsewhere.
+    pub fn is_foreign(&self) -> bool {
+        !self.committed.is_empty() && !self.committed.values().any(is_own)
+    }
 }
 
 /// One thing to do.

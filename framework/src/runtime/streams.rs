@@ -16,6 +16,7 @@ use crate::broker::Broker;
 use crate::record::TopicName;
 use crate::state::StateDirectory;
 use crate::topology::Topology;
+use crate::trace::Tracing;
 
 /// How often a thread publishes what it does.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(500);
@@ -76,6 +77,26 @@ impl Streams {
         B: Broker + Clone + Send + 'static,
         D: StateDirectory + Clone + Send + 'static,
     {
+        Self::start_traced(broker, config, instance, topology, directory, &Tracing::default())
+    }
+
+    /// As [`start`](Self::start), with spans of what the threads do.
+    ///
+    /// # Errors
+    /// As `start`.
+    #[expect(clippy::too_many_arguments, reason = "those of start, and what traces them")]
+    pub fn start_traced<B, D>(
+        broker: &B,
+        config: &StreamsConfig,
+        instance: &str,
+        topology: &Arc<Topology>,
+        directory: &D,
+        tracing: &Tracing,
+    ) -> Result<Self, Error>
+    where
+        B: Broker + Clone + Send + 'static,
+        D: StateDirectory + Clone + Send + 'static,
+    {
         let dead_letters = dead_letter_topic(config);
         let topics = Topics::prepare(
             broker,
@@ -102,6 +123,7 @@ impl Streams {
                 stop: this.stop.clone(),
                 leave: this.leave.clone(),
                 board: this.board.thread(&number.to_string()),
+                tracing: tracing.clone(),
             };
             let (stop, failed) = (this.stop.clone(), this.failed.clone());
             let thread = std::thread::Builder::new().name(format!("stream-{number}")).spawn(move || {
@@ -169,6 +191,7 @@ struct Worker<B, D> {
     stop: Arc<AtomicBool>,
     leave: Arc<AtomicBool>,
     board: ThreadBoard,
+    tracing: Tracing,
 }
 
 impl<B: Broker, D: StateDirectory + 'static> Worker<B, D> {
@@ -192,10 +215,12 @@ impl<B: Broker, D: StateDirectory + 'static> Worker<B, D> {
     fn run_loop(self) -> Result<(), Error> {
         let meter = Meter::new();
         let board = self.board;
+        let tracer = self.tracing.tracer(&self.config.instance_id);
         let application =
             Application { topology: self.topology, topics: self.topics, directory: Rc::new(self.directory) };
         let mut thread = StreamThread::start(self.broker, self.config, application, wall_clock())?;
         thread.observe(Box::new(meter.clone()));
+        thread.trace(tracer);
         let mut published = Instant::now();
         let mut changed = true;
         while !self.stop.load(Ordering::Acquire) {

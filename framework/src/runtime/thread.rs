@@ -198,6 +198,7 @@ pub struct StreamThread<B: Broker> {
     pub(super) last_error: Option<(Timestamp, Error)>,
     pub(super) counters: ThreadCounters,
     pub(super) observer: Box<dyn super::observer::Observer>,
+    pub(super) tracer: Option<Box<dyn crate::trace::Tracer>>,
 }
 
 impl<B: Broker> std::fmt::Debug for StreamThread<B> {
@@ -243,6 +244,7 @@ impl<B: Broker> StreamThread<B> {
             last_error: None,
             counters: ThreadCounters::default(),
             observer: Box::new(super::observer::Silent),
+            tracer: None,
         };
         // The order is the protocol: init_transactions resolves the predecessor's open transaction before any offset is
         // read, and the group must not hand us partitions before that.
@@ -374,6 +376,9 @@ impl<B: Broker> StreamThread<B> {
         let share = (self.config.records_per_round / self.tasks.len().max(1)).max(1);
         let mut processed = 0;
         for task in self.tasks.values_mut() {
+            if let Some(tracer) = &mut self.tracer {
+                task.begin_batch(|| tracer.context());
+            }
             processed += task.process(now, share, &self.config.errors)?;
             task.take_punctuations().into_iter().for_each(|took| self.observer.punctuated(took));
             if transaction.is_in_flight() {
@@ -429,6 +434,7 @@ impl<B: Broker> StreamThread<B> {
         crate::failpoint!("close.before_commit");
         let committed = self.commit(now);
         crate::failpoint!("close.after_commit");
+        self.drop_batches("stopped");
         let mut result = committed.map(|_| ());
         for (_, task) in std::mem::take(&mut self.tasks) {
             result = result.and(task.close().map_err(Error::from));
@@ -446,6 +452,8 @@ impl<B: Broker> StreamThread<B> {
     /// what a person must decide leaves this function as an error.
     fn recover(&mut self, error: Error, now: Timestamp) -> Result<(), Error> {
         let recovery = error.recovery();
+        let cause = self.cause_of(&error);
+        self.drop_batches(cause);
         match recovery {
             Recovery::Retry | Recovery::AbortTransaction | Recovery::SkipRecord => self.revive(error, now),
             Recovery::ReviveTask(task) => {

@@ -123,6 +123,7 @@ impl Task {
         records.push(self.log_record(commit_key(self.id), value, now));
         self.in_flight = Some(commit.clone());
         self.committed_times = self.times.take();
+        self.traced.freeze();
         Ok((commit, records))
     }
 

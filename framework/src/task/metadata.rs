@@ -21,6 +21,11 @@ pub(crate) fn is_reset(committed: &CommittedOffset) -> bool {
     committed.metadata == RESET
 }
 
+/// True for an offset that a task has committed, or a reset of ours; not for one of another program, or of an operator's tool.
+pub(crate) fn is_own(committed: &CommittedOffset) -> bool {
+    committed.metadata.split(' ').next() == Some(MAGIC)
+}
+
 /// What the text says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CommitMetadata {
@@ -94,5 +99,7 @@ mod tests {
         ] {
             assert_eq!(CommitMetadata::decode(&committed(text)), None, "{text}");
         }
+        assert!(is_own(&committed(RESET)) && is_own(&committed("millpond/1 seq=1 time=-1")));
+        assert!(!is_own(&committed("")) && !is_own(&committed("dead-letters=7")));
     }
 }

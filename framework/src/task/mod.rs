@@ -21,6 +21,7 @@ pub(crate) mod queue;
 pub(crate) mod restore;
 mod start;
 mod state;
+mod traced;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 pub(crate) use commit::{CommitLog, TaskCommit};
 pub use dead_letter::{DeadLetter, ErrorPolicy, LastDeadLetters};
-pub(crate) use metadata::RESET;
+pub(crate) use metadata::{RESET, is_own};
 use queue::{BufferLimit, InputQueues};
 pub(crate) use restore::DELETE_RETENTION;
 pub use restore::Refusal;
@@ -42,6 +43,7 @@ use crate::record::{ConsumedRecord, Offset, ProducerRecord, TaskId, TopicPartiti
 use crate::state::{Checkpoint, StoreError, TaskStores};
 use crate::time::{Stopwatch, Timestamp};
 use crate::topology::{ResolvedTopics, Topology, TopologyError};
+use traced::Traced;
 
 /// Where a task is in its life.
 #[derive(Debug)]
@@ -126,6 +128,7 @@ pub(crate) struct Task {
     ran_until: Option<Timestamp>,
     /// Changelogs whose offset in the checkpoint is that of a row of ours: a marker follows it.
     marked: BTreeSet<TopicPartition>,
+    traced: Traced,
 }
 
 /// Outputs that wait for the end of a commit, as far as they are counted.
@@ -252,6 +255,7 @@ impl Task {
             released: false,
             ran_until: None,
             marked: BTreeSet::new(),
+            traced: Traced::default(),
         }
     }
 
@@ -432,7 +436,8 @@ impl Task {
         let mut processed = 0;
         while processed < limit {
             let Some(record) = self.inputs.pop() else { break };
-            self.process_one(&record, now, policy)?;
+            let first = self.process_one(&record, now, policy)?;
+            self.trace_record(&record, first, now);
             // After each record, or what a stream-time punctuator sees would depend on how the records were batched.
             self.punctuate(now)?;
             processed += 1;
@@ -441,8 +446,14 @@ impl Task {
         Ok(processed)
     }
 
-    fn process_one(&mut self, record: &ConsumedRecord, now: Timestamp, policy: &ErrorPolicy) -> Result<(), TaskError> {
-        let Phase::Running { graph, context } = &mut self.phase else { return Ok(()) };
+    /// Says where in the outputs those of this record begin.
+    fn process_one(
+        &mut self,
+        record: &ConsumedRecord,
+        now: Timestamp,
+        policy: &ErrorPolicy,
+    ) -> Result<usize, TaskError> {
+        let Phase::Running { graph, context } = &mut self.phase else { return Ok(0) };
         context.now = now;
         let time_before = context.stream_time;
         self.counters.late += u64::from(record.timestamp < time_before);
@@ -469,7 +480,7 @@ impl Task {
                 if let Some(stores) = stores {
                     stores.release();
                 }
-                return Ok(());
+                return Ok(outputs_before);
             }
             Err(error) if policy.dead_letters(&error) => error,
             Err(error) => {
@@ -495,7 +506,7 @@ impl Task {
         tracing::debug!(task = %self.id, topic = %record.source.topic, partition = record.source.partition.0,
             offset = record.offset.0, reason = error.reason(), node = error.node(), "dead letter");
         context.outputs.extend(policy.dead_letter(record.clone(), &error, now));
-        Ok(())
+        Ok(outputs_before)
     }
 
     fn punctuate(&mut self, now: Timestamp) -> Result<(), TaskError> {
@@ -504,10 +515,12 @@ impl Task {
             return Ok(());
         }
         context.now = now;
+        let outputs_before = context.outputs.len();
         match graph.punctuate(context) {
             Ok(ran) => {
                 self.counters.punctuated += u64::from(ran);
                 add(&mut self.counters.dropped, &std::mem::take(&mut context.dropped));
+                self.traced.mark(context.outputs.get_mut(outputs_before..).unwrap_or_default(), now);
                 Ok(())
             }
             Err(source) => Err(self.processor_error(None, source)),

@@ -17,6 +17,7 @@ use crate::serde::Serde;
 use crate::state::{MemoryDirectory, StoreIndex};
 use crate::time::Timestamp;
 use crate::topology::Topology;
+use crate::trace::Tracing;
 
 /// So many rounds without rest mean that something goes round in a circle.
 const ROUNDS_MAX: usize = 100_000;
@@ -64,6 +65,7 @@ pub struct TopologyTestDriver {
     config: ThreadConfig,
     thread: Option<StreamThread<SimBroker>>,
     piped: u64,
+    tracing: Tracing,
 }
 
 /// Settings of a [`TopologyTestDriver`].
@@ -71,6 +73,7 @@ pub struct DriverBuilder {
     topology: Topology,
     partitions: usize,
     errors: ErrorPolicy,
+    tracing: Tracing,
 }
 
 impl fmt::Debug for TopologyTestDriver {
@@ -100,6 +103,13 @@ impl DriverBuilder {
         self
     }
 
+    /// Makes spans of what is processed.
+    #[must_use]
+    pub fn traced(mut self, tracing: Tracing) -> Self {
+        self.tracing = tracing;
+        self
+    }
+
     /// Creates the topics and starts.
     ///
     /// # Panics
@@ -122,6 +132,7 @@ impl DriverBuilder {
             config,
             thread: None,
             piped: 0,
+            tracing: self.tracing,
         };
         driver.start();
         driver
@@ -131,7 +142,7 @@ impl DriverBuilder {
 impl TopologyTestDriver {
     /// A driver for `topology`, with one partition per topic unless said otherwise.
     pub fn builder(topology: Topology) -> DriverBuilder {
-        DriverBuilder { topology, partitions: 1, errors: ErrorPolicy::default() }
+        DriverBuilder { topology, partitions: 1, errors: ErrorPolicy::default(), tracing: Tracing::default() }
     }
 
     /// The simulated broker underneath, for faults and for looking at topics.
@@ -159,7 +170,9 @@ impl TopologyTestDriver {
         let application =
             Application { topology: self.topology.clone(), topics, directory: Rc::new(self.directory.clone()) };
         let thread = StreamThread::start(self.broker.clone(), self.config.clone(), application, self.broker.now());
-        self.thread = Some(thread.unwrap_or_else(|error| panic!("the thread does not start: {error}")));
+        let mut thread = thread.unwrap_or_else(|error| panic!("the thread does not start: {error}"));
+        thread.trace(self.tracing.tracer(&self.config.instance_id));
+        self.thread = Some(thread);
         self.run();
     }
 

@@ -4,6 +4,8 @@
 pub mod contract;
 mod driver;
 pub mod simulation;
+mod spans;
 
 pub use driver::{DriverBuilder, TopologyTestDriver};
 pub use simulation::Simulation;
+pub use spans::RecordedSpans;

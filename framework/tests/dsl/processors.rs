@@ -413,3 +413,41 @@ fn a_processor_may_ask_for_a_commit() {
     assert_eq!(driver.read_committed(&OUT), pairs(&[("a", 1), ("b", -1)]));
     assert_eq!(driver.lag(), 0);
 }
+
+/// Passes over negative numbers on purpose, and refuses what is too large after it has passed over it.
+struct Picky;
+
+impl Processor for Picky {
+    type KIn = String;
+    type VIn = i64;
+    type KOut = String;
+    type VOut = i64;
+
+    fn process(
+        &mut self,
+        record: Record<String, i64>,
+        context: &mut Context<'_, String, i64>,
+    ) -> Result<(), ProcessorError> {
+        match record.value {
+            ..0 => context.count_dropped("negative"),
+            100.. => {
+                context.count_dropped("large");
+                return Err(ProcessorError::bad_record("too_large"));
+            }
+            _ => context.forward(record)?,
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_node_counts_what_it_passes_over_and_a_record_that_is_set_aside_counts_as_that_alone() {
+    let builder = StreamsBuilder::new();
+    builder.stream(&WORDS).process("picky", &(), |()| Picky).to(&OUT);
+    let mut driver = TopologyTestDriver::builder(builder.build().unwrap()).dead_letters(false).build();
+    pipe_words(&mut driver, &[("a", -1), ("b", 1), ("c", -2), ("d", 100)]);
+    assert_eq!(driver.read_committed(&OUT), pairs(&[("b", 1)]));
+    let counters = driver.thread().tasks().next().unwrap().counters().clone();
+    assert_eq!(counters.dropped, [("negative", 2)].into());
+    assert_eq!(counters.dead_letters, [("too_large", 1)].into());
+}

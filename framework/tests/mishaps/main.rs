@@ -16,6 +16,7 @@ mod members;
 mod memory;
 mod records;
 mod refusals;
+mod spans;
 mod starts;
 mod state;
 mod topics;

@@ -20,6 +20,7 @@
 mod binaries;
 mod browser;
 mod client;
+mod collector;
 mod error;
 mod ghost;
 mod install;
@@ -37,6 +38,7 @@ mod wait;
 pub use binaries::{beside_this_program, built, built_example};
 pub use browser::{Browser, Screen, Tab};
 pub use client::{Client, Writer};
+pub use collector::{CollectedSpan, Collector};
 pub use error::Error;
 pub use ghost::leave_transaction_open;
 pub use install::axe;

@@ -30,7 +30,7 @@ impl Port {
         free.try_into().map_err(|_| Error::NoPort)
     }
 
-    fn free() -> Result<Self, Error> {
+    pub(crate) fn free() -> Result<Self, Error> {
         let count = u32::from(RANGE.end - RANGE.start);
         // Processes begin at different places, so that they seldom try the same ports.
         let first = std::process::id().wrapping_mul(97) % count;

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use millpond::broker::{Broker, BrokerError, BrokerErrorKind, CommittedOffset, Consumer, Membership};
 use millpond::record::{Offset, ProducerRecord, TopicPartition};
 use millpond::time::Timestamp;
+use millpond::trace::Outcome;
 
+use super::spans::Traced;
 use super::{Loader, wall_clock};
 use crate::batch::Batch;
 use crate::dead_letter::committed_offset;
@@ -38,6 +40,7 @@ impl<B: Broker> Loader<B> {
                 self.backoff.succeeded();
                 self.committed(&batch, &steps, &loaded, &refused);
                 self.measured(&batch, began.elapsed());
+                self.traced.end(Outcome::Committed);
                 Ok(())
             }
             Ok(Written::Lost(lost)) => self.lost(lost),
@@ -80,7 +83,7 @@ impl<B: Broker> Loader<B> {
         }
         millpond::failpoint!("loader.after_rows");
         // Letters before the commit: the other way round a crash in between would lose them.
-        let letters = self.letters.of(&refused, &self.config, |at| {
+        let letters = self.letters.of(&refused, &self.config, &mut self.traced, |at| {
             self.partitions
                 .running()
                 .find(|(have, _)| *have == at)
@@ -158,6 +161,7 @@ impl<B: Broker> Loader<B> {
 
     /// The zombie's end: what is lost stands still, the rest is read again from its offsets.
     fn lost(&mut self, lost: Vec<TopicPartition>) -> Result<(), Error> {
+        self.traced.end(Outcome::Dropped("fenced"));
         for partition in &lost {
             tracing::error!(%partition, "another loader has claimed it");
         }
@@ -178,6 +182,7 @@ impl crate::dead_letter::DeadLetterTopic {
         &self,
         refused: &[Refused],
         config: &crate::LoaderConfig,
+        traced: &mut Traced,
         sent_before: impl Fn(&TopicPartition) -> Offset,
     ) -> Vec<(TopicPartition, ProducerRecord)> {
         let now = wall_clock();
@@ -185,7 +190,9 @@ impl crate::dead_letter::DeadLetterTopic {
         unsent
             .map(|bad| {
                 let table = config.routes.of(&bad.record.source.topic).map(|(_, route)| route.table().plain());
-                (bad.record.source.clone(), self.letter(bad, &table.unwrap_or_default(), now))
+                let mut letter = self.letter(bad, &table.unwrap_or_default(), now);
+                traced.mark(&bad.record, &mut letter);
+                (bad.record.source.clone(), letter)
             })
             .collect()
     }

@@ -108,7 +108,8 @@ pub enum Error {
     BadUrl,
     /// The partition's topic is another one than when it was read last.
     #[error(
-        "topic {topic} was deleted and made again since it was read last; delete its rows of sink_offset to start over"
+        "topic {topic} was deleted and made again since it was read last; to read it from its beginning, stop all loaders and \
+         say `loader reset --input-topics={topic}`"
     )]
     TopicRecreated {
         /// The topic.

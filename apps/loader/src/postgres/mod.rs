@@ -8,6 +8,7 @@ mod copy;
 mod error;
 mod examine;
 mod migrate;
+mod move_offsets;
 mod target;
 mod transaction;
 

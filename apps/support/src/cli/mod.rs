@@ -10,7 +10,7 @@
 //! | `progress`, `time` | bars; times as Kafka's tools write them |
 //! | `topology`, `metrics`, `config`, `generate` | what is known without a cluster |
 //! | `state` | rows and checkpoints on disk, read only |
-//! | `reset` | facts, plan, acts, end |
+//! | `reset` | facts, plan, acts, end; `table` for offsets that are kept elsewhere |
 //! | `dead_letters` | list, show, replay |
 //! | `doctor` | checks, each with what to do |
 

@@ -64,11 +64,17 @@ pub(super) struct Calls {
 }
 
 struct Shared {
-    step: Mutex<Step>,
-    /// How long the offsets of the last job took, if it had some.
-    offsets_took: Mutex<Option<Duration>>,
+    progress: Mutex<Progress>,
     /// Nobody waits any more: no further step may be begun.
     given_up: AtomicBool,
+}
+
+/// How far the last job has come.
+#[derive(Clone, Copy)]
+struct Progress {
+    step: Step,
+    /// How long its offsets took, if it had some.
+    offsets_took: Option<Duration>,
 }
 
 impl Calls {
@@ -80,11 +86,8 @@ impl Calls {
     ) -> Result<Self, std::io::Error> {
         let (jobs, todo) = channel::<Job>();
         let (done, answers) = channel();
-        let shared = Arc::new(Shared {
-            step: Mutex::new(Step::Offsets),
-            offsets_took: Mutex::default(),
-            given_up: AtomicBool::new(false),
-        });
+        let progress = Mutex::new(Progress { step: Step::Offsets, offsets_took: None });
+        let shared = Arc::new(Shared { progress, given_up: AtomicBool::new(false) });
         let of_thread = Arc::clone(&shared);
         let work = move || {
             for job in todo {
@@ -127,7 +130,7 @@ impl Calls {
 
     /// How long the offsets of the last job took, if it had some.
     pub(super) fn offsets_took(&self) -> Option<Duration> {
-        *self.shared.offsets_took.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.progress().offsets_took
     }
 
     /// How the job has ended, however long it takes.
@@ -142,7 +145,7 @@ impl Calls {
     /// The thread and its client are left to themselves: whatever they still send is fenced by the next producer.
     fn give_up(&self) -> Step {
         self.shared.given_up.store(true, Ordering::Release);
-        match self.shared.step() {
+        match self.shared.progress().step {
             Step::Offsets => Step::Offsets,
             Step::Commit | Step::Unanswered => Step::Unanswered,
         }
@@ -159,20 +162,20 @@ impl Drop for Calls {
 
 impl Shared {
     fn run(&self, waiting: &impl Waiting, job: Job) -> Ended {
-        self.enter(Step::Offsets);
-        self.took(None);
-        let begun = Instant::now();
+        self.reach(Step::Offsets, None);
+        let (begun, mut took) = (Instant::now(), None);
         if let Some(offsets) = job.offsets {
             // Handed over before its producer was dropped.
             if self.given_up.load(Ordering::Acquire) {
                 return Err((Step::Offsets, abandoned()));
             }
             waiting.send_offsets(&offsets).map_err(|failure| (Step::Offsets, failure))?;
-            self.took(Some(begun.elapsed()));
+            took = Some(begun.elapsed());
+            self.reach(Step::Offsets, took);
             crate::failpoint!("commit.inside_end_txn", if job.commit.is_some());
         }
         let Some(timeout) = job.commit else { return Ok(()) };
-        self.enter(Step::Commit);
+        self.reach(Step::Commit, took);
         // After the step is told: who gives up in between takes it for begun, and asks the broker what became of it.
         if self.given_up.load(Ordering::Acquire) {
             return Err((Step::Offsets, abandoned()));
@@ -180,16 +183,12 @@ impl Shared {
         waiting.commit(timeout.saturating_sub(begun.elapsed()))
     }
 
-    fn took(&self, time: Option<Duration>) {
-        *self.offsets_took.lock().unwrap_or_else(PoisonError::into_inner) = time;
+    fn reach(&self, step: Step, offsets_took: Option<Duration>) {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Progress { step, offsets_took };
     }
 
-    fn enter(&self, step: Step) {
-        *self.step.lock().unwrap_or_else(PoisonError::into_inner) = step;
-    }
-
-    fn step(&self) -> Step {
-        *self.step.lock().unwrap_or_else(PoisonError::into_inner)
+    fn progress(&self) -> Progress {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -14,6 +14,7 @@ pub(super) fn check(config: &StreamsConfig, errors: &mut Vec<ConfigError>) {
     checks.identity();
     checks.times();
     checks.dead_letters();
+    checks.spans();
     checks.encryption();
     checks.authentication();
     checks.aws();
@@ -104,6 +105,18 @@ impl Checks<'_> {
         let reason = self.config.dead_letter_topic.as_deref().and_then(|topic| not_a_topic_name(topic, 249));
         if let Some(reason) = reason {
             self.impossible("errors.dead.letter.queue.topic.name", reason);
+        }
+    }
+
+    fn spans(&mut self) {
+        let Some(endpoint) = self.config.otlp_endpoint.as_deref() else { return };
+        let rest = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
+        let host = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        // A password would be shown with the rest of the configuration.
+        if host.is_empty() || endpoint.contains(['@', '?', '#', ' ']) {
+            let reason = "it is written like http://host:4318, without user and query; a token goes into the variable \
+                          OTEL_EXPORTER_OTLP_HEADERS";
+            self.impossible("otlp.endpoint", reason);
         }
     }
 

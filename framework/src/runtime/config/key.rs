@@ -221,6 +221,18 @@ pub(super) static KEYS: &[Key] = &[
         show: |config| config.http_hosts.join(","),
     },
     Key {
+        name: "otlp.endpoint",
+        meaning: "the collector of OpenTelemetry that spans go to, such as http://localhost:4318; without it there are none",
+        kind: Kind::Text(|config, value| config.otlp_endpoint = Some(value)),
+        show: |config| shown(config.otlp_endpoint.as_ref()),
+    },
+    Key {
+        name: "otlp.sampling.percent",
+        meaning: "of a hundred batches, how many have a span",
+        kind: Kind::Count(1..=100, |config, value| config.otlp_sampling_percent = u8::try_from(value).unwrap_or(100)),
+        show: |config| config.otlp_sampling_percent.to_string(),
+    },
+    Key {
         name: "security.protocol",
         meaning: "how to talk to the brokers",
         kind: Kind::Choice(SecurityProtocol::NAMES, |config, value| {

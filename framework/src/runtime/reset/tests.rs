@@ -109,3 +109,14 @@ fn topics_of_another_application_with_a_longer_name_are_left_alone() {
     assert_eq!(found(&["shop", "shop-eu"]), ["shop-a-changelog", "shop-b-repartition", "shop-commits"]);
     assert!(found(&["shop"]).contains(&"shop-eu-a-changelog".to_owned()), "nobody says that shop-eu is another");
 }
+
+#[test]
+fn a_group_of_another_program_is_told_from_one_of_a_topology() {
+    let mut facts = facts();
+    assert!(!facts.is_foreign());
+    facts.committed = [(at("events", 0), committed(20, "")), (at("events", 1), committed(3, "dead-letters=7"))].into();
+    assert!(facts.is_foreign());
+    facts.committed.insert(at("events", 1), committed(3, RESET));
+    assert!(!facts.is_foreign(), "a reset that is done");
+    assert!(!ResetFacts::default().is_foreign(), "nothing is committed");
+}

@@ -3,6 +3,7 @@
 
 mod act;
 mod facts;
+mod table;
 
 use std::time::{Duration, Instant};
 
@@ -56,9 +57,8 @@ pub(crate) struct ResetArgs {
 }
 
 pub(crate) fn run(args: &ResetArgs, context: Context<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
-    if let Some(fix) = context.program.refuses_reset() {
-        let message = "the offsets that count are not Kafka's, so this cannot reset them";
-        return Err(Failure::new("reset-elsewhere", message, fix));
+    if let Some(keeper) = context.program.keeper() {
+        return table::run(args, context, keeper, out);
     }
     let config = context.config()?;
     let time = args.time()?;
@@ -68,14 +68,20 @@ pub(crate) fn run(args: &ResetArgs, context: Context<'_>, out: &mut Output<'_>) 
     // Whoever acts keeps everybody else from starting here, from the first look on.
     let locks = if args.yes { act::lock(&config)? } else { Vec::new() };
     let found = source.look(args)?;
+    if topology.is_none() && found.facts.is_foreign() {
+        let message = format!("the offsets of {} are not those of a topology of this library", config.application_id);
+        let fix = "use the application's own binary: a sink, such as loader, keeps its offsets elsewhere, and resets them there";
+        return Err(Failure::new("not-a-topology", message, fix));
+    }
     let to = match time {
         None => args.place(),
         Some(time) => ResetTo::Found(broker.offsets_at(&found.facts.inputs.keys().cloned().collect(), time)?),
     };
     let plan = plan(&found.facts, &to).map_err(|error| refused(&config, &error))?;
+    let notes = notes(&found.facts, &found);
     if args.yes {
         if !out.json {
-            out.write(&text(&config, &plan, &found))?;
+            out.write(&text(&config, &plan, &notes))?;
         }
         act::carry_out(&broker, &config.application_id, &plan)?;
         let left = until_done(&source, args, &plan)?;
@@ -86,8 +92,8 @@ pub(crate) fn run(args: &ResetArgs, context: Context<'_>, out: &mut Output<'_>) 
         }
     }
     drop(locks);
-    let after = || if args.yes { "done, and checked\n".to_owned() } else { text(&config, &plan, &found) + NOT_YET };
-    out.answer(|| json_of(&config, &plan, &found, args.yes), after)
+    let after = || if args.yes { "done, and checked\n".to_owned() } else { text(&config, &plan, &notes) + NOT_YET };
+    out.answer(|| json_of(&config, &plan, &notes, args.yes), after)
 }
 
 /// What is not done yet. Offsets of topics that a reset before this one has deleted go a moment later than the topics.
@@ -164,14 +170,14 @@ fn notes(facts: &ResetFacts, found: &Found) -> Vec<String> {
     notes
 }
 
-fn text(config: &StreamsConfig, plan: &ResetPlan, found: &Found) -> String {
+fn text(config: &StreamsConfig, plan: &ResetPlan, notes: &[String]) -> String {
     let head = format!("to reset {} on {}:", config.application_id, config.bootstrap_servers);
     let steps = plan.steps.iter().zip(1..).map(|(step, number)| format!("{number:4}. {step}"));
-    let notes = notes(&found.facts, found).into_iter().map(|note| format!("note: {note}"));
+    let notes = notes.iter().map(|note| format!("note: {note}"));
     lines([head].into_iter().chain(steps).chain(notes))
 }
 
-fn json_of(config: &StreamsConfig, plan: &ResetPlan, found: &Found, done: bool) -> Value {
+fn json_of(config: &StreamsConfig, plan: &ResetPlan, notes: &[String], done: bool) -> Value {
     let steps: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
     let offsets = plan.offsets();
     let offsets = offsets
@@ -180,6 +186,6 @@ fn json_of(config: &StreamsConfig, plan: &ResetPlan, found: &Found, done: bool) 
     let topics: Vec<String> = plan.topics().iter().map(ToString::to_string).collect();
     json!({
         "application_id": config.application_id, "done": done, "steps": steps, "offsets": offsets.collect::<Vec<_>>(),
-        "deleted_topics": topics, "notes": notes(&found.facts, found),
+        "deleted_topics": topics, "notes": notes,
     })
 }

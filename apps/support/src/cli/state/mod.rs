@@ -1,5 +1,6 @@
 //! `state`: what a stopped or running instance has on disk, read only.
 
+mod changelog;
 mod held;
 mod open;
 mod rows;
@@ -46,7 +47,13 @@ pub(crate) enum StateCommand {
     /// Prints rows, bytes, and the checkpoint of each task
     Stats(Selection),
     /// Reads and decodes every row and checkpoint; exit code 1 when something is damaged
-    Verify(Selection),
+    Verify {
+        /// Also compare each store with what its changelog says, read from the beginning; for instances that are stopped
+        #[arg(long)]
+        changelog: bool,
+        #[command(flatten)]
+        selection: Selection,
+    },
     /// Writes all rows as lines of JSON
     Export {
         /// The store; all when it is not said
@@ -72,7 +79,8 @@ pub(crate) struct Selection {
 }
 
 pub(crate) fn run(command: &StateCommand, context: Context<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
-    let config = context.config_without_broker()?;
+    let compares = matches!(command, StateCommand::Verify { changelog: true, .. });
+    let config = if compares { context.config()? } else { context.config_without_broker()? };
     let formats = context.program.formats();
     let open = |selection: &Selection| Opened::find(&config, selection);
     match command {
@@ -82,7 +90,10 @@ pub(crate) fn run(command: &StateCommand, context: Context<'_>, out: &mut Output
         StateCommand::Scan { store, prefix, limit, selection } => {
             rows::scan(&open(selection)?, formats, &rows::Wanted { store, prefix, limit: *limit }, out)
         }
-        StateCommand::Verify(selection) => verify::run(&open(selection)?, formats, out),
+        StateCommand::Verify { changelog, selection } => {
+            let opened = open(selection)?;
+            verify::run(&opened, formats, Some(&config).filter(|_| *changelog), out)
+        }
         StateCommand::Export { store, file, selection } => {
             rows::export(&open(selection)?, formats, (store.as_deref(), file.as_deref()), out)
         }

@@ -1,11 +1,15 @@
-//! `state verify`: every row is read, which checks the engine's checksums, and decoded where the serdes are known.
+//! `state verify`: every row is read, which checks the engine's checksums, decoded where the serdes are known, and compared with
+//! the changelog where that is asked for.
 
+use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
 use millpond::record::TaskId;
+use millpond::runtime::config::StreamsConfig;
 use millpond::state::KeyRange;
 use millpond::state::changelog::{ChangelogKey, classify};
 use millpond::state::rocksdb::TaskView;
 use serde_json::{Value, json};
 
+use super::changelog::{self, Compared};
 use super::open::Opened;
 use crate::cli::Failure;
 use crate::cli::output::{Output, lines};
@@ -27,10 +31,20 @@ struct Tally {
     rows: u64,
     undecoded_stores: Vec<String>,
     damage: Vec<Damage>,
+    /// `None` when nobody has asked for it.
+    compared: Option<Vec<Compared>>,
 }
 
-pub(super) fn run(opened: &Opened, formats: &StoreFormats, out: &mut Output<'_>) -> Result<(), Failure> {
-    let mut tally = Tally::default();
+/// `against`: where the changelogs are, if the rows are to be compared with them.
+pub(super) fn run(
+    opened: &Opened,
+    formats: &StoreFormats,
+    against: Option<&StreamsConfig>,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let connect = |config| KafkaBroker::connect(KafkaConfig::of(config)?);
+    let broker = against.map(connect).transpose()?;
+    let mut tally = Tally { compared: broker.as_ref().map(|_| Vec::new()), ..Tally::default() };
     for (instance, task) in opened.tasks() {
         let mut bad = |what| tally.damage.push(Damage { instance: instance.instance.clone(), task, what });
         match opened.view(instance, task) {
@@ -41,6 +55,9 @@ pub(super) fn run(opened: &Opened, formats: &StoreFormats, out: &mut Output<'_>)
                 }
                 for store in view.stores() {
                     read_store(&view, store, formats.of(store), (&instance.instance, &mut tally))?;
+                }
+                if let (Some(broker), Some(config)) = (&broker, against) {
+                    tally.compare(broker, &config.application_id, (&instance.instance, &view))?;
                 }
             }
         }
@@ -110,6 +127,20 @@ fn problem(format: Option<&StoreFormat>, key: &[u8], value: &[u8]) -> Option<Str
 }
 
 impl Tally {
+    fn compare(
+        &mut self,
+        broker: &KafkaBroker,
+        application_id: &str,
+        (instance, view): (&str, &TaskView),
+    ) -> Result<(), Failure> {
+        let damage = &mut self.damage;
+        let mut bad = |what| damage.push(Damage { instance: instance.to_owned(), task: view.task(), what });
+        let compared = changelog::compare(broker, application_id, (instance, view), &mut bad)?;
+        compared.iter().filter_map(Compared::finding).for_each(bad);
+        self.compared.get_or_insert_default().extend(compared);
+        Ok(())
+    }
+
     fn json(&self) -> Value {
         let damage = self
             .damage
@@ -118,6 +149,7 @@ impl Tally {
         json!({
             "ok": self.damage.is_empty(), "rows": self.rows, "not_decoded": self.undecoded_stores,
             "findings": damage.collect::<Vec<_>>(),
+            "changelogs": self.compared.iter().flatten().map(Compared::json).collect::<Vec<_>>(),
         })
     }
 
@@ -127,6 +159,7 @@ impl Tally {
         let undecoded = Some(self.undecoded_stores.join(", ")).filter(|stores| !stores.is_empty());
         let undecoded =
             undecoded.map(|stores| format!("read but not decoded, because their types are not known here: {stores}"));
-        lines(damage.chain([format!("{} rows were read", self.rows)]).chain(undecoded))
+        let compared = self.compared.iter().flatten().map(Compared::text);
+        lines(damage.chain([format!("{} rows were read", self.rows)]).chain(undecoded).chain(compared))
     }
 }
