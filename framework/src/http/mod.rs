@@ -9,8 +9,9 @@
 //! | `/api/status` | everything on the page, as JSON |
 //! | `/` | the page: for people; no requests to elsewhere, and nothing is missing without JavaScript |
 //! | `/events` | what has changed on the page, about once a second, as server-sent events |
+//! | `/admin/log-level` | what is logged; `PUT` with `?filter=debug` changes it. Only with a token, see [`Admin`] |
 //!
-//! Nothing is changed by any of them, and nothing of a record's content is shown.
+//! Nothing is changed by any of the others, and nothing of a record's content is shown.
 //!
 //! Whoever reaches the address may read: it is 127.0.0.1 unless `http.listen` says another. Requests have a `Host` that is an
 //! address, `localhost`, a name without a dot or one of `http.hosts`, and no body; connections and their time are limited.
@@ -20,6 +21,7 @@
     reason = "an edge: it has a thread of its own, and ages are counted by the real clock"
 )]
 
+mod admin;
 mod format;
 mod graph;
 mod guard;
@@ -47,6 +49,7 @@ use crate::topology::Topology;
 
 pub use graph::{Graph, VertexId};
 pub use history::Traffic;
+pub use admin::{Admin, LogFilter};
 pub use server::{HttpError, HttpServer};
 pub use story::{Block, Fact, Mark, Section, Share, Story, Timeline, Tone};
 
@@ -77,6 +80,8 @@ pub struct StatusSource {
     pub story: Option<Arc<dyn Story>>,
 }
 
+    /// What may be changed, and by whom; nothing by nobody when absent.
+    pub admin: Option<Admin>,
 /// The topology in each form in which it is served.
 #[derive(Debug, Clone, Default)]
 pub struct TopologyText {
@@ -119,6 +124,7 @@ impl StatusSource {
             story: None,
         }
     }
+            admin: None,
 
     /// The same with a section of the application's own.
     #[must_use]

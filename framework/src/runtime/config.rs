@@ -131,6 +131,8 @@ pub struct StreamsConfig {
     pub http_listen: Option<SocketAddr>,
     /// `http.hosts`: names under which the page may be asked for, beside addresses, `localhost` and names without a dot.
     pub http_hosts: Vec<String>,
+    /// `http.admin.token`: opens what may be changed over HTTP; without it nothing may.
+    pub http_admin_token: Option<Secret>,
     /// Encryption and authentication.
     pub security: SecurityConfig,
     /// The `[kafka]` section.
@@ -189,6 +191,7 @@ impl StreamsConfig {
             dead_letter_payload: true,
             http_listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             http_hosts: Vec::new(),
+            http_admin_token: None,
             security: SecurityConfig::default(),
             kafka: Properties::default(),
             app: AppConfig::default(),
