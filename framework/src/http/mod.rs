@@ -29,6 +29,8 @@ mod history;
 mod layout;
 mod listen;
 mod live;
+#[cfg(any(test, feature = "testing"))]
+pub mod outside;
 mod page;
 mod picture;
 mod server;
@@ -47,9 +49,9 @@ use crate::runtime::stats::StatusBoard;
 use crate::time::Timestamp;
 use crate::topology::Topology;
 
+pub use admin::{Admin, LogFilter};
 pub use graph::{Graph, VertexId};
 pub use history::Traffic;
-pub use admin::{Admin, LogFilter};
 pub use server::{HttpError, HttpServer};
 pub use story::{Block, Fact, Mark, Section, Share, Story, Timeline, Tone};
 
@@ -78,10 +80,10 @@ pub struct StatusSource {
     pub started: Timestamp,
     /// The application's own section of the page.
     pub story: Option<Arc<dyn Story>>,
-}
-
     /// What may be changed, and by whom; nothing by nobody when absent.
     pub admin: Option<Admin>,
+}
+
 /// The topology in each form in which it is served.
 #[derive(Debug, Clone, Default)]
 pub struct TopologyText {
@@ -122,9 +124,9 @@ impl StatusSource {
             silence_max: config.max_poll_interval,
             started: status::now(),
             story: None,
+            admin: None,
         }
     }
-            admin: None,
 
     /// The same with a section of the application's own.
     #[must_use]
