@@ -28,6 +28,9 @@ const POLL: Duration = Duration::from_millis(200);
 const REFUSED_WITHIN: Duration = Duration::from_secs(10);
 const PASSWORD: &str = "canary-4e1d9c";
 
+/// `host:port` of its listener without any security.
+static PLAIN_LISTENER: OnceLock<String> = OnceLock::new();
+
 /// One broker with secured listeners for all tests here.
 fn secured() -> &'static Secured {
     static KAFKA: OnceLock<(Scratch, Kafka)> = OnceLock::new();
@@ -37,6 +40,7 @@ fn secured() -> &'static Secured {
         let security = Some(millpond_harness::Security { users });
         let options = KafkaOptions { security, ..KafkaOptions::default() };
         let kafka = Kafka::start_with(scratch.path(), options).unwrap();
+        PLAIN_LISTENER.set(kafka.bootstrap_servers().to_owned()).unwrap();
         (scratch, kafka)
     });
     kafka.secured().unwrap()
@@ -150,7 +154,9 @@ fn tls_with_and_without_a_certificate_of_our_own() {
 fn a_broker_of_another_authority_is_not_trusted() {
     // Our own leaf certificate is no authority for the broker's.
     let stranger = Tls { ca_file: Some(secured().client_certificate.clone()), ..Tls::default() };
-    is_refused(&connect(&secured().ssl, Security::Tls(stranger)), "stranger");
+    let broker = connect(&secured().ssl, Security::Tls(stranger));
+    is_refused(&broker, "stranger");
+    says(&broker, "ssl.ca.location must hold the authority that signed it");
 }
 
 /// Lets connections to another address of this machine through to `to`.
@@ -175,19 +181,21 @@ fn forwarded(to: &str) -> String {
 
 #[test]
 fn a_broker_under_a_name_that_its_certificate_lacks_is_not_trusted() {
-    is_refused(&connect(&forwarded(&secured().ssl), Security::Tls(tls())), "wrong-host");
+    let broker = connect(&forwarded(&secured().ssl), Security::Tls(tls()));
+    is_refused(&broker, "wrong-host");
+    says(&broker, "its names must have the host of bootstrap.servers");
 }
 
-#[test]
-fn a_certificate_that_has_ended_is_not_trusted() {
-    let scratch = Scratch::new("expired").unwrap();
+/// A broker whose certificate is good in these years only.
+fn certified(name: &str, years: (i32, i32)) -> (Scratch, Kafka) {
+    let scratch = Scratch::new(name).unwrap();
     let dir = scratch.path().join("tls");
     std::fs::create_dir_all(&dir).unwrap();
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
     let mut params = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
-    (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+    (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, &authority).unwrap().pem();
     // The harness makes its own only where none are.
@@ -201,9 +209,94 @@ fn a_certificate_that_has_ended_is_not_trusted() {
     }
     let security = Some(millpond_harness::Security::default());
     let kafka = Kafka::start_with(scratch.path(), KafkaOptions { security, ..KafkaOptions::default() }).unwrap();
-    let secured = kafka.secured().unwrap();
-    let tls = Tls { ca_file: Some(secured.ca.clone()), ..Tls::default() };
-    is_refused(&connect(&secured.ssl, Security::Tls(tls)), "expired");
+    (scratch, kafka)
+}
+
+/// A certificate that is not good yet is what a clock that is behind makes of a new one.
+#[test]
+fn a_certificate_of_other_years_is_not_trusted() {
+    for (name, years) in [("expired", (2020, 2021)), ("not-yet", (2090, 2091))] {
+        let (_scratch, kafka) = certified(name, years);
+        let secured = kafka.secured().unwrap();
+        let tls = Tls { ca_file: Some(secured.ca.clone()), ..Tls::default() };
+        let broker = connect(&secured.ssl, Security::Tls(tls));
+        is_refused(&broker, name);
+        says(&broker, "today must lie within its dates by this machine's clock");
+    }
+}
+
+/// The error says what to do.
+fn says(broker: &KafkaBroker, advice: &str) {
+    let error = broker.describe_topics(&["any".into()]).unwrap_err().to_string();
+    assert!(error.contains(advice), "{advice}: {error}");
+}
+
+#[test]
+fn a_broker_that_wants_a_certificate_refuses_whoever_has_none_or_a_strangers() {
+    let scratch = Scratch::new("mutual").unwrap();
+    let wanted = ("listener.name.ssl.ssl.client.auth".to_owned(), "required".to_owned());
+    let security = Some(millpond_harness::Security::default());
+    let options = KafkaOptions { security, properties: vec![wanted], ..KafkaOptions::default() };
+    let kafka = Kafka::start_with(scratch.path(), options).unwrap();
+    let ours = kafka.secured().unwrap();
+    let with = |certificate: Option<&PathBuf>, key: Option<&PathBuf>| {
+        let (certificate_file, key_file) = (certificate.cloned(), key.cloned());
+        let tls = Tls { ca_file: Some(ours.ca.clone()), certificate_file, key_file, ..Tls::default() };
+        connect(&ours.ssl, Security::Tls(tls))
+    };
+    works(&with(Some(&ours.client_certificate), Some(&ours.client_key)), "mutual");
+    let strangers = secured();
+    for (name, broker) in [
+        ("no-certificate", with(None, None)),
+        ("a-strangers-certificate", with(Some(&strangers.client_certificate), Some(&strangers.client_key))),
+    ] {
+        is_refused(&broker, name);
+        says(&broker, "say ssl.certificate.location and ssl.key.location");
+    }
+}
+
+/// Neither side waits for the other to change its mind, and nobody falls back to plain text.
+#[test]
+fn a_listener_of_another_protocol_is_named_within_the_time_limit() {
+    let plain = {
+        secured();
+        PLAIN_LISTENER.get().unwrap().clone()
+    };
+    for (bootstrap, security, said) in [
+        (&plain, Security::Tls(tls()), "PLAINTEXT"),
+        (&plain, Security::SaslTls(scram("canary-wrong"), tls()), "PLAINTEXT"),
+        (&secured().ssl, Security::Plaintext, "security.protocol"),
+        (&secured().sasl_ssl, Security::SaslPlaintext(scram("canary-wrong")), "security.protocol"),
+    ] {
+        let mut config = KafkaConfig::new(bootstrap.as_str());
+        config.security = security;
+        config.request_timeout = Duration::from_secs(4);
+        let shown = format!("{config:?}");
+        let broker = KafkaBroker::connect(config).unwrap();
+        let begun = Instant::now();
+        for error in [broker.describe_topics(&["any".into()]).unwrap_err(), broker.producer("any").unwrap_err()] {
+            assert!(error.to_string().contains(said), "{said}: {error}: {shown}");
+            assert!(!error.to_string().contains("canary"), "{error}");
+        }
+        assert!(begun.elapsed() < REFUSED_WITHIN + Duration::from_secs(4), "{:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn a_mechanism_that_the_listener_lacks_is_named() {
+    let (_scratch, kafka) = {
+        let scratch = Scratch::new("mechanisms").unwrap();
+        let only = ("listener.name.sasl_ssl.sasl.enabled.mechanisms".to_owned(), "SCRAM-SHA-256".to_owned());
+        let security = Some(millpond_harness::Security::default());
+        let options = KafkaOptions { security, properties: vec![only], ..KafkaOptions::default() };
+        let kafka = Kafka::start_with(scratch.path(), options).unwrap();
+        (scratch, kafka)
+    };
+    let there = kafka.secured().unwrap();
+    let tls = Tls { ca_file: Some(there.ca.clone()), ..Tls::default() };
+    let broker = connect(&there.sasl_ssl, Security::SaslTls(scram(PASSWORD), tls));
+    is_refused(&broker, "mechanism");
+    says(&broker, "say a sasl.mechanism that this listener of the broker has");
 }
 
 #[test]
@@ -224,7 +317,17 @@ fn scram_of_both_lengths() {
 
 #[test]
 fn a_wrong_password_is_an_error_and_not_a_hang() {
-    is_refused(&sasl(scram("canary-wrong")), "wrong-password");
+    let wrong = Sasl::Plain { username: "alice".into(), password: "canary-wrong".into() };
+    for (name, sasl) in [("wrong-password", scram("canary-wrong")), ("wrong-plain", wrong)] {
+        let broker = self::sasl(sasl);
+        is_refused(&broker, name);
+        says(&broker, "correct sasl.username and sasl.password");
+    }
+}
+
+#[test]
+fn a_password_goes_as_it_is_over_tls() {
+    works(&sasl(Sasl::Plain { username: "alice".into(), password: PASSWORD.into() }), "plain");
 }
 
 /// Unsigned tokens, which the test broker accepts.
@@ -233,11 +336,13 @@ struct Unsigned {
     given: Mutex<u32>,
     fails: bool,
     seconds: i64,
+    /// How far the clock that they are made by is ahead.
+    ahead: i64,
 }
 
 impl Unsigned {
     fn living(seconds: i64) -> Self {
-        Self { given: Mutex::new(0), fails: false, seconds }
+        Self { given: Mutex::new(0), fails: false, seconds, ahead: 0 }
     }
 }
 
@@ -248,7 +353,8 @@ impl TokenSource for Unsigned {
         }
         *self.given.lock().unwrap() += 1;
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
-        let claims = format!(r#"{{"sub":"alice","iat":{now},"exp":{}}}"#, now + self.seconds);
+        let by_their_clock = now + self.ahead;
+        let claims = format!(r#"{{"sub":"alice","iat":{by_their_clock},"exp":{}}}"#, by_their_clock + self.seconds);
         let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
         Ok(Token {
             value: format!("{}.{}.", encode(r#"{"alg":"none"}"#), encode(&claims)).into(),
@@ -309,7 +415,20 @@ fn a_token_that_is_refused_is_named_without_the_token() {
     let variables: Variables = keys.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
     let chain = DefaultChain::with_variables("eu-west-1", variables);
     let tokens = MskIam::with_credentials("eu-west-1", Arc::new(Renewed::new(chain)));
-    is_refused(&sasl(Sasl::OAuthBearer(Arc::new(tokens))), "refused-token");
+    let broker = sasl(Sasl::OAuthBearer(Arc::new(tokens)));
+    is_refused(&broker, "refused-token");
+    says(&broker, "the broker refuses the token");
+}
+
+/// Whoever makes a token knows its end by the same clock: only the broker can tell that it is wrong.
+#[test]
+fn a_token_by_a_clock_that_is_off_is_named_with_the_clock() {
+    for (name, ahead) in [("clock-behind", -3600), ("clock-ahead", 3600)] {
+        let source = Unsigned { ahead, ..Unsigned::living(60) };
+        let broker = sasl(Sasl::OAuthBearer(Arc::new(source)));
+        is_refused(&broker, name);
+        says(&broker, "set this machine's clock");
+    }
 }
 
 #[derive(Clone, Default)]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test panics where it fails")]
 
+mod admin;
 mod commands;
 mod dead_letters;
 mod doctor;

@@ -25,7 +25,7 @@ use super::rights;
 const LIMIT: Duration = Duration::from_mins(1);
 /// Those that have a topology.
 const STREAMS: [&str; 3] = ["attribution", "fraud", "redaction"];
-const PASSWORD: &str = "fourapplications";
+pub(crate) const PASSWORD: &str = "fourapplications";
 
 /// The access rule of Kafka that an action of MSK is "equivalent to", in the words of AWS's table of actions.
 fn rule(action: &str) -> &'static str {
@@ -47,8 +47,13 @@ fn rule(action: &str) -> &'static str {
 
 /// Lines for `Acls.java`, from the table and from what Terraform says of its classes.
 fn rules() -> String {
+    APPLICATIONS.into_iter().flat_map(rules_of).map(|rule| rule + "\n").collect()
+}
+
+/// The rules of one application, as `PRINCIPAL TYPE NAME PATTERN OPERATION`.
+pub(crate) fn rules_of(application: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    for (application, row) in rights::table() {
+    for (application, row) in rights::table().into_iter().filter(|(name, _)| name == application) {
         let mut grant = |actions: &[String], name: &str| {
             // Connecting is what a password does here.
             for action in actions.iter().filter(|action| *action != "Connect") {
@@ -57,7 +62,7 @@ fn rules() -> String {
                     Some(prefix) => (prefix, "PREFIXED"),
                     None => (name, "LITERAL"),
                 };
-                lines.push(format!("{application} {kind} {name} {pattern} {operation}\n"));
+                lines.push(format!("{application} {kind} {name} {pattern} {operation}"));
             }
         };
         grant(&rights::statement_actions("Connect"), "kafka-cluster");
@@ -70,10 +75,10 @@ fn rules() -> String {
             }
         }
     }
-    lines.concat()
+    lines
 }
 
-fn make_rules(bootstrap_servers: &str) {
+pub(crate) fn make_rules(bootstrap_servers: &str, rules: &str) {
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run ./dev setup"));
     let mut java = Command::new(variable("MILLPOND_JAVA"))
         .args([
@@ -86,13 +91,13 @@ fn make_rules(bootstrap_servers: &str) {
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
-    java.stdin.take().unwrap().write_all(rules().as_bytes()).unwrap();
+    java.stdin.take().unwrap().write_all(rules.as_bytes()).unwrap();
     assert!(java.wait().unwrap().success());
 }
 
 /// A broker that refuses what no rule allows, to all but those who come without a name.
-fn authorizing(scratch: &Scratch) -> Kafka {
-    let users = APPLICATIONS.map(|application| (application.to_owned(), PASSWORD.to_owned())).into();
+pub(crate) fn authorizing<'a>(scratch: &Scratch, users: impl IntoIterator<Item = &'a str>) -> Kafka {
+    let users = users.into_iter().map(|user| (user.to_owned(), PASSWORD.to_owned())).collect();
     let properties = [
         ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
         ("super.users", "User:ANONYMOUS"),
@@ -142,7 +147,7 @@ fn streams(application: &'static str, secured: &Secured, state: &Scratch) -> Str
 }
 
 /// One visit, one order, a burst, and a record that nobody can read.
-fn events() -> Vec<Outgoing> {
+pub(crate) fn events() -> Vec<Outgoing> {
     let event = |second: i64, text: &str| {
         let value = format!(r#"{{"user_id":"u","event_name":{text}}}"#);
         Outgoing::value(value).partition(0).at(1_700_000_000_000 + second * 100)
@@ -174,12 +179,12 @@ fn is_refused(secured: &Secured, state: &Scratch) {
 #[test]
 fn the_granted_rights_suffice_for_the_whole_work_of_each_application() {
     let scratch = Scratch::new("authorization").unwrap();
-    let kafka = authorizing(&scratch);
+    let kafka = authorizing(&scratch, APPLICATIONS);
     let client = kafka.client();
     client.create_topics(&["events", "processed_events", "fraud-detection", "attributions"], 2, &[]).unwrap();
     let secured = kafka.secured().unwrap();
     is_refused(secured, &scratch);
-    make_rules(kafka.bootstrap_servers());
+    make_rules(kafka.bootstrap_servers(), &rules());
     let database = Postgres::shared().unwrap().create_database().unwrap();
 
     let state = Scratch::new("authorized").unwrap();

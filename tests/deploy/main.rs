@@ -15,4 +15,5 @@ mod database;
 mod files;
 mod image;
 mod kubernetes;
+mod missing;
 mod rights;

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod event;
 mod finding;
 mod formats;
+mod logs;
 mod mask;
 mod offsets;
 mod probe;

@@ -195,7 +195,7 @@ impl<'a> Program<'a> {
 
     /// What the application looks like with that configuration.
     pub(crate) fn describe(&self, config: &StreamsConfig) -> Result<Option<Described>, Failed> {
-        let env = Env { app: self.app, config: config.clone(), stop: Stop::new() };
+        let env = Env { app: self.app, config: config.clone(), stop: Stop::new(), logs: None };
         Ok(match &self.shape {
             Shape::Streams(topology) => {
                 let topology = topology(&env)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
-use millpond::http::{HttpServer, StatusSource, Story, TopologyText};
+use millpond::http::{Admin, HttpServer, StatusSource, Story, TopologyText};
 use millpond::metrics::OwnMetrics;
 use millpond::runtime::config::{OnShutdown, StreamsConfig};
 use millpond::runtime::process::Probe;
@@ -100,7 +100,10 @@ pub fn serve(env: &Env<'_>, instance: &str, shown: Shown) -> Result<Option<HttpS
     let mut config = env.config.clone();
     config.instance = Some(instance.to_owned());
     let Shown { board, topology, probe, own, story } = shown;
-    let source = StatusSource { probe, own, story, ..StatusSource::new(&config, env.app.version, board, topology) };
+    let token = config.http_admin_token.clone();
+    let admin = token.zip(env.logs.clone()).map(|(token, logs)| Admin::new(token, logs));
+    let source =
+        StatusSource { probe, own, story, admin, ..StatusSource::new(&config, env.app.version, board, topology) };
     let server = HttpServer::start(address, source)?;
     tracing::info!(url = format!("http://{}/", server.address()), "page");
     Ok(Some(server))

@@ -2,15 +2,17 @@
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use millpond::http::LogFilter;
 use millpond::runtime::config::{ConfigErrors, StreamsConfig};
-use tracing_subscriber::EnvFilter;
 
 use crate::args::Args;
 use crate::cli::EXIT_USAGE;
+use crate::logs::set_up_logs;
 use crate::stop::Stop;
 
 /// The application did not start.
@@ -75,6 +77,8 @@ pub struct Env<'a> {
     pub config: StreamsConfig,
     /// When to stop.
     pub stop: Stop,
+    /// What is logged, where this program has set its logs up.
+    pub logs: Option<Arc<dyn LogFilter>>,
 }
 
 impl App<'_> {
@@ -93,13 +97,13 @@ impl App<'_> {
                 Err(error) => fail(&StartupError::Print(error), 1),
             };
         }
-        set_up_logs(args.log_format.as_deref());
+        let logs = set_up_logs(args.log_format.as_deref());
         let stop = match Stop::on_signals() {
             Ok(stop) => stop,
             Err(error) => return fail(&error, 1),
         };
         tracing::info!(application_id = config.application_id, version = self.version, "starting");
-        match main(&Env { app: self, config, stop }) {
+        match main(&Env { app: self, config, stop, logs }) {
             Ok(()) => {
                 tracing::info!("stopped");
                 ExitCode::SUCCESS
@@ -140,22 +144,6 @@ pub(crate) fn environment(
         _ => None,
     };
     variables.into_iter().filter_map(text).collect()
-}
-
-/// What is never logged, whatever `RUST_LOG` says: lines of a password file that cannot be read, and values of a URL.
-const QUIET: [&str; 2] = ["sqlx_postgres::options::pgpass=off", "sqlx_postgres::options::parse=off"];
-
-/// `RUST_LOG` chooses what is logged, `info` by default, but not each time that a table is there already. Logs go to
-/// standard error.
-pub(crate) fn set_up_logs(format: Option<&str>) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx::postgres::notice=warn"));
-    let filter = QUIET.iter().filter_map(|quiet| quiet.parse().ok()).fold(filter, EnvFilter::add_directive);
-    let terminal = std::io::stderr().is_terminal();
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
-    let json = format.map_or(!terminal, |format| format == "json");
-    // A program that has set up logs before keeps them.
-    let _ = if json { logs.json().flatten_event(true).try_init() } else { logs.try_init() };
 }
 
 /// Every effective value with where it was said, a line each: a configuration file, but for masked secrets.

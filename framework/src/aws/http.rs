@@ -32,6 +32,12 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// An answer of a service that does not say its time.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) const fn new(status: u16, body: String) -> Self {
+        Self { status, body, skew: None }
+    }
+
     /// Fails when signatures of this machine cannot be right.
     pub(super) fn check_clock(&self, service: Service) -> Result<(), CredentialError> {
         match self.skew {

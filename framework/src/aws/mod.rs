@@ -28,6 +28,8 @@ mod document;
 mod error;
 mod http;
 mod instance;
+#[cfg(any(test, feature = "testing"))]
+pub mod outside;
 mod profile;
 mod rds;
 mod renewed;

@@ -56,6 +56,12 @@ pub(super) fn read(variables: &Variables) -> Result<Option<Profile>, CredentialE
     }
 }
 
+/// A profile of files that hold this text, both.
+#[cfg(any(test, feature = "testing"))]
+pub(super) fn of_texts(text: &str, name: &str) -> Result<Option<Profile>, CredentialError> {
+    profile(&Files { credentials: Some(text.to_owned()), config: Some(text.to_owned()) }, name)
+}
+
 fn profile(files: &Files, name: &str) -> Result<Option<Profile>, CredentialError> {
     let Some(values) = files.values(name) else { return Ok(None) };
     let Some(arn) = values.get("role_arn") else {

@@ -84,27 +84,37 @@ impl Sts {
     }
 
     fn credentials(&self, answer: &Answer, secrets: &[&str]) -> Result<Credentials, CredentialError> {
-        if answer.status != 200 {
-            // A signature that is off by the clock is refused in several words.
-            answer.check_clock(Service::Sts)?;
-            let part = |name| element(&answer.body, name).map(unescaped).unwrap_or_default();
-            let (code, message) = (part("Code"), part("Message"));
-            // It asks the pod's identity provider, which may be away for a moment.
-            let status = if code == "IDPCommunicationError" || code == "Throttling" { 503 } else { answer.status };
-            let reason = if code.is_empty() { String::new() } else { format!("{code}: {message}") };
-            return Err(refused(Service::Sts, status, &reason, secrets));
-        }
-        let malformed = |reason| CredentialError::Malformed { service: Service::Sts, url: shown(&self.url), reason };
-        let part = |name, reason| element(&answer.body, name).map(unescaped).ok_or_else(|| malformed(reason));
-        let ends = part("Expiration", "Expiration is missing")?;
-        let credentials = Credentials {
-            access_key_id: part("AccessKeyId", "AccessKeyId is missing")?,
-            secret_access_key: part("SecretAccessKey", "SecretAccessKey is missing")?.into(),
-            session_token: Some(part("SessionToken", "SessionToken is missing")?.into()),
-            expires_at: Some(sign::seconds_of(&ends).ok_or_else(|| malformed("Expiration is no time in UTC"))?),
-        };
-        current(Service::Sts, answer, credentials)
+        credentials(&self.url, answer, secrets)
     }
+}
+
+fn credentials(url: &str, answer: &Answer, secrets: &[&str]) -> Result<Credentials, CredentialError> {
+    if answer.status != 200 {
+        // A signature that is off by the clock is refused in several words.
+        answer.check_clock(Service::Sts)?;
+        let part = |name| element(&answer.body, name).map(unescaped).unwrap_or_default();
+        let (code, message) = (part("Code"), part("Message"));
+        // It asks the pod's identity provider, which may be away for a moment.
+        let status = if code == "IDPCommunicationError" || code == "Throttling" { 503 } else { answer.status };
+        let reason = if code.is_empty() { String::new() } else { format!("{code}: {message}") };
+        return Err(refused(Service::Sts, status, &reason, secrets));
+    }
+    let malformed = |reason| CredentialError::Malformed { service: Service::Sts, url: shown(url), reason };
+    let part = |name, reason| element(&answer.body, name).map(unescaped).ok_or_else(|| malformed(reason));
+    let ends = part("Expiration", "Expiration is missing")?;
+    let credentials = Credentials {
+        access_key_id: part("AccessKeyId", "AccessKeyId is missing")?,
+        secret_access_key: part("SecretAccessKey", "SecretAccessKey is missing")?.into(),
+        session_token: Some(part("SessionToken", "SessionToken is missing")?.into()),
+        expires_at: Some(sign::seconds_of(&ends).ok_or_else(|| malformed("Expiration is no time in UTC"))?),
+    };
+    current(Service::Sts, answer, credentials)
+}
+
+/// An answer, whatever it holds.
+#[cfg(any(test, feature = "testing"))]
+pub(super) fn read(answer: &Answer) -> Result<Credentials, CredentialError> {
+    credentials("https://sts.example/", answer, &["secret"])
 }
 
 fn form(action: &str, session: Session<'_>, token: Option<&str>) -> String {

@@ -9,6 +9,7 @@ pub mod kafka;
 #[cfg(any(test, feature = "testing"))]
 pub mod sim;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -364,7 +365,7 @@ pub struct BrokerError {
     /// What the client or broker said; never a payload or a secret.
     pub reason: String,
     /// What to do about it.
-    pub advice: &'static str,
+    pub advice: Cow<'static, str>,
 }
 
 /// Classes of failure; each has one way out.
@@ -398,7 +399,7 @@ pub enum BrokerErrorKind {
 impl BrokerError {
     /// An error of that class.
     pub fn new(operation: &'static str, kind: BrokerErrorKind, reason: impl Into<String>) -> Self {
-        Self { operation, kind, reason: reason.into(), advice: kind.advice() }
+        Self { operation, kind, reason: reason.into(), advice: Cow::Borrowed(kind.advice()) }
     }
 
     /// What the caller must do.

@@ -9,8 +9,9 @@
 //! | `/api/status` | everything on the page, as JSON |
 //! | `/` | the page: for people; no requests to elsewhere, and nothing is missing without JavaScript |
 //! | `/events` | what has changed on the page, about once a second, as server-sent events |
+//! | `/admin/log-level` | what is logged; `PUT` with `?filter=debug` changes it. Only with a token, see [`Admin`] |
 //!
-//! Nothing is changed by any of them, and nothing of a record's content is shown.
+//! Nothing is changed by any of the others, and nothing of a record's content is shown.
 //!
 //! Whoever reaches the address may read: it is 127.0.0.1 unless `http.listen` says another. Requests have a `Host` that is an
 //! address, `localhost`, a name without a dot or one of `http.hosts`, and no body; connections and their time are limited.
@@ -20,6 +21,7 @@
     reason = "an edge: it has a thread of its own, and ages are counted by the real clock"
 )]
 
+mod admin;
 mod format;
 mod graph;
 mod guard;
@@ -27,6 +29,8 @@ mod history;
 mod layout;
 mod listen;
 mod live;
+#[cfg(any(test, feature = "testing"))]
+pub mod outside;
 mod page;
 mod picture;
 mod server;
@@ -45,6 +49,7 @@ use crate::runtime::stats::StatusBoard;
 use crate::time::Timestamp;
 use crate::topology::Topology;
 
+pub use admin::{Admin, LogFilter};
 pub use graph::{Graph, VertexId};
 pub use history::Traffic;
 pub use server::{HttpError, HttpServer};
@@ -75,6 +80,8 @@ pub struct StatusSource {
     pub started: Timestamp,
     /// The application's own section of the page.
     pub story: Option<Arc<dyn Story>>,
+    /// What may be changed, and by whom; nothing by nobody when absent.
+    pub admin: Option<Admin>,
 }
 
 /// The topology in each form in which it is served.
@@ -117,6 +124,7 @@ impl StatusSource {
             silence_max: config.max_poll_interval,
             started: status::now(),
             story: None,
+            admin: None,
         }
     }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::StatusSource;
+use super::admin;
 use super::guard::guard;
 use super::history::{History, STEP};
 use super::listen::serve;
@@ -144,6 +145,7 @@ impl FromRef<Shared> for Streams {
 }
 
 fn router(watched: Arc<Watched>, stopped: watch::Receiver<()>) -> Router {
+    let admin = admin::routes(watched.source.admin.clone());
     let hosts: Arc<[String]> = watched.source.hosts.clone().into();
     Router::new()
         .route("/", get(status_page))
@@ -157,6 +159,7 @@ fn router(watched: Arc<Watched>, stopped: watch::Receiver<()>) -> Router {
         .route("/topology", get(topology))
         .route("/api/status", get(api_status))
         .with_state(Shared { watched, streams: Streams::until(stopped) })
+        .merge(admin)
         .layer(from_fn_with_state(hosts, guard))
 }
 

@@ -1,5 +1,7 @@
 //! Real requests over loopback.
 
+mod admin;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 

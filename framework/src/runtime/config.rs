@@ -135,6 +135,8 @@ pub struct StreamsConfig {
     pub otlp_endpoint: Option<String>,
     /// `otlp.sampling.percent`: of a hundred batches, how many have a span.
     pub otlp_sampling_percent: u8,
+    /// `http.admin.token`: opens what may be changed over HTTP; without it nothing may.
+    pub http_admin_token: Option<Secret>,
     /// Encryption and authentication.
     pub security: SecurityConfig,
     /// The `[kafka]` section.
@@ -195,6 +197,7 @@ impl StreamsConfig {
             http_hosts: Vec::new(),
             otlp_endpoint: None,
             otlp_sampling_percent: 100,
+            http_admin_token: None,
             security: SecurityConfig::default(),
             kafka: Properties::default(),
             app: AppConfig::default(),

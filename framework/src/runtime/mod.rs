@@ -11,6 +11,8 @@ mod internal_settings;
 pub mod letters;
 mod meter;
 pub mod observer;
+#[cfg(any(test, feature = "testing"))]
+pub mod outside;
 pub mod process;
 mod publish;
 mod rebalance;

@@ -29,6 +29,8 @@ use std::time::Duration;
 
 pub(crate) use commit::{CommitLog, TaskCommit};
 pub use dead_letter::{DeadLetter, ErrorPolicy, LastDeadLetters};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use metadata::CommitMetadata;
 pub(crate) use metadata::{RESET, is_own};
 use queue::{BufferLimit, InputQueues};
 pub(crate) use restore::DELETE_RETENTION;

@@ -4,6 +4,7 @@ mod bench;
 mod boards;
 mod coverage;
 mod demo;
+mod sbom;
 mod services;
 
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Command {
     Bench(bench::Options),
     /// Write Grafana's boards and the reference of all metrics from the tables of metrics.
     Boards,
+    /// Write the bill of materials of the applications, with what is compiled from C.
+    Sbom(sbom::Options),
     /// Show which lines of the library the tests reach.
     Coverage(coverage::Options),
 }
@@ -43,6 +46,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Chaos(options) => chaos(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Boards => boards::write().map(|()| ExitCode::SUCCESS),
+        Command::Sbom(options) => sbom::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Coverage(options) => coverage::run(&options),
     }
 }

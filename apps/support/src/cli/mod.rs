@@ -38,8 +38,9 @@ pub use failure::Failure;
 pub(crate) use output::Output;
 
 use crate::args::Args;
+use crate::logs::set_up_logs;
 use crate::program::{Described, Program};
-use crate::startup::{App, environment, set_up_logs};
+use crate::startup::{App, environment};
 
 /// The whole command line.
 #[derive(Debug, Clone, Parser)]

@@ -9,11 +9,13 @@ use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::producer::{BaseProducer, ProducerContext};
 
+use super::acl::Resource;
 use super::consumer::list_of;
 use super::error;
 use super::ffi::{self, Failure, Handle, OffsetRequest, Wait};
 use super::link::{Link, Listener};
 use super::new_topics::NewTopics;
+use super::operate::Right;
 use crate::broker::{BrokerError, BrokerErrorKind, LogRange, NewTopic, TopicDescription};
 use crate::record::{Offset, TopicName, TopicPartition};
 
@@ -54,13 +56,27 @@ impl Admin {
         })
     }
 
+    /// The command that grants these rights.
+    pub(super) fn grant(&self, rights: &[Right], on: &Resource) -> String {
+        self.link.principal().grant(rights, on)
+    }
+
+    /// Asks whether the topic could be created; it is not.
+    pub(super) fn may_create(&self, topic: &NewTopic) -> Result<(), BrokerError> {
+        self.call("create_topic", self.timeout, |handle, wait| match handle.create_topic(topic, true, wait) {
+            Err(failure) if failure.code == Code::TopicAlreadyExists => Ok(()),
+            other => other,
+        })
+    }
+
     /// Creates the topic and waits until it can be used; one that exists is left as it is.
     pub(super) fn create(&self, topic: &NewTopic) -> Result<(), BrokerError> {
         const OPERATION: &str = "create_topic";
-        let created = self.call(OPERATION, self.timeout, |handle, wait| match handle.create_topic(topic, wait) {
-            Err(failure) if failure.code == Code::TopicAlreadyExists => Ok(()),
-            other => other,
-        });
+        let created =
+            self.call(OPERATION, self.timeout, |handle, wait| match handle.create_topic(topic, false, wait) {
+                Err(failure) if failure.code == Code::TopicAlreadyExists => Ok(()),
+                other => other,
+            });
         created.map_err(|error| BrokerError { reason: format!("topic {}: {}", topic.name, error.reason), ..error })?;
         // The controller answers before every broker knows the topic: a describe right after it could miss it, also when
         // it is another process that has just created it.
@@ -122,8 +138,8 @@ impl Admin {
         }
         answer.map_err(|failure| {
             let failure = self.link.refusal().unwrap_or(failure);
-            let failure = Failure { reason: self.link.scrub(&failure.reason), ..failure };
-            error::of_client(operation, &failure)
+            let failure = self.link.with_trouble(Failure { reason: self.link.scrub(&failure.reason), ..failure });
+            self.link.explain(error::of_client(operation, &failure), &failure)
         })
     }
 }

@@ -40,8 +40,8 @@ impl Clients {
         for (role, statistics) in known.living.values() {
             let client = roles.entry(role).or_default();
             client.count += 1;
-            client.queue_messages += statistics.queue_messages();
-            client.queue_bytes += statistics.queue_bytes();
+            client.queue_messages = client.queue_messages.saturating_add(statistics.queue_messages());
+            client.queue_bytes = client.queue_bytes.saturating_add(statistics.queue_bytes());
             for broker in statistics.brokers.values() {
                 broker.add_to(brokers.entry((role, broker.label())).or_default());
             }
@@ -171,11 +171,11 @@ impl Statistics {
     }
 
     fn queue_messages(&self) -> u64 {
-        self.msg_cnt + self.queues().map(|queue| natural(queue.fetchq_cnt)).sum::<u64>()
+        self.queues().fold(self.msg_cnt, |sum, queue| sum.saturating_add(natural(queue.fetchq_cnt)))
     }
 
     fn queue_bytes(&self) -> u64 {
-        self.msg_size + self.queues().map(|queue| natural(queue.fetchq_size)).sum::<u64>()
+        self.queues().fold(self.msg_size, |sum, queue| sum.saturating_add(natural(queue.fetchq_size)))
     }
 }
 
@@ -218,9 +218,9 @@ impl Broker {
     }
 
     fn add_to(&self, broker: &mut BrokerSnapshot) {
-        broker.connections += u64::from(self.state == "UP");
-        broker.in_flight += natural(self.waitresp_cnt);
-        broker.queued += natural(self.outbuf_cnt);
+        broker.connections = broker.connections.saturating_add(u64::from(self.state == "UP"));
+        broker.in_flight = broker.in_flight.saturating_add(natural(self.waitresp_cnt));
+        broker.queued = broker.queued.saturating_add(natural(self.outbuf_cnt));
         if self.rtt.cnt > 0 {
             broker.round_trip_p50 = Some(longer(broker.round_trip_p50, self.rtt.p50));
             broker.round_trip_p99 = Some(longer(broker.round_trip_p99, self.rtt.p99));
@@ -237,6 +237,15 @@ fn longer(known: Option<f64>, micros: i64) -> f64 {
 /// librdkafka writes -1 where it does not know.
 fn natural(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
+}
+
+/// Reads what librdkafka tells of a client, from any bytes: for fuzzers.
+#[cfg(any(test, feature = "testing"))]
+pub fn read_statistics(json: &[u8]) {
+    let Some(statistics) = Statistics::parse(json) else { return };
+    let clients = Clients::default();
+    clients.reporter("consumer").tell(statistics);
+    drop(clients.snapshots());
 }
 
 #[cfg(test)]

@@ -79,6 +79,7 @@ impl KafkaConsumer {
         admin: Arc<Admin>,
     ) -> Result<Self, BrokerError> {
         const OPERATION: &str = "consumer";
+        let principal = link.principal().clone();
         let events = Events { link, rebalances: Mutex::default(), closing: AtomicBool::new(false) };
         let consumer: BaseConsumer<Events> =
             config.create_with_context(events).map_err(|error| error::of_creation(OPERATION, &error))?;
@@ -89,7 +90,7 @@ impl KafkaConsumer {
             BrokerError::new(OPERATION, BrokerErrorKind::Configuration, "the client has no event queue")
         })?;
         Ok(Self {
-            fetch: Fetch::new(client.clone()),
+            fetch: Fetch::new(client.clone(), principal),
             events,
             client,
             consumer,
@@ -121,9 +122,13 @@ impl KafkaConsumer {
             }
         }
         match self.consumer.context().link.refusal() {
-            Some(refusal) => Err(error::of_client("poll", &refusal)),
+            Some(refusal) => Err(self.explained(error::of_client("poll", &refusal), &refusal)),
             None => Ok(()),
         }
+    }
+
+    fn explained(&self, error: BrokerError, failure: &Failure) -> BrokerError {
+        self.consumer.context().link.explain(error, failure)
     }
 
     /// Which errors of the event queue the caller must see.
@@ -133,7 +138,7 @@ impl KafkaConsumer {
         let said = self.consumer.client().fatal_error().filter(|_| fatal).map(|(_, reason)| reason);
         let reason = said.unwrap_or_else(|| code.to_string());
         let failure = Failure { reason: self.consumer.context().link.scrub(&reason), fatal, ..Failure::of(code) };
-        let judged = error::of_client("poll", &failure);
+        let judged = self.explained(error::of_client("poll", &failure), &failure);
         match (fatal, judged.kind) {
             (false, BrokerErrorKind::Retriable) => Ok(()),
             // Told by the connection: it decides when a refusal is one, after this.
@@ -302,12 +307,16 @@ impl Consumer for KafkaConsumer {
         // librdkafka asks for stable offsets because this client reads committed records: the broker answers only when
         // no transaction with offsets for them is pending.
         let list = list_of(partitions, |_| None)?;
-        let list =
-            self.consumer.committed_offsets(list, timeout).map_err(|error| error::of_crate(OPERATION, &error))?;
+        let refused = |error: &KafkaError, topic: Option<&str>| {
+            let failure = Failure::of(error.rdkafka_error_code().unwrap_or(Code::Unknown));
+            let failure = topic.map_or(failure.clone(), |topic| failure.on_topic(topic));
+            self.explained(error::of_crate(OPERATION, error), &failure)
+        };
+        let list = self.consumer.committed_offsets(list, timeout).map_err(|error| refused(&error, None))?;
         let mut found = BTreeMap::new();
         for element in list.elements() {
             let at = TopicPartition::new(element.topic(), Partition(element.partition()));
-            element.error().map_err(|error| error::of_crate(OPERATION, &error))?;
+            element.error().map_err(|error| refused(&error, Some(element.topic())))?;
             let next = element.offset().to_raw().filter(|&offset| offset >= 0);
             let metadata = element.metadata().to_owned();
             found.insert(at, next.map(|next| CommittedOffset { next: Offset(next), metadata }));

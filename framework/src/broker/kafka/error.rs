@@ -3,6 +3,7 @@
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::ffi::Failure;
+use super::refusal;
 use crate::broker::{BrokerError, BrokerErrorKind as Kind};
 
 /// The class of a code, where the code alone decides it.
@@ -110,7 +111,7 @@ pub(super) fn of_client(operation: &'static str, failure: &Failure) -> BrokerErr
         _ if failure.fatal => Some(Kind::MemberFenced),
         class => class,
     };
-    BrokerError::new(operation, kind.unwrap_or(Kind::MemberFenced), reason(failure))
+    told(operation, kind.unwrap_or(Kind::MemberFenced), failure)
 }
 
 /// A failure inside a transaction, or of its producer: all but a rejected record, an authorisation and a fencing drops
@@ -122,7 +123,16 @@ pub(super) fn of_transaction(operation: &'static str, failure: &Failure) -> Brok
         _ if matches!(failure.code, Code::IllegalGeneration | Code::UnknownMemberId) => Kind::NotAMember,
         _ => Kind::Abortable,
     };
-    BrokerError::new(operation, kind, reason(failure))
+    told(operation, kind, failure)
+}
+
+/// With what to do about a refusal.
+fn told(operation: &'static str, kind: Kind, failure: &Failure) -> BrokerError {
+    let error = BrokerError::new(operation, kind, reason(failure));
+    match refusal::advice(failure.code, &failure.reason).filter(|_| kind == Kind::Unauthorized) {
+        Some(advice) => BrokerError { advice: advice.into(), ..error },
+        None => error,
+    }
 }
 
 /// A failure to make a client. The value of a property is never told: it may be a secret.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
+use super::acl::Principal;
 use super::error;
 use super::ffi::{BATCH_MAX, BatchBuffer, Failure, Handle, Message, Queue};
 use crate::arena::Arena;
@@ -19,6 +20,8 @@ const BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The partitions of one client.
 pub(super) struct Fetch {
     client: Handle,
+    /// For whom it is asked.
+    principal: Principal,
     /// Kept over assignments: a partition whose split queue was given back yields nothing ever again
     /// (rust-rdkafka#535).
     queues: BTreeMap<TopicPartition, Queue>,
@@ -60,9 +63,10 @@ struct Slot {
 }
 
 impl Fetch {
-    pub(super) fn new(client: Handle) -> Self {
+    pub(super) fn new(client: Handle, principal: Principal) -> Self {
         Self {
             client,
+            principal,
             queues: BTreeMap::new(),
             slots: BTreeMap::new(),
             turns: VecDeque::new(),
@@ -186,7 +190,7 @@ impl Fetch {
         let mut bytes = 0;
         for message in batch.iter() {
             if message.is_failure() {
-                let failure = slot.failed(at, &message);
+                let failure = slot.failed(at, &message, &self.principal);
                 self.end_seen |= failure.is_none();
                 self.failure = failure.or(self.failure.take());
             } else if message.offset() >= slot.next.0 {
@@ -205,14 +209,15 @@ impl Fetch {
 
 impl Slot {
     /// Notes the end of the partition, which is no failure; tells any other.
-    fn failed(&mut self, at: &TopicPartition, message: &Message<'_>) -> Option<BrokerError> {
+    fn failed(&mut self, at: &TopicPartition, message: &Message<'_>, who: &Principal) -> Option<BrokerError> {
         let mut failure = message.failure()?;
         if failure.code == Code::PartitionEOF {
             self.end_seen = Some(message.offset());
             return None;
         }
         failure.reason = format!("{at} at {}: {}", self.next, failure.reason);
-        Some(error::of_client("poll", &failure))
+        let failure = failure.on_topic(&at.topic);
+        Some(who.explain(error::of_client("poll", &failure), &failure, None))
     }
 }
 

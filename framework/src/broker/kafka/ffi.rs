@@ -25,6 +25,7 @@ use rdkafka_sys::types::RDKafkaRespErr;
 
 pub(super) use self::admin::{OffsetRequest, Wait, ranges};
 pub(super) use self::operate::OffsetsAt;
+use super::acl::Resource;
 use super::wakeup::Wakeup;
 use crate::broker::Membership;
 use crate::record::{Headers, Offset, Partition, TopicPartition};
@@ -37,11 +38,22 @@ pub(super) struct Failure {
     pub(super) fatal: bool,
     pub(super) retriable: bool,
     pub(super) abortable: bool,
+    /// What was asked for, where it is known.
+    pub(super) on: Option<Resource>,
 }
 
 impl Failure {
     pub(super) fn of(code: RDKafkaErrorCode) -> Self {
-        Self { code, reason: code.to_string(), fatal: false, retriable: false, abortable: false }
+        Self { code, reason: code.to_string(), fatal: false, retriable: false, abortable: false, on: None }
+    }
+
+    /// The same, of something that was asked for.
+    pub(super) fn on(self, resource: Resource) -> Self {
+        Self { on: Some(resource), ..self }
+    }
+
+    pub(super) fn on_topic(self, name: &str) -> Self {
+        self.on(Resource::Topic(name.to_owned()))
     }
 
     fn check(code: RDKafkaRespErr) -> Result<(), Self> {
@@ -72,6 +84,7 @@ impl Failure {
                 fatal: sys::rd_kafka_error_is_fatal(error) != 0,
                 retriable: sys::rd_kafka_error_is_retriable(error) != 0,
                 abortable: sys::rd_kafka_error_txn_requires_abort(error) != 0,
+                on: None,
             }
         }
     }

@@ -12,12 +12,14 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
+use super::acl::{Principal, Resource};
 use super::auth::TokenSource;
 use super::clients::{Reporter, Statistics};
 use super::error;
 use super::ffi::Failure;
+use super::refusal;
 use super::scrubber::Scrubber;
-use crate::broker::BrokerErrorKind;
+use crate::broker::{BrokerError, BrokerErrorKind};
 
 /// Credentials that worked before are held to be good for so long while brokers refuse them: a broker that has just
 /// started may not know its users yet.
@@ -32,6 +34,9 @@ pub(super) struct Link {
     name: String,
     scrubber: Scrubber,
     tokens: Option<Arc<dyn TokenSource>>,
+    principal: Principal,
+    /// What the client asks for by itself: its group or its transactional id.
+    own: Option<Resource>,
     /// Where its statistics are collected.
     reporter: Option<Reporter>,
     /// Taint counts only from here on: connecting is not a transaction.
@@ -43,6 +48,8 @@ pub(super) struct Link {
 struct Seen {
     /// Why the broker refuses us, the latest; and since when.
     refusal: Option<(Failure, Instant)>,
+    /// Why the last connection failed without being refused.
+    trouble: Option<String>,
     /// Whether these credentials have worked.
     accepted: bool,
     /// Why the producer must be replaced; the first.
@@ -64,6 +71,25 @@ struct Counters {
 impl Link {
     pub(super) fn new(name: String, scrubber: Scrubber, tokens: Option<Arc<dyn TokenSource>>) -> Self {
         Self { name, scrubber, tokens, ..Self::default() }
+    }
+
+    /// The same, of somebody who asks for rights.
+    pub(super) fn of(self, principal: Principal) -> Self {
+        Self { principal, ..self }
+    }
+
+    /// The same, of a client that asks for a group or a transactional id of its own.
+    pub(super) fn asking_for(self, own: Resource) -> Self {
+        Self { own: Some(own), ..self }
+    }
+
+    /// An error with the right that was missing, if one was, and how to grant it.
+    pub(super) fn explain(&self, error: BrokerError, failure: &Failure) -> BrokerError {
+        self.principal.explain(error, failure, self.own.as_ref())
+    }
+
+    pub(super) const fn principal(&self) -> &Principal {
+        &self.principal
     }
 
     /// The same, with its statistics collected among those of other clients.
@@ -110,6 +136,13 @@ impl Link {
         let mut seen = self.seen();
         seen.accepted = true;
         seen.refusal = None;
+        seen.trouble = None;
+    }
+
+    /// A failure with the reason why nobody answers, where it is only told that nobody does.
+    pub(super) fn with_trouble(&self, failure: Failure) -> Failure {
+        let trouble = self.seen().trouble.clone();
+        Failure { reason: refusal::with_trouble(failure.code, failure.reason, trouble.as_deref()), ..failure }
     }
 
     fn refuse(&self, failure: Failure) {
@@ -152,6 +185,9 @@ impl Link {
             tracing::error!(client = self.name, ?code, "{reason}");
             self.refuse(Failure { reason, ..Failure::of(code) });
         } else if matches!(code, Code::BrokerTransportFailure | Code::AllBrokersDown) {
+            if code == Code::BrokerTransportFailure {
+                self.seen().trouble = Some(reason.clone());
+            }
             // librdkafka has logged each broken connection already, with the address and not too often.
             tracing::debug!(client = self.name, ?code, "{reason}");
         } else {

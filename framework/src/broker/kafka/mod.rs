@@ -12,14 +12,17 @@
 //! | `reader` | changelogs, outside the group |
 //! | `admin`, `new_topics` | topics, log ends, deleting records; topics that not every broker knows yet |
 //! | `operate` | what an operator asks: groups, rights, settings, the cluster |
+//! | `acl` | the right that a refused request lacked, and the command that grants it |
 //! | `link` | what connections tell: logs, refused credentials, the taint of a transaction |
 //! | `clients` | what the statistics of all clients say, for metrics |
 //! | `auth`, `msk_iam` | tokens for OAUTHBEARER |
+//! | `refusal` | why a connection was refused, and what to do about it |
 //! | `error` | librdkafka's codes as the core's classes |
 //! | `ffi` | all `unsafe` |
 
 #![allow(clippy::disallowed_methods, reason = "an edge: librdkafka's calls are given deadlines by the real clock")]
 
+mod acl;
 mod admin;
 mod auth;
 mod calls;
@@ -39,6 +42,7 @@ mod operate;
 mod producer;
 mod properties;
 mod reader;
+mod refusal;
 mod scrubber;
 mod wakeup;
 
@@ -46,7 +50,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use acl::Resource;
 pub use auth::{Token, TokenError, TokenSource};
+#[cfg(any(test, feature = "testing"))]
+pub use clients::read_statistics;
 pub use config::{KafkaConfig, PropertyRefused, Sasl, Security, Tls, check_property};
 pub use consumer::KafkaConsumer;
 #[cfg(feature = "msk-iam")]
@@ -55,6 +62,7 @@ pub use operate::{Cluster, Group, GroupMember, Node, Replicas, Right, Settings, 
 pub use producer::KafkaProducer;
 pub use reader::KafkaReader;
 
+use self::acl::Principal;
 use self::admin::Admin;
 use self::clients::Clients;
 use self::groups::Groups;
@@ -129,7 +137,7 @@ fn new_link(config: &KafkaConfig, name: &str) -> Link {
         Some(Sasl::OAuthBearer(source)) => Some(Arc::clone(source)),
         _ => None,
     };
-    Link::new(format!("{}/{name}", config.client_id), config.scrubber(), tokens)
+    Link::new(format!("{}/{name}", config.client_id), config.scrubber(), tokens).of(Principal::of(config))
 }
 
 impl Broker for KafkaBroker {
@@ -141,12 +149,14 @@ impl Broker for KafkaBroker {
         let role = Role::Member { group_id: &member.group_id, group_instance_id: &member.group_instance_id };
         let client = client_config(&self.config, role);
         let link = self.link("consumer", &format!("consumer-{}", member.group_instance_id));
+        let link = link.asking_for(Resource::Group(member.group_id.clone()));
         KafkaConsumer::new(&client, link, member, self.groups.clone(), Arc::clone(&self.admin))
     }
 
     fn producer(&self, transactional_id: &str) -> Result<KafkaProducer, BrokerError> {
         let client = client_config(&self.config, Role::Producer { transactional_id });
         let link = self.link("producer", &format!("producer-{transactional_id}"));
+        let link = link.asking_for(Resource::TransactionalId(transactional_id.to_owned()));
         let patience = Patience { init: self.config.request_timeout, transaction: self.config.transaction_timeout };
         KafkaProducer::new(&client, link, transactional_id, self.groups.clone(), patience)
     }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::KafkaBroker;
+use super::acl::Resource;
 use super::consumer::{list_of, list_of_committed};
-use super::ffi::{Handle, OffsetsAt};
-use crate::broker::{BrokerError, BrokerErrorKind, CommittedOffset, LogRange, TopicId};
+use super::ffi::{Failure, Handle, OffsetsAt};
+use crate::broker::{BrokerError, BrokerErrorKind, CommittedOffset, LogRange, NewTopic, TopicId};
 use crate::record::{Offset, TopicName, TopicPartition};
 use crate::time::Timestamp;
 
@@ -112,6 +113,19 @@ impl KafkaBroker {
         self.admin.call("describe_cluster", self.admin.timeout, Handle::describe_cluster)
     }
 
+    /// The command of Kafka's own tools that grants these rights to whom we are connected as.
+    pub fn grant(&self, rights: &[Right], on: &Resource) -> String {
+        self.admin.grant(rights, on)
+    }
+
+    /// Asks whether a topic could be made, and makes none.
+    ///
+    /// # Errors
+    /// [`BrokerError`]: `Unauthorized` without the right, `Configuration` when the cluster refuses its settings.
+    pub fn may_create_topic(&self, topic: &NewTopic) -> Result<(), BrokerError> {
+        self.admin.may_create(topic)
+    }
+
     /// The names of all topics that we may see.
     ///
     /// # Errors
@@ -138,7 +152,9 @@ impl KafkaBroker {
     /// # Errors
     /// [`BrokerError`].
     pub fn topic_settings(&self, topic: &str) -> Result<Settings, BrokerError> {
-        self.admin.call("describe_configs", self.admin.timeout, |handle, wait| handle.topic_settings(topic, wait))
+        self.admin.call("describe_configs", self.admin.timeout, |handle, wait| {
+            handle.topic_settings(topic, wait).map_err(|failure| failure.on_topic(topic))
+        })
     }
 
     /// The effective settings of a node; those that are secret are empty.
@@ -147,7 +163,9 @@ impl KafkaBroker {
     /// [`BrokerError`].
     pub fn node_settings(&self, node: i32) -> Result<Settings, BrokerError> {
         let ask = node.to_string();
-        self.admin.call("describe_configs", self.admin.timeout, |handle, wait| handle.node_settings(&ask, wait))
+        self.admin.call("describe_configs", self.admin.timeout, |handle, wait| {
+            handle.node_settings(&ask, wait).map_err(|failure| failure.on(Resource::Cluster))
+        })
     }
 
     /// The names of all consumer groups that we may see.
@@ -163,7 +181,9 @@ impl KafkaBroker {
     /// # Errors
     /// [`BrokerError`].
     pub fn describe_group(&self, group: &str) -> Result<Group, BrokerError> {
-        self.admin.call("describe_group", self.admin.timeout, |handle, wait| handle.describe_group(group, wait))
+        self.admin.call("describe_group", self.admin.timeout, |handle, wait| {
+            handle.describe_group(group, wait).map_err(of_group(group))
+        })
     }
 
     /// Everything that a group has committed.
@@ -171,7 +191,9 @@ impl KafkaBroker {
     /// # Errors
     /// [`BrokerError`]; `Retry` while a transaction that carries offsets of the group is open.
     pub fn group_offsets(&self, group: &str) -> Result<BTreeMap<TopicPartition, CommittedOffset>, BrokerError> {
-        self.admin.call("list_group_offsets", self.admin.timeout, |handle, wait| handle.group_offsets(group, wait))
+        self.admin.call("list_group_offsets", self.admin.timeout, |handle, wait| {
+            handle.group_offsets(group, wait).map_err(of_group(group))
+        })
     }
 
     /// Commits offsets for a group without members.
@@ -188,7 +210,9 @@ impl KafkaBroker {
             return Ok(());
         }
         let list = list_of_committed(OPERATION, offsets)?;
-        self.admin.call(OPERATION, self.admin.timeout, |handle, wait| handle.set_group_offsets(group, &list, wait))
+        self.admin.call(OPERATION, self.admin.timeout, |handle, wait| {
+            handle.set_group_offsets(group, &list, wait).map_err(of_group(group))
+        })
     }
 
     /// Forgets what a group without members has committed for these partitions.
@@ -201,7 +225,9 @@ impl KafkaBroker {
             return Ok(());
         }
         let list = list_of(partitions, |_| None)?;
-        self.admin.call(OPERATION, self.admin.timeout, |handle, wait| handle.delete_group_offsets(group, &list, wait))
+        self.admin.call(OPERATION, self.admin.timeout, |handle, wait| {
+            handle.delete_group_offsets(group, &list, wait).map_err(of_group(group))
+        })
     }
 
     /// First offsets and ends of the logs, whatever is committed in them.
@@ -285,6 +311,11 @@ impl KafkaBroker {
             std::thread::sleep(PAUSE);
         }
     }
+}
+
+fn of_group(group: &str) -> impl FnOnce(Failure) -> Failure {
+    let group = Resource::Group(group.to_owned());
+    |failure| if failure.on.is_some() { failure } else { failure.on(group) }
 }
 
 /// True when a partition certainly has no record of that time or a later one: it is empty, or its youngest is older.

@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
 
+use super::acl::Resource;
 use super::admin::EventServer;
 use super::calls::{Calls, Job, Offsets, Step, Waiting};
 use super::consumer::list_of_committed;
@@ -39,6 +40,8 @@ pub struct KafkaProducer {
     handle: Handle,
     client: Arc<BaseProducer<Reports>>,
     groups: Groups,
+    /// Whose offsets went into the last transaction.
+    group: Option<String>,
     /// How long `send` and `send_offsets` may take: the broker would abort the transaction soon after.
     patience: Duration,
     /// After all that holds the client: the last hold is given back on the thread that serves its events.
@@ -98,6 +101,7 @@ impl KafkaProducer {
             handle,
             client,
             groups,
+            group: None,
             patience: patience.transaction,
         };
         producer.init(patience.init)?;
@@ -120,6 +124,7 @@ impl KafkaProducer {
                     fatal: error.is_fatal(),
                     retriable: error.is_retriable(),
                     abortable: error.txn_requires_abort(),
+                    on: None,
                 },
                 other => Failure::of(other.rdkafka_error_code().unwrap_or(Code::Unknown)),
             };
@@ -130,6 +135,7 @@ impl KafkaProducer {
                 return Err(self.judged(OPERATION, &failure));
             }
             if Instant::now() >= deadline {
+                let failure = self.reports().link.with_trouble(failure);
                 return Err(BrokerError::new(OPERATION, BrokerErrorKind::Retriable, failure.reason));
             }
         }
@@ -147,7 +153,10 @@ impl KafkaProducer {
             None => failure.clone(),
         };
         let failure = Failure { reason: self.reports().link.scrub(&failure.reason), ..failure };
-        error::of_transaction(operation, &failure)
+        // Offsets are the group's, all else is the transaction's.
+        let of_group = || self.group.clone().filter(|_| operation == "send_offsets").map(Resource::Group);
+        let failure = Failure { on: failure.on.clone().or_else(of_group), ..failure };
+        self.reports().link.explain(error::of_transaction(operation, &failure), &failure)
     }
 
     /// Why a commit failed: a record that was refused explains more than the commit's own words.
@@ -169,7 +178,9 @@ impl KafkaProducer {
                     }
                     _ => BrokerErrorKind::Abortable,
                 };
-                BrokerError::new(OPERATION, kind, format!("a record to {at} was not delivered: {code:?}: {code}"))
+                let reason = format!("a record to {at} was not delivered: {code:?}: {code}");
+                let refused = Failure::of(code).on_topic(&at.topic);
+                self.reports().link.explain(BrokerError::new(OPERATION, kind, reason), &refused)
             }
             _ => {
                 let judged = self.judged(OPERATION, failure);
@@ -318,6 +329,7 @@ impl Producer for KafkaProducer {
         membership: &Membership,
     ) -> Result<(), BrokerError> {
         let offsets = Some(self.offsets(offsets, membership)?);
+        self.group = offsets.as_ref().map(|offsets| offsets.group_id.clone());
         self.begin_calls("send_offsets", Job { offsets, commit: None })?;
         let ended = self.calls.wait();
         self.told(ended).map(drop)
@@ -336,6 +348,7 @@ impl Producer for KafkaProducer {
         timeout: Duration,
     ) -> Result<(), BrokerError> {
         let offsets = self.offsets(offsets, membership)?;
+        self.group = Some(offsets.group_id.clone());
         let offsets = Some(Offsets { timeout: offsets.timeout.min(timeout), ..offsets });
         self.begin_calls("send_offsets", Job { offsets, commit: Some(timeout) })
     }

@@ -44,6 +44,7 @@ impl std::fmt::Debug for KafkaReader {
 impl KafkaReader {
     pub(super) fn new(config: &ClientConfig, link: Link, admin: Arc<Admin>) -> Result<Self, BrokerError> {
         const OPERATION: &str = "reader";
+        let principal = link.principal().clone();
         let consumer: BaseConsumer<Listener> = config
             .create_with_context(Listener(Arc::new(link)))
             .map_err(|error| error::of_creation(OPERATION, &error))?;
@@ -53,7 +54,15 @@ impl KafkaReader {
         let events = client.event_queue(&wakeup).ok_or_else(|| {
             BrokerError::new(OPERATION, BrokerErrorKind::Configuration, "the client has no event queue")
         })?;
-        Ok(Self { fetch: Fetch::new(client.clone()), topics: BTreeMap::new(), events, client, consumer, wakeup, admin })
+        Ok(Self {
+            fetch: Fetch::new(client.clone(), principal),
+            topics: BTreeMap::new(),
+            events,
+            client,
+            consumer,
+            wakeup,
+            admin,
+        })
     }
 
     fn topic(&mut self, name: &TopicName) -> Result<&Topic, Failure> {

@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::StreamsConfig;
 use super::error::{ConfigError, Problem};
 
+/// A shorter token could be found by trying.
+const ADMIN_TOKEN_CHARS_MIN: usize = 16;
+
 /// A commit that the client does not come back from is given up so long after its time-out.
 const COMMIT_GRACE: Duration = Duration::from_secs(2);
 
@@ -15,6 +18,7 @@ pub(super) fn check(config: &StreamsConfig, errors: &mut Vec<ConfigError>) {
     checks.times();
     checks.dead_letters();
     checks.spans();
+    checks.admin();
     checks.encryption();
     checks.authentication();
     checks.aws();
@@ -117,6 +121,24 @@ impl Checks<'_> {
             let reason = "it is written like http://host:4318, without user and query; a token goes into the variable \
                           OTEL_EXPORTER_OTLP_HEADERS";
             self.impossible("otlp.endpoint", reason);
+        }
+    }
+
+    fn admin(&mut self) {
+        let Some(token) = &self.config.http_admin_token else { return };
+        let token = token.expose();
+        if token.chars().count() < ADMIN_TOKEN_CHARS_MIN {
+            let reason =
+                format!("it can be guessed; at least {ADMIN_TOKEN_CHARS_MIN} characters: openssl rand -hex 32");
+            self.impossible("http.admin.token", reason);
+        } else if !token.chars().all(|c| c.is_ascii_graphic()) {
+            self.impossible(
+                "http.admin.token",
+                "a header holds no such character; letters, digits and signs, no spaces",
+            );
+        }
+        if self.config.http_listen.is_none() {
+            self.impossible("http.admin.token", "it has no use while http.listen is none; leave one of them out");
         }
     }
 

@@ -233,6 +233,12 @@ pub(super) static KEYS: &[Key] = &[
         show: |config| config.otlp_sampling_percent.to_string(),
     },
     Key {
+        name: "http.admin.token",
+        meaning: "secret for what may be changed over HTTP (/admin/log-level), 16 characters or more; without it there is no such path",
+        kind: Kind::Secret(|config, value| config.http_admin_token = Some(value)),
+        show: |config| shown(config.http_admin_token.as_ref()),
+    },
+    Key {
         name: "security.protocol",
         meaning: "how to talk to the brokers",
         kind: Kind::Choice(SecurityProtocol::NAMES, |config, value| {

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{KafkaOptions, Role, Secured};
+use super::{KafkaOptions, Role, Secured, Security};
 use crate::port::Port;
 use crate::{Error, Launch, install};
 
@@ -73,9 +73,13 @@ pub(super) fn properties(
     ];
     let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
     // Of two lines with one name, the later counts.
-    let all = own.into_iter().chain(secured.map(Secured::properties).unwrap_or_default());
+    let all = own.into_iter().chain(secured.zip(options.security.as_ref()).map(of_listeners).unwrap_or_default());
     let lines = all.chain(options.properties.iter().cloned()).map(|(name, value)| format!("{name}={value}\n"));
     lines.collect::<Vec<_>>().concat()
+}
+
+fn of_listeners((secured, security): (&Secured, &Security)) -> Vec<(String, String)> {
+    secured.properties(security)
 }
 
 fn without_controller(listeners: &str) -> String {

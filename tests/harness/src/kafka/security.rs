@@ -7,8 +7,8 @@ use crate::{Client, Error};
 
 /// What the secured listeners of a broker accept.
 ///
-/// `SSL` takes clients with a certificate of the broker's own authority or with none. `SASL_SSL` takes SCRAM-SHA-256 and
-/// SCRAM-SHA-512 of these users, and OAUTHBEARER with unsigned tokens.
+/// `SSL` takes clients with a certificate of the broker's own authority or with none. `SASL_SSL` takes PLAIN, SCRAM-SHA-256
+/// and SCRAM-SHA-512 of these users, and OAUTHBEARER with unsigned tokens.
 #[derive(Debug, Clone, Default)]
 pub struct Security {
     /// Names and passwords, made known when the storage is formatted: later changes have no effect.
@@ -98,14 +98,20 @@ impl Secured {
     }
 
     /// The broker properties of both listeners.
-    pub(super) fn properties(&self) -> Vec<(String, String)> {
+    pub(super) fn properties(&self, security: &Security) -> Vec<(String, String)> {
         let keys = self.ca.with_file_name("server.pem").display().to_string();
         let authority = self.ca.display().to_string();
         let scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
         let bearer = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required \
                       unsecuredLoginStringClaim_sub=\"broker\";";
+        let users = security.users.iter().map(|(name, password)| format!(" user_{name}=\"{password}\""));
+        let plain = format!(
+            "org.apache.kafka.common.security.plain.PlainLoginModule required{};",
+            users.collect::<Vec<_>>().concat()
+        );
         let mut properties = vec![
-            ("listener.name.sasl_ssl.sasl.enabled.mechanisms", "SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER"),
+            ("listener.name.sasl_ssl.plain.sasl.jaas.config", plain.as_str()),
+            ("listener.name.sasl_ssl.sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER"),
             ("listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config", scram),
             ("listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config", scram),
             ("listener.name.sasl_ssl.oauthbearer.sasl.jaas.config", bearer),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use millpond::broker::kafka::{KafkaProducer, Resource, Right};
 use millpond::broker::{Broker, BrokerError, BrokerErrorKind, ChangelogReader, NewTopic, Producer};
 use millpond::record::{Headers, Offset, Partition, ProducerRecord, TopicName, TopicPartition};
 use millpond::time::Timestamp;
@@ -28,8 +29,16 @@ struct Tried {
 }
 
 pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
+    let producer = match patient.broker.producer(&transactional_id(patient)) {
+        Ok(producer) => producer,
+        Err(error) if error.kind == BrokerErrorKind::Unauthorized => return vec![refused(patient, &error)],
+        Err(error) => {
+            let fix = format!("{}; --no-probe leaves this out", error.advice);
+            return vec![Finding::broken("transactions", format!("no transaction can be begun: {error}"), fix)];
+        }
+    };
     let topic = TopicName::from(format!("{}-doctor", patient.config.application_id));
-    let tried = attempt(patient, &topic);
+    let tried = attempt(patient, producer, &topic);
     let cleared = patient.broker.delete_topics(std::slice::from_ref(&topic));
     let mut findings = match tried {
         Ok(tried) => {
@@ -39,7 +48,9 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
         // What the application itself needs is looked at elsewhere: this topic is only ours.
         Err(error) if error.kind == BrokerErrorKind::Unauthorized => {
             let what = format!("transactions and clocks were not tried: {}", error.reason);
-            let fix = format!("allow Create, Write, Read and Delete on topic {topic}, or say --no-probe");
+            let rights = [Right::Create, Right::Write, Right::Read, Right::Delete];
+            let grant = patient.grant(&rights, &Resource::Topic(topic.to_string()));
+            let fix = format!("say --no-probe, or have it tried: {grant}");
             return vec![Finding::warning("probe", what, fix)];
         }
         Err(error) => {
@@ -54,12 +65,27 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     findings
 }
 
-fn attempt(patient: &Patient<'_>, topic: &TopicName) -> Result<Tried, BrokerError> {
+/// As the application's own begin, so that the same rule is tried: `<application.id>-<instance>-<thread>`.
+fn transactional_id(patient: &Patient<'_>) -> String {
+    let name = &patient.config.application_id;
+    patient.config.instance.as_ref().map_or_else(|| format!("{name}-doctor"), |of| format!("{name}-{of}-doctor"))
+}
+
+/// Where the instance has no name yet, its transactional ids may be allowed although ours is not.
+fn refused(patient: &Patient<'_>, error: &BrokerError) -> Finding {
+    let name = &patient.config.application_id;
+    let grant = patient.grant(&[Right::Write, Right::Describe], &Resource::TransactionalIdPrefix(format!("{name}-")));
+    let what = format!("transactions and clocks were not tried: {}", error.reason);
+    match &patient.config.instance {
+        Some(_) => Finding::broken("rights", what, grant),
+        None => Finding::warning("probe", what, format!("say the instance, --no-probe, or allow it: {grant}")),
+    }
+}
+
+fn attempt(patient: &Patient<'_>, mut producer: KafkaProducer, topic: &TopicName) -> Result<Tried, BrokerError> {
     let configs = BTreeMap::from([("message.timestamp.type".to_owned(), "LogAppendTime".to_owned())]);
     let replication_factor = patient.config.replication_factor;
     patient.broker.create_topic(&NewTopic { name: topic.clone(), partitions: 1, replication_factor, configs })?;
-    // The same prefix as the application's own transactional ids, so that the same ACL is tried.
-    let mut producer = patient.broker.producer(&format!("{}-doctor", patient.config.application_id))?;
     let target = TopicPartition::new(topic.clone(), Partition(0));
     producer.begin()?;
     let before = now();

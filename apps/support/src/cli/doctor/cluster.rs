@@ -1,6 +1,6 @@
 //! The nodes, the group, and Kafka's own topics.
 
-use millpond::broker::kafka::{Cluster, Right};
+use millpond::broker::kafka::{Cluster, Resource, Right};
 use millpond::record::TopicName;
 
 use super::{Patient, rights, settings};
@@ -18,7 +18,8 @@ pub(super) fn examine(patient: &Patient<'_>, cluster: &Cluster) -> Vec<Finding> 
             Ok(found) => findings.extend(settings::node(node.id, &found, patient.config)),
             Err(error) => {
                 let what = format!("settings of node {} cannot be read: {}", node.id, error.reason);
-                let fix = "allow DescribeConfigs on the cluster to have versions and transaction settings checked";
+                let grant = patient.grant(&[Right::DescribeConfigs], &Resource::Cluster);
+                let fix = format!("to have versions and transaction settings checked: {grant}");
                 findings.push(Finding::warning("broker-settings", what, fix));
             }
         }
@@ -33,7 +34,10 @@ fn group(patient: &Patient<'_>) -> Vec<Finding> {
     match patient.broker.describe_group(id) {
         Ok(group) => {
             let members = Finding::fine("group", format!("group {id} has members={}", group.members.len()));
-            let missing = rights::missing(&format!("group {id}"), &group.rights, &[Right::Read]);
+            let missing =
+                rights::missing(&Resource::Group(id.clone()), &group.rights, &[Right::Read], &|rights, on| {
+                    patient.grant(rights, on)
+                });
             std::iter::once(members).chain(missing).collect()
         }
         Err(error) => {

@@ -8,7 +8,7 @@ mod settings;
 mod topics;
 
 use clap::Args;
-use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
+use millpond::broker::kafka::{KafkaBroker, KafkaConfig, Resource, Right};
 use millpond::runtime::config::StreamsConfig;
 use millpond::topology::Topology;
 use serde_json::json;
@@ -34,6 +34,13 @@ struct Patient<'a> {
     topology: Option<&'a Topology>,
     /// Topics that a program with a loop of its own reads.
     inputs: Vec<String>,
+}
+
+impl Patient<'_> {
+    /// The command that grants what is missing.
+    fn grant(&self, rights: &[Right], on: &Resource) -> String {
+        self.broker.grant(rights, on)
+    }
 }
 
 pub(crate) fn run(args: &DoctorArgs, context: Context<'_>, out: &mut Output<'_>) -> Result<(), Failure> {

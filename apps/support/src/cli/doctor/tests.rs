@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use millpond::broker::kafka::{Replicas, Right, Settings};
+use millpond::broker::kafka::{Replicas, Resource, Right, Settings};
 use millpond::runtime::config::StreamsConfig;
 use millpond::topology::InternalTopicKind as Kind;
 
@@ -78,10 +78,14 @@ fn internal_topics_must_be_as_they_were_made() {
 #[test]
 fn missing_rights_are_named_with_what_they_are_on() {
     let has = BTreeSet::from([Right::Describe, Right::Read]);
-    assert_eq!(rights::missing("topic t", &has, &[Right::Read, Right::Describe]), None);
-    let finding = rights::missing("topic t", &has, &[Right::Read, Right::Write]).unwrap();
+    let missing = |has: &BTreeSet<Right>, needs: &[Right]| {
+        rights::missing(&Resource::Topic("t".into()), has, needs, &|rights, on| format!("grant {rights:?} on {on}"))
+    };
+    assert_eq!(missing(&has, &[Right::Read, Right::Describe]), None);
+    let finding = missing(&has, &[Right::Read, Right::Write]).unwrap();
     assert_eq!((finding.health, finding.what.as_str()), (Health::Broken, "this principal lacks Write on topic t"));
-    assert_eq!(rights::missing("topic t", &BTreeSet::new(), &[Right::Write]), None, "the brokers do not tell");
+    assert_eq!(finding.fix, "grant [Write] on topic t");
+    assert_eq!(missing(&BTreeSet::new(), &[Right::Write]), None, "the brokers do not tell");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millpond::broker::TopicDescription;
-use millpond::broker::kafka::{Cluster, Right, Settings, TopicDetails};
+use millpond::broker::kafka::{Cluster, Resource, Right, Settings, TopicDetails};
+use millpond::broker::{BrokerErrorKind, NewTopic, TopicDescription};
 use millpond::record::TopicName;
 use millpond::runtime::config::OnError;
 use millpond::topology::{InternalTopic, InternalTopicKind, ResolvedTopics};
@@ -16,6 +16,12 @@ struct Seen<'a> {
     name: &'a TopicName,
     details: Option<&'a TopicDetails>,
     settings: Option<Settings>,
+}
+
+/// What a topic is in.
+struct Around<'a> {
+    patient: &'a Patient<'a>,
+    nodes: usize,
 }
 
 pub(super) fn examine(patient: &Patient<'_>, cluster: &Cluster) -> Vec<Finding> {
@@ -32,20 +38,21 @@ pub(super) fn examine(patient: &Patient<'_>, cluster: &Cluster) -> Vec<Finding> 
     let inputs: BTreeSet<TopicName> = inputs.into_iter().filter(|name| !is_told(name)).collect();
     let outputs: BTreeSet<TopicName> = outputs.into_iter().filter(|name| !is_told(name)).collect();
     let dead_letters: BTreeSet<TopicName> = dead_letters.into_iter().filter(|name| !is_told(name)).collect();
+    let around = Around { patient, nodes: cluster.nodes.len() };
     let see = |name| {
         let details = details.get(name);
         Seen { name, details, settings: details.and_then(|_| patient.broker.topic_settings(name).ok()) }
     };
     for name in &inputs {
-        findings.extend(user(&see(name), &[Right::Read, Right::Describe], cluster));
+        findings.extend(user(&see(name), &[Right::Read, Right::Describe], &around));
     }
     for name in &outputs {
-        findings.extend(user(&see(name), &[Right::Write, Right::Describe], cluster));
+        findings.extend(user(&see(name), &[Right::Write, Right::Describe], &around));
     }
     for name in &dead_letters {
-        findings.extend(letters(&see(name), cluster));
+        findings.extend(letters(&see(name), &around));
     }
-    findings.extend(internal(patient, cluster, &details));
+    findings.extend(internal(&around, &details));
     findings
 }
 
@@ -84,14 +91,15 @@ fn dead_letters(patient: &Patient<'_>) -> BTreeSet<TopicName> {
     wanted.then(|| config.dead_letter_topic_name().into()).into_iter().collect()
 }
 
-fn user(seen: &Seen<'_>, needs: &[Right], cluster: &Cluster) -> Vec<Finding> {
+fn user(seen: &Seen<'_>, needs: &[Right], around: &Around<'_>) -> Vec<Finding> {
     let name = seen.name;
     let Some(details) = seen.details else {
         let what = format!("there is no topic {name}, or this principal may not see it");
-        let fix = format!("create it (kafka-topics --create --topic {name}), or allow Describe on it");
+        let grant = around.patient.grant(&[Right::Describe], &topic(name));
+        let fix = format!("create it (kafka-topics.sh --create --topic {name}), or let it be seen: {grant}");
         return vec![Finding::broken("topic-missing", what, fix)];
     };
-    with_copies(seen, details, needs, cluster, Vec::new())
+    with_copies(seen, details, needs, around, Vec::new())
 }
 
 /// Findings of a topic's copies and rights beside `more`; a word of praise when there are none.
@@ -99,16 +107,18 @@ fn with_copies(
     seen: &Seen<'_>,
     details: &TopicDetails,
     needs: &[Right],
-    cluster: &Cluster,
+    around: &Around<'_>,
     more: Vec<Finding>,
 ) -> Vec<Finding> {
     let name = seen.name;
     let mut findings = more;
-    findings.extend(settings::copies(name, &details.partitions, seen.settings.as_ref(), cluster.nodes.len()));
-    findings.extend(rights::missing(&format!("topic {name}"), &details.rights, needs));
+    findings.extend(settings::copies(name, &details.partitions, seen.settings.as_ref(), around.nodes));
+    findings
+        .extend(rights::missing(&topic(name), &details.rights, needs, &|rights, on| around.patient.grant(rights, on)));
     if seen.settings.is_none() {
         let what = format!("settings of topic {name} cannot be read");
-        findings.push(Finding::warning("topic-settings", what, "allow DescribeConfigs on it to have them checked"));
+        let grant = around.patient.grant(&[Right::DescribeConfigs], &topic(name));
+        findings.push(Finding::warning("topic-settings", what, format!("to have them checked: {grant}")));
     }
     if findings.is_empty() {
         findings.push(Finding::fine("topic", format!("topic {name} has partitions={}", details.partitions.len())));
@@ -116,9 +126,11 @@ fn with_copies(
     findings
 }
 
-fn letters(seen: &Seen<'_>, cluster: &Cluster) -> Vec<Finding> {
+fn letters(seen: &Seen<'_>, around: &Around<'_>) -> Vec<Finding> {
     let Some(details) = seen.details else {
-        return vec![Finding::fine("topic", format!("topic {} is not there yet: the first start makes it", seen.name))];
+        let replication_factor = around.patient.config.replication_factor;
+        let wanted = NewTopic { name: seen.name.clone(), partitions: 1, replication_factor, configs: BTreeMap::new() };
+        return vec![unmade(around.patient, &wanted)];
     };
     let policy = seen.settings.as_ref().and_then(|settings| settings.get("cleanup.policy"));
     let compacts = policy.is_some_and(|policy| policy.contains("compact"));
@@ -130,11 +142,12 @@ fn letters(seen: &Seen<'_>, cluster: &Cluster) -> Vec<Finding> {
         );
         Finding::broken("topic-cleanup-policy", what, "set cleanup.policy=delete")
     });
-    with_copies(seen, details, &[Right::Write, Right::Describe], cluster, findings.into_iter().collect())
+    with_copies(seen, details, &[Right::Write, Right::Describe], around, findings.into_iter().collect())
 }
 
 /// The application's own topics: those that are there must be as they were made.
-fn internal(patient: &Patient<'_>, cluster: &Cluster, details: &BTreeMap<TopicName, TopicDetails>) -> Vec<Finding> {
+fn internal(around: &Around<'_>, details: &BTreeMap<TopicName, TopicDetails>) -> Vec<Finding> {
+    let patient = around.patient;
     let Some(topology) = patient.topology else { return Vec::new() };
     let described = details.iter().map(|(name, details)| {
         let partitions = i32::try_from(details.partitions.len()).unwrap_or(i32::MAX);
@@ -154,45 +167,55 @@ fn internal(patient: &Patient<'_>, cluster: &Cluster, details: &BTreeMap<TopicNa
         match details.get(&topic.name) {
             Some(found) => {
                 let settings = patient.broker.topic_settings(&topic.name).ok();
-                findings.extend(made(topic, &Seen { name: &topic.name, details: Some(found), settings }, cluster));
+                findings.extend(made(topic, &Seen { name: &topic.name, details: Some(found), settings }, around));
             }
-            None => findings.push(Finding::fine(
-                "topic",
-                format!("topic {} is not there yet: the first start makes it", topic.name),
-            )),
+            None => findings.push(unmade(patient, &topic.to_create(patient.config.replication_factor))),
         }
-    }
-    let unmade = wanted.iter().any(|topic| !details.contains_key(&topic.name));
-    let may_create = cluster.rights.is_empty() || cluster.rights.contains(&Right::Create);
-    if unmade && !may_create {
-        let prefix = &patient.config.application_id;
-        let what = "internal topics are missing, and this principal may not create topics on the cluster";
-        let fix = format!(
-            "allow Create on topics with the prefix {prefix}- (then this is only a warning), or on the cluster"
-        );
-        findings.push(Finding::warning("rights", what, fix));
     }
     findings
 }
 
-fn made(topic: &InternalTopic, seen: &Seen<'_>, cluster: &Cluster) -> Vec<Finding> {
+/// A topic of the application's own that is not there: the first start makes it, if it may.
+fn unmade(patient: &Patient<'_>, wanted: &NewTopic) -> Finding {
+    let name = &wanted.name;
+    match patient.broker.may_create_topic(wanted) {
+        Ok(()) => Finding::fine("topic", format!("topic {name} is not there yet: the first start makes it")),
+        Err(error) if error.kind == BrokerErrorKind::Unauthorized => {
+            let what = format!("topic {name} is not there, and this principal may not make it: {}", error.reason);
+            Finding::broken("rights", what, error.advice)
+        }
+        Err(error) => {
+            let what = format!("topic {name} is not there, and the cluster would not make it: {}", error.reason);
+            Finding::broken("topic-create", what, error.advice)
+        }
+    }
+}
+
+fn topic(name: &TopicName) -> Resource {
+    Resource::Topic(name.to_string())
+}
+
+fn made(internal: &InternalTopic, seen: &Seen<'_>, around: &Around<'_>) -> Vec<Finding> {
     let Some(details) = seen.details else { return Vec::new() };
     let mut findings = Vec::new();
     let found = i32::try_from(details.partitions.len()).unwrap_or(i32::MAX);
     // The topic of commit records is shared by sub-topologies: more partitions do no harm.
-    let fits =
-        if topic.kind == InternalTopicKind::Commits { found >= topic.partitions } else { found == topic.partitions };
+    let fits = if internal.kind == InternalTopicKind::Commits {
+        found >= internal.partitions
+    } else {
+        found == internal.partitions
+    };
     if !fits {
-        let what = format!("topic {} has partitions={found}, its input needs {}", topic.name, topic.partitions);
+        let what = format!("topic {} has partitions={found}, its input needs {}", internal.name, internal.partitions);
         let fix = "go back to the former number of partitions of the input with a new topic, or reset the application";
         findings.push(Finding::broken("topic-partitions", what, fix));
     }
     if let Some(settings) = &seen.settings {
-        findings.extend(settings::internal(&topic.name, topic.kind, settings));
+        findings.extend(settings::internal(&internal.name, internal.kind, settings));
     }
-    let needs: &[Right] = match topic.kind {
+    let needs: &[Right] = match internal.kind {
         InternalTopicKind::Repartition => &[Right::Read, Right::Write, Right::Delete, Right::Describe],
         InternalTopicKind::Changelog | InternalTopicKind::Commits => &[Right::Read, Right::Write, Right::Describe],
     };
-    with_copies(seen, details, needs, cluster, findings)
+    with_copies(seen, details, needs, around, findings)
 }

@@ -80,6 +80,7 @@ impl Handle {
                 let element = &*sys::rd_kafka_ListOffsetsResultInfo_topic_partition(info);
                 let at = TopicPartition::new(text(element.topic), Partition(element.partition));
                 if let Err(failure) = Failure::check(element.err) {
+                    let failure = failure.on_topic(&at.topic);
                     return Err(Failure { reason: format!("{at}: {}", failure.reason), ..failure });
                 }
                 let offset = told(&at, element.offset)?;
@@ -165,7 +166,10 @@ impl Handle {
                     match failure.code {
                         RDKafkaErrorCode::NoError => {}
                         RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => continue,
-                        _ => return Err(Failure { reason: format!("topic {name}: {}", failure.reason), ..failure }),
+                        _ => {
+                            let failure = failure.on_topic(&name);
+                            return Err(Failure { reason: format!("topic {name}: {}", failure.reason), ..failure });
+                        }
                     }
                 }
                 let mut partitions = 0;
@@ -189,8 +193,8 @@ impl Handle {
         Ok(found)
     }
 
-    /// Creates one topic.
-    pub(crate) fn create_topic(&self, topic: &NewTopic, wait: &mut Wait<'_>) -> Result<(), Failure> {
+    /// Creates one topic, or only asks whether it could be.
+    pub(crate) fn create_topic(&self, topic: &NewTopic, only_ask: bool, wait: &mut Wait<'_>) -> Result<(), Failure> {
         let name = c_string(&topic.name)?;
         let configs = topic
             .configs
@@ -216,7 +220,12 @@ impl Handle {
                             ..Failure::of(RDKafkaErrorCode::InvalidArgument)
                         });
                     }
-                    let mut set = Ok(());
+                    let mut set = Failure::check(sys::rd_kafka_AdminOptions_set_validate_only(
+                        options,
+                        i32::from(only_ask),
+                        reason.as_mut_ptr(),
+                        reason.len(),
+                    ));
                     for (key, value) in &configs {
                         set = set.and(Failure::check(sys::rd_kafka_NewTopic_set_config(
                             new,
@@ -240,6 +249,7 @@ impl Handle {
             for &topic in slice(topics, count) {
                 if let Err(failure) = Failure::check(sys::rd_kafka_topic_result_error(topic)) {
                     let said = text(sys::rd_kafka_topic_result_error_string(topic));
+                    let failure = failure.on_topic(&text(sys::rd_kafka_topic_result_name(topic)));
                     return Err(if said.is_empty() { failure } else { Failure { reason: said, ..failure } });
                 }
             }
@@ -266,7 +276,7 @@ impl Handle {
             let list = &*sys::rd_kafka_DeleteRecords_result_offsets(result);
             let count = usize::try_from(list.cnt).unwrap_or(0);
             for element in slice(list.elems, count) {
-                Failure::check(element.err)?;
+                Failure::check(element.err).map_err(|failure| failure.on_topic(&text(element.topic)))?;
             }
         }
         Ok(())

@@ -104,6 +104,7 @@ impl Handle {
                         ..
                     }) => continue,
                     Err(failure) => {
+                        let failure = failure.on_topic(&name);
                         return Err(Failure { reason: format!("topic {name}: {}", failure.reason), ..failure });
                     }
                 }
@@ -415,6 +416,7 @@ impl Handle {
                 match Failure::check(sys::rd_kafka_topic_result_error(topic)) {
                     Err(failure) if failure.code != RDKafkaErrorCode::UnknownTopicOrPartition => {
                         let name = text(sys::rd_kafka_topic_result_name(topic));
+                        let failure = failure.on_topic(&name);
                         return Err(Failure { reason: format!("topic {name}: {}", failure.reason), ..failure });
                     }
                     _ => {}

@@ -1,0 +1,110 @@
+//! Connections that are refused, for each application at the same time: what it says before it ends.
+
+use std::fs;
+
+use millpond_harness::{Process, wait_for};
+
+use super::canary::secret;
+use super::shop::{APPLICATIONS, LIMIT, Shop, Variables};
+use super::sinks::Sinks;
+
+/// A case: what is wrong, and the variables that make it so.
+type Case = (&'static str, Vec<(&'static str, String)>);
+
+/// A private key under a pass phrase that is another one than the canary.
+const LOCKED_KEY: &str = include_str!("locked.key");
+
+const NOBODY: &str = "nobody there";
+
+fn of_kafka(shop: &Shop) -> Vec<Case> {
+    let locked = shop.scratch.path().join("locked.key");
+    fs::write(&locked, LOCKED_KEY).unwrap();
+    vec![
+        ("wrong password", vec![("MILLPOND_SASL_PASSWORD", secret("wrong"))]),
+        (
+            "refused token",
+            vec![
+                ("MILLPOND_AUTH", "msk-iam".to_owned()),
+                ("MILLPOND_AWS_REGION", "eu-west-1".to_owned()),
+                ("MILLPOND_SASL_MECHANISM", String::new()),
+                ("MILLPOND_SASL_USERNAME", String::new()),
+                ("MILLPOND_SASL_PASSWORD", String::new()),
+                ("MILLPOND_SECURITY_PROTOCOL", String::new()),
+            ],
+        ),
+        ("wrong pass phrase", vec![("MILLPOND_SSL_KEY_LOCATION", locked.display().to_string())]),
+        (NOBODY, vec![("MILLPOND_BOOTSTRAP_SERVERS", "127.0.0.1:1".to_owned())]),
+    ]
+}
+
+fn of_the_database(shop: &Shop) -> Vec<Case> {
+    let port = shop.postgres.url().rsplit(':').next().unwrap().split('/').next().unwrap().to_owned();
+    let url = |password: &str, rest: &str| format!("postgres://loader:{password}@127.0.0.1:{port}/{rest}");
+    let case = |name, url| (name, vec![("MILLPOND_APP_DATABASE_URL", url)]);
+    let passwords = shop.scratch.path().join("pgpass");
+    // Neither a comment nor an entry.
+    fs::write(&passwords, format!("127.0.0.1:{port}:{}\n{}\n", secret("pgpass"), secret("pgpass"))).unwrap();
+    vec![
+        case("wrong database password", url(&secret("wrong"), "shop")),
+        case("no such database", url(&secret("database"), "nowhere")),
+        case("no TLS", url(&secret("database"), "shop?sslmode=require")),
+        (
+            "password file",
+            vec![
+                ("MILLPOND_APP_DATABASE_URL", format!("postgres://loader@127.0.0.1:{port}/shop")),
+                ("PGPASSFILE", passwords.display().to_string()),
+            ],
+        ),
+        (
+            "token of RDS",
+            vec![
+                ("MILLPOND_APP_DATABASE_URL", format!("postgres://loader@127.0.0.1:{port}/shop?sslmode=require")),
+                ("MILLPOND_APP_DATABASE_AUTH", "rds-iam".to_owned()),
+                ("MILLPOND_AWS_REGION", "eu-west-1".to_owned()),
+            ],
+        ),
+    ]
+}
+
+/// Every application refuses to go on, and says why without a secret.
+pub(crate) fn refused(shop: &Shop, sinks: &mut Sinks) {
+    let mut started: Vec<(String, Process)> = Vec::new();
+    for application in APPLICATIONS {
+        let mut cases = of_kafka(shop);
+        if application == "loader" {
+            cases.extend(of_the_database(shop));
+        }
+        for (number, (name, changes)) in cases.into_iter().enumerate() {
+            let dir = shop.dir(&format!("refused-{application}-{number}"));
+            let mut variables = shop.variables(application);
+            variables.insert("MILLPOND_STATE_DIR".into(), dir.display().to_string());
+            change(&mut variables, changes);
+            let log = dir.join("log");
+            started.push((format!("{application}, {name}"), shop.start(application, &log, &variables)));
+        }
+    }
+    for (name, mut process) in started {
+        if name.ends_with(NOBODY) {
+            // Who was never there may come: an application may wait for it.
+            let told = || process.log().contains("Connection refused");
+            wait_for(LIMIT, format!("{name} is told"), told).unwrap();
+            process.stop().unwrap();
+            sinks.file(name, process.log_path());
+            continue;
+        }
+        let ended = process.wait(LIMIT).unwrap_or_else(|error| panic!("{name}: {error}: {}", process.log_tail()));
+        assert_eq!(ended.code(), Some(1), "{name}: {}", process.log_tail());
+        assert!(process.log().contains("\nerror: "), "{name} says why: {}", process.log_tail());
+        sinks.file(name, process.log_path());
+    }
+}
+
+fn change(variables: &mut Variables, changes: Vec<(&'static str, String)>) {
+    for (name, value) in changes {
+        if value.is_empty() {
+            variables.remove(name);
+        } else {
+            variables.insert(name.to_owned(), value);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Each right that the table grants, taken away: the application names it with the command that grants it, and so does
+//! `doctor`; or it does its work without it, because another right holds it.
+//!
+//! Each case is an application of its own name under a principal of its own, which lacks one rule of those that `fraud` has.
+//! They run beside each other on one broker.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
+use millpond::runtime::Streams;
+use millpond::runtime::config::StreamsConfig;
+use millpond::state::rocksdb::{Options, RocksDirectory};
+use millpond_harness::{Client, Kafka, Scratch, built};
+use serde_json::Value;
+
+use super::authorization::{PASSWORD, authorizing, events, make_rules, rules_of};
+use super::files::configured;
+use super::rights;
+
+const LIMIT: Duration = Duration::from_mins(2);
+const APPLICATION: &str = "fraud";
+/// So many at a time.
+const WORKERS: usize = 3;
+
+/// What happens without a right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// The application ends with an error that names it, and `doctor` finds it.
+    Named,
+    /// It works: the right is held by another one, as Kafka has it, or is not needed.
+    Works,
+    /// It works and says so in `doctor`: something is not done without the right.
+    Noticed,
+}
+
+/// One rule that is left out.
+#[derive(Debug)]
+struct Case {
+    /// Application and principal.
+    name: String,
+    rule: String,
+}
+
+impl Case {
+    fn words(&self) -> Vec<&str> {
+        self.rule.split(' ').collect()
+    }
+
+    /// What is on the wire for it, in the words of `kafka-acls.sh`.
+    fn operation(&self) -> String {
+        let words = self.words()[4].to_lowercase();
+        words.split('_').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+    }
+
+    fn outcome(&self) -> Outcome {
+        let words = self.words();
+        match (words[1], words[4]) {
+            // READ, WRITE and DELETE hold DESCRIBE.
+            ("TOPIC" | "GROUP" | "TRANSACTIONAL_ID", "DESCRIBE") => Outcome::Works,
+            // Asked for by producers without transactions alone.
+            ("CLUSTER", "IDEMPOTENT_WRITE") => Outcome::Works,
+            // Kafka's defaults are assumed; records behind the commit stay.
+            ("TOPIC", "DESCRIBE_CONFIGS" | "DELETE") => Outcome::Noticed,
+            _ => Outcome::Named,
+        }
+    }
+
+    /// The right as a message names it.
+    fn right(&self) -> String {
+        let words = self.words();
+        let on = match words[1] {
+            "TOPIC" => format!("topic {}", words[2]),
+            "GROUP" => format!("group {}", words[2]),
+            "TRANSACTIONAL_ID" => "transactional id".to_owned(),
+            other => other.to_lowercase(),
+        };
+        format!("lacks {} on {on}", self.operation())
+    }
+
+    /// The flags that grant it.
+    fn flags(&self) -> String {
+        let words = self.words();
+        let on = match words[1] {
+            "TOPIC" => format!("--topic {}", words[2]),
+            "GROUP" => format!("--group {}", words[2]),
+            _ => "--transactional-id".to_owned(),
+        };
+        format!("--allow-principal User:{} --operation {} {on}", self.name, self.operation())
+    }
+
+    fn config(&self, kafka: &Kafka, state: &Scratch) -> StreamsConfig {
+        let secured = kafka.secured().unwrap();
+        let (ca, dir) = (secured.ca.display().to_string(), state.path().display().to_string());
+        let set = [
+            ("APPLICATION_ID", self.name.as_str()),
+            ("BOOTSTRAP_SERVERS", &secured.sasl_ssl),
+            ("SECURITY_PROTOCOL", "SASL_SSL"),
+            ("SASL_MECHANISM", "SCRAM-SHA-512"),
+            ("SASL_USERNAME", &self.name),
+            ("SASL_PASSWORD", PASSWORD),
+            ("SSL_CA_LOCATION", &ca),
+            ("INSTANCE", "0"),
+            ("STATE_DIR", &dir),
+            ("ERRORS_DESERIALIZATION", "dead-letter"),
+            ("ERRORS_PROCESSING", "dead-letter"),
+        ];
+        let set: BTreeMap<String, String> =
+            set.map(|(name, value)| (format!("MILLPOND_{name}"), value.to_owned())).into();
+        configured(APPLICATION, &set, &[])
+    }
+
+    /// The error with which it ends; none when it has done its work.
+    fn run(&self, kafka: &Kafka, state: &Scratch) -> Option<String> {
+        let config = self.config(kafka, state);
+        let broker = KafkaBroker::connect(KafkaConfig::of(&config).unwrap()).unwrap();
+        let directory = RocksDirectory::new(&config.state_dir, &self.name, "0", Options::default());
+        let topology = Arc::new(rights::topology(APPLICATION));
+        let streams = match Streams::start(&broker, &config, "0", &topology, &directory) {
+            Ok(streams) => streams,
+            Err(error) => return Some(error.to_string()),
+        };
+        let (client, began) = (kafka.client(), Instant::now());
+        while streams.is_healthy() && !has_done_its_work(&client, &self.name) {
+            assert!(began.elapsed() < LIMIT, "{self:?} neither works nor ends");
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+        let failed = !streams.is_healthy();
+        let ended = streams.close(true);
+        failed.then(|| ended.unwrap_err().to_string())
+    }
+
+    /// Everything that `doctor` tells.
+    fn doctor(&self, kafka: &Kafka, state: &Scratch) -> Vec<Value> {
+        let secured = kafka.secured().unwrap();
+        let mut doctor = Command::new(built(APPLICATION).unwrap());
+        doctor.args(["doctor", "--json", &format!("--application-id={}", self.name)]);
+        doctor.arg(format!("--bootstrap-servers={}", secured.sasl_ssl));
+        doctor.arg(format!("--state-dir={}", state.path().display())).env("MILLPOND_SASL_PASSWORD", PASSWORD);
+        for (name, value) in [
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", &self.name),
+            ("ssl.ca.location", &secured.ca.display().to_string()),
+            ("instance", "0"),
+            ("errors.deserialization", "dead-letter"),
+        ] {
+            doctor.arg(format!("--set={name}={value}"));
+        }
+        let output = doctor.output().unwrap();
+        let told: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+        told["findings"].as_array().unwrap().clone()
+    }
+
+    fn judge(&self, error: Option<&String>, findings: &[Value]) -> Result<(), String> {
+        let fixes: Vec<&str> = findings.iter().map(|finding| finding["fix"].as_str().unwrap()).collect();
+        let broken = findings.iter().filter(|finding| finding["health"] == "broken").count();
+        let words = self.flags().replace("--operation ", "");
+        let (principal, rest) = words.split_at(words.find(' ').unwrap());
+        let parts: Vec<&str> = rest.split(' ').filter(|word| !word.is_empty() && *word != principal).collect();
+        let granted = |text: &&str| text.contains("kafka-acls.sh") && parts.iter().all(|part| text.contains(part));
+        let told = fixes.iter().any(granted);
+        let as_it_should = match (self.outcome(), error) {
+            (Outcome::Named, Some(error)) => {
+                error.contains(&self.right()) && error.contains(&self.flags()) && told && broken > 0
+            }
+            (Outcome::Works, None) => broken == 0,
+            (Outcome::Noticed, None) => told,
+            _ => false,
+        };
+        if as_it_should {
+            return Ok(());
+        }
+        Err(format!("{} ({:?}):\n  error: {error:?}\n  doctor: {findings:?}\n", self.rule, self.outcome()))
+    }
+}
+
+/// Its group has read everything, the five carts of the repartition topic among it: the alert is committed with them.
+fn has_done_its_work(client: &Client, name: &str) -> bool {
+    let repartition = format!("{name}-by-user-repartition");
+    let topics = ["events", repartition.as_str()];
+    let Ok(lag) = client.group(name).and_then(|group| group.lag(&topics)) else { return false };
+    let [events, carts] = lag.as_slice() else { return false };
+    events.lag() == 0 && carts.committed.is_some_and(|next| next >= 5)
+}
+
+/// The rules of the application under another name.
+fn renamed(rule: &str, name: &str) -> String {
+    let mut words: Vec<String> = rule.split(' ').map(str::to_owned).collect();
+    words[0] = name.to_owned();
+    for (prefix, only) in [("fraud-", false), ("fraud", true)] {
+        let word = &words[2];
+        // Outputs keep their names.
+        if word == "fraud-detection" || (only && word != prefix) {
+            continue;
+        }
+        if let Some(rest) = word.strip_prefix(prefix) {
+            words[2] = format!("{name}{}{rest}", if only { "" } else { "-" });
+        }
+    }
+    words.join(" ")
+}
+
+#[test]
+fn each_right_that_is_missing_is_named_with_the_command_that_grants_it() {
+    let all = rules_of(APPLICATION);
+    let name = |number: usize| format!("case{number:02}");
+    let cases: Vec<Case> =
+        all.iter().enumerate().map(|(n, rule)| Case { rule: renamed(rule, &name(n)), name: name(n) }).collect();
+    assert!(cases.len() > 20, "{all:?}");
+    let scratch = Scratch::new("missing").unwrap();
+    let kafka = authorizing(&scratch, cases.iter().map(|case| case.name.as_str()));
+    kafka.client().create_topics(&["events", "fraud-detection"], 1, &[]).unwrap();
+    kafka.client().produce("events", events()).unwrap();
+    let rules = cases.iter().flat_map(|case| {
+        all.iter().map(|rule| renamed(rule, &case.name)).filter(|rule| *rule != case.rule).map(|rule| rule + "\n")
+    });
+    make_rules(kafka.bootstrap_servers(), &rules.collect::<String>());
+
+    let next = AtomicUsize::new(0);
+    let wrong = std::thread::scope(|scope| {
+        let work = || {
+            let mut wrong = Vec::new();
+            while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let state = Scratch::new(&case.name).unwrap();
+                let error = case.run(&kafka, &state);
+                let findings = case.doctor(&kafka, &state);
+                wrong.extend(case.judge(error.as_ref(), &findings).err());
+            }
+            wrong
+        };
+        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect::<Vec<String>>()
+    });
+    assert!(wrong.is_empty(), "{} of {} are not as they should be:\n{}", wrong.len(), cases.len(), wrong.concat());
+}
