@@ -16,6 +16,7 @@ mod members;
 mod memory;
 mod records;
 mod refusals;
+mod repartition;
 mod starts;
 mod state;
 mod topics;

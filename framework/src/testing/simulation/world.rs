@@ -10,9 +10,12 @@ use super::machine::Machine;
 use super::schedule::Schedule;
 use super::zombie::Zombie;
 use super::{Shared, Simulation};
+use crate::broker::CommittedOffset;
 use crate::broker::sim::{SimBroker, SimConfig, SplitMix64};
-use crate::record::TopicName;
+use crate::record::{Offset, TopicName};
+use crate::runtime::config::StartFrom;
 use crate::runtime::{StreamThread, TaskState, ThreadConfig};
+use crate::task::RESET;
 use crate::time::Timestamp;
 use crate::topology::Topology;
 
@@ -102,6 +105,12 @@ impl World {
         });
         for topic in simulation.topology.external_topics() {
             broker.add_topic(&topic, simulation.partitions);
+            if settings.latest && simulation.inputs.iter().any(|input| input.topic == topic) {
+                let begin = CommittedOffset { next: Offset::default(), metadata: RESET.to_owned() };
+                for at in broker.partitions(&topic) {
+                    broker.set_committed_offset(APPLICATION, &at, begin.clone());
+                }
+            }
         }
         broker.set_faults(schedule.faults.clone());
         let slot = |(thread, &machine): (usize, &usize)| {
@@ -113,6 +122,9 @@ impl World {
             config.uncommitted_bytes_max = settings.uncommitted_bytes;
             config.errors = simulation.errors.clone();
             config.breakage = simulation.breakage;
+            if settings.latest {
+                config.start_from = StartFrom::Latest;
+            }
             RefCell::new(Slot { config, machine, thread: None, skew: 0, down: 0, frozen: 0 })
         };
         let machines = settings.machine_of.iter().max().map_or(0, |last| last + 1);
