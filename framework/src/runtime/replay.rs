@@ -82,6 +82,14 @@ impl Replay {
         left.sum()
     }
 
+    /// Where the changelogs end at the least.
+    pub(super) fn ends(&self) -> BTreeMap<TopicPartition, Offset> {
+        let end = |(partition, &target): (&TopicPartition, &Offset)| {
+            (partition.clone(), self.positions.get(partition).map_or(target, |&position| position.max(target)))
+        };
+        self.targets.iter().map(end).collect()
+    }
+
     /// Bytes of rows that are not written yet.
     pub(super) fn bytes(&self) -> usize {
         self.rows.values().map(RestoredRows::bytes).sum()

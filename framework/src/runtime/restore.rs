@@ -124,6 +124,8 @@ impl<B: Broker> StreamThread<B> {
             tracing::warn!(%partition, %position, %target,
                 "the restore waits for an open transaction of another producer; if it lasts, find and abort it with \
                  kafka-transactions.sh find-hanging");
+            // A log that has lost its end meanwhile never reaches where it ended.
+            self.restoration = None;
         }
     }
 
@@ -390,7 +392,7 @@ impl<B: Broker> StreamThread<B> {
             committed: &replay.committed,
             tail: &replay.tail,
             stateful: task.stores().is_some(),
-            ends: &replay.targets,
+            ends: &replay.ends(),
             topic_ids: &task.log().topic_ids,
         };
         match reconcile(id, evidence) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::machine::Machine;
-use super::schedule::Schedule;
+use super::schedule::{Disk, Schedule};
 use super::zombie::Zombie;
 use super::{Shared, Simulation};
 use crate::broker::CommittedOffset;
@@ -219,6 +219,15 @@ impl World {
         for zombie in self.zombies.borrow_mut().iter_mut() {
             zombie.wake();
         }
+    }
+
+    /// Everything that runs ends, and starts again: some machines with a new disk.
+    pub(super) fn start_again(&self) {
+        for thread in 0..self.slots.len() {
+            let disk = if self.rng.borrow_mut().one_in(2) { Disk::Kept } else { Disk::Lost };
+            self.kill(thread, disk);
+        }
+        self.heal();
     }
 
     /// Runs until nothing moves. An error says what still does, or does not.
