@@ -11,6 +11,7 @@ mod internal_settings;
 pub mod letters;
 mod meter;
 pub mod observer;
+mod pace;
 pub mod process;
 mod publish;
 mod rebalance;

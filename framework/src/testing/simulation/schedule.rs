@@ -190,7 +190,7 @@ impl Settings {
             buffered_records: pick(rng, &[2, 8, 10_000], 10_000),
             uncommitted_bytes: pick(rng, &[1, 1_000, 64 << 20, 64 << 20], 64 << 20),
             // Offsets that are gone before the first commit are a first start, which begins at the end as it was told to.
-            latest: !simulation.mistaken && SplitMix64::new(seed ^ 0x1A7E_57).one_in(4),
+            latest: !simulation.mistaken && SplitMix64::new(seed ^ 0x001A_7E57).one_in(4),
         }
     }
 }
