@@ -50,6 +50,7 @@ impl<B: Broker> StreamThread<B> {
         if age < self.config.transaction_timeout {
             return self.note_fencing(now);
         }
+        self.pace.timed_out();
         tracing::warn!(
             ?age,
             "the transaction was open for longer than transaction.timeout.ms, so the broker has ended it"

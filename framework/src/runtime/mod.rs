@@ -13,6 +13,7 @@ mod meter;
 pub mod observer;
 #[cfg(any(test, feature = "testing"))]
 pub mod outside;
+mod pace;
 pub mod process;
 mod publish;
 mod rebalance;

@@ -17,9 +17,12 @@ pub(super) struct Replay {
     pub(super) targets: BTreeMap<TopicPartition, Offset>,
     pub(super) positions: BTreeMap<TopicPartition, Offset>,
     pub(super) tail: LogTail,
-    /// Offset of the newest begin record whose commit record was not yet seen: never stored past it.
+    /// Offset of the newest begin record.
     begin_offset: Option<Offset>,
     commit_offset: Option<Offset>,
+    /// Where a start must begin to read to find what this one finds, and to refuse what it refuses: at the newest begin record
+    /// without its commit record, else at the one of the last commit, whose rows are counted.
+    again: Option<Offset>,
     /// Rows since the newest begin record, in its partition, that are no deletions.
     values: u64,
     /// Replayed, and not written yet.
@@ -48,6 +51,7 @@ impl Replay {
             tail: LogTail::default(),
             begin_offset: None,
             commit_offset: None,
+            again: None,
             values: 0,
             rows: BTreeMap::new(),
             from_nothing: checkpoint.changelog.is_empty(),
@@ -76,6 +80,14 @@ impl Replay {
             u64::try_from(target.0.saturating_sub(position.0)).unwrap_or(0)
         });
         left.sum()
+    }
+
+    /// Where the changelogs end at the least.
+    pub(super) fn ends(&self) -> BTreeMap<TopicPartition, Offset> {
+        let end = |(partition, &target): (&TopicPartition, &Offset)| {
+            (partition.clone(), self.positions.get(partition).map_or(target, |&position| position.max(target)))
+        };
+        self.targets.iter().map(end).collect()
     }
 
     /// Bytes of rows that are not written yet.
@@ -109,6 +121,7 @@ impl Replay {
             (ChangelogKey::Begin(id), Some(value)) if id == task.id() => {
                 self.tail.begin = Some(BeginRecord::decode(value).map_err(log_error)?);
                 self.begin_offset = Some(record.offset);
+                self.again = self.again.min(self.begin_offset).or(self.begin_offset);
                 self.values = 0;
             }
             (ChangelogKey::Commit(id), Some(value)) if id == task.id() => {
@@ -117,7 +130,7 @@ impl Replay {
                 self.tail.values = Some(self.values).filter(|_| begun);
                 self.tail.commit = Some(commit);
                 self.commit_offset = Some(record.offset);
-                self.begin_offset = None;
+                self.again = self.begin_offset.filter(|_| begun).or(self.commit_offset);
             }
             (ChangelogKey::Row, value) => {
                 let Some(rows) = rows else { return Ok(()) };
@@ -142,11 +155,9 @@ impl Replay {
         let rows = std::mem::take(&mut self.rows);
         let mut checkpoint = self.checkpoint.clone();
         for (partition, &position) in &self.positions {
-            // A later start must meet this begin record again: it may have no end. And the commit record, too, as long as rows
-            // are missing: only a whole state is that of a commit.
-            let again = [self.begin_offset, self.commit_offset];
-            let again = again.into_iter().flatten().filter(|_| partition == &task.log().partition);
-            let position = again.fold(position, Ord::min);
+            // A later start must meet these records again: as long as rows are missing this is no whole state.
+            let again = self.again.filter(|_| partition == &task.log().partition);
+            let position = again.map_or(position, |again| again.min(position));
             checkpoint.changelog.insert(partition.clone(), position);
         }
         // Half a restore belongs to a topic, too, and has an age. What lay here before it is as old as it was: the tombstones

@@ -124,6 +124,8 @@ impl<B: Broker> StreamThread<B> {
             tracing::warn!(%partition, %position, %target,
                 "the restore waits for an open transaction of another producer; if it lasts, find and abort it with \
                  kafka-transactions.sh find-hanging");
+            // A log that has lost its end meanwhile never reaches where it ended.
+            self.restoration = None;
         }
     }
 
@@ -390,7 +392,7 @@ impl<B: Broker> StreamThread<B> {
             committed: &replay.committed,
             tail: &replay.tail,
             stateful: task.stores().is_some(),
-            ends: &replay.targets,
+            ends: &replay.ends(),
             topic_ids: &task.log().topic_ids,
         };
         match reconcile(id, evidence) {
@@ -468,10 +470,12 @@ impl<B: Broker> StreamThread<B> {
         Ok(())
     }
 
-    /// The configured start of an input that was never committed: a choice of the user's, not of a reset policy.
+    /// The configured start of an input that was never committed: a choice of the user's, not of a reset policy. It is about
+    /// the user's inputs: what this application has written to a repartition of its own is all of it new.
     fn first_offset(&mut self, partition: &TopicPartition) -> Result<Offset, Error> {
         let timeout = self.config.request_timeout.min(REQUEST_MAX);
-        let from = self.config.start_from;
+        let ours = self.topics.is_repartition(&partition.topic);
+        let from = if ours { StartFrom::Earliest } else { self.config.start_from };
         let range = self.consumer()?.log_range(partition, timeout)?;
         Ok(match from {
             StartFrom::Earliest => range.start,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::Error;
 use super::breakage::broken;
 use super::fencing::{self, Fencing};
+use super::pace::Pace;
 use super::rebalance::Ownership;
 use super::restore::Restoration;
 use super::topics::Topics;
@@ -192,6 +193,9 @@ pub struct StreamThread<B: Broker> {
     /// A commit has ended since the last round: the interval begins with the next one.
     pub(super) commit_ended: bool,
     pub(super) fencing: Fencing,
+    pub(super) pace: Pace,
+    /// The task with which the next round begins to process, where there are more tasks than records for it.
+    next_task: Option<TaskId>,
     pub(super) rejected_at: Vec<Timestamp>,
     pub(super) last_purge: Timestamp,
     /// The last error that was mended, for reports.
@@ -215,6 +219,7 @@ impl<B: Broker> StreamThread<B> {
     pub fn start(broker: B, config: ThreadConfig, application: Application, now: Timestamp) -> Result<Self, Error> {
         let Application { topology, topics, directory } = application;
         let reader = broker.reader()?;
+        let pace = Pace::new(config.records_per_round);
         let mut this = Self {
             broker,
             config,
@@ -239,6 +244,8 @@ impl<B: Broker> StreamThread<B> {
             last_commit: now,
             commit_ended: false,
             fencing: Fencing::default(),
+            pace,
+            next_task: None,
             rejected_at: Vec::new(),
             last_purge: now,
             last_error: None,
@@ -285,6 +292,7 @@ impl<B: Broker> StreamThread<B> {
 
     fn round(&mut self, now: Timestamp) -> Result<Progress, Error> {
         let mut progress = Progress::default();
+        self.pace.round(now, self.config.transaction_timeout);
         self.tell_fencing_from_timeout(now)?;
         // With as much in memory as may be there is nothing to do but to wait for the commit.
         let wait = if self.is_full() { self.config.poll_timeout } else { Duration::ZERO };
@@ -293,6 +301,7 @@ impl<B: Broker> StreamThread<B> {
             // The interval counts from the end of a commit, as in Kafka Streams: brokers that are slow are not asked for one
             // commit after the other.
             self.last_commit = now;
+            self.pace.committed();
         }
         self.drop_tainted();
         progress.changed |= self.open_waiting(now)?;
@@ -333,7 +342,13 @@ impl<B: Broker> StreamThread<B> {
             progress.changed |= self.renew_producer()?;
         }
         progress.changed |= self.restore(now)?;
+        // A round that processes may last: what is open for long is committed before it.
+        let age = self.transaction.as_ref().and_then(Transaction::open_since).map(|since| now.since(since));
+        if age.is_some_and(|age| age > self.config.transaction_timeout / 4) && self.commit_due(now) {
+            self.start_commit(now)?;
+        }
         progress.processed = self.process(now)?;
+        self.pace.processed(progress.processed);
         self.apply_backpressure()?;
         // Without a producer nobody is asked: a processor's request would be forgotten.
         let may_commit = self.transaction.is_some() && !self.commit_in_flight();
@@ -366,20 +381,31 @@ impl<B: Broker> StreamThread<B> {
     }
 
     /// Processes a round's worth of records, shared fairly among the tasks, and produces their outputs; while a commit is in
-    /// flight the outputs stay with the tasks.
+    /// flight the outputs stay with the tasks. Where there are fewer records for a round than tasks, those take turns.
     fn process(&mut self, now: Timestamp) -> Result<usize, Error> {
         if self.is_full() {
             return Ok(0);
         }
         let Some(transaction) = &mut self.transaction else { return Ok(0) };
         let started = self.observer.start();
-        let share = (self.config.records_per_round / self.tasks.len().max(1)).max(1);
+        let share = (self.pace.records() / self.tasks.len().max(1)).max(1);
+        let turns = self.next_task.filter(|_| self.pace.records() < self.tasks.len());
+        let order: Vec<TaskId> = match turns {
+            Some(next) => self.tasks.range(next..).chain(self.tasks.range(..next)).map(|(id, _)| *id).collect(),
+            None => self.tasks.keys().copied().collect(),
+        };
         let mut processed = 0;
-        for task in self.tasks.values_mut() {
+        for id in order {
+            let Some(task) = self.tasks.get_mut(&id) else { continue };
             if let Some(tracer) = &mut self.tracer {
                 task.begin_batch(|| tracer.context());
             }
-            processed += task.process(now, share, &self.config.errors)?;
+            let left = self.pace.records().saturating_sub(processed);
+            let took = task.process(now, share.min(left), &self.config.errors)?;
+            processed += took;
+            if took > 0 {
+                self.next_task = Some(TaskId { partition: crate::record::Partition(id.partition.0 + 1), ..id });
+            }
             task.take_punctuations().into_iter().for_each(|took| self.observer.punctuated(took));
             if transaction.is_in_flight() {
                 task.hold_outputs();

@@ -116,7 +116,7 @@ pub struct CommitRecord {
     /// How many rows, deletions not counted, the transaction has in the partition of this record: they lie between its begin
     /// record and this one for as long as no later transaction commits. `None` in what older versions wrote.
     pub values: Option<u64>,
-    /// Where each of the task's other changelogs ends at the least. Those have no records that tell where they end.
+    /// Where each of the task's changelogs ends at the least. Older versions left out the one of this record.
     pub ends: BTreeMap<TopicPartition, Offset>,
 }
 

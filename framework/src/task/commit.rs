@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::metadata::CommitMetadata;
-use super::{Phase, Task, TaskError};
+use super::{Phase, Refusal, Task, TaskError};
 use crate::broker::{CommitReceipt, CommittedOffset, TopicId};
 use crate::record::{Headers, Offset, ProducerRecord, TopicName, TopicPartition};
 use crate::state::changelog::{BeginRecord, CommitRecord, begin_key, commit_key};
@@ -44,6 +44,8 @@ pub(crate) struct TaskCommit {
     log_hint: Option<Offset>,
     /// Of the commit log, where the task has stores.
     log_id: Option<TopicId>,
+    /// Where each of the task's changelogs ends at the least once its records are there.
+    ends: BTreeMap<TopicPartition, Offset>,
 }
 
 /// The rows of a commit on their way to the changelogs.
@@ -52,7 +54,7 @@ struct Rows {
     records: Vec<ProducerRecord>,
     /// Rows in the commit log that are not deletions.
     values: u64,
-    /// Where the other changelogs end at the least once these are there.
+    /// Where the changelogs end at the least once these are there.
     ends: BTreeMap<TopicPartition, Offset>,
 }
 
@@ -100,14 +102,15 @@ impl Task {
         position: impl Fn(&TopicPartition) -> Option<Offset>,
         now: Timestamp,
     ) -> Result<(TaskCommit, Vec<ProducerRecord>), TaskError> {
+        let Rows { mut records, values, ends } = self.changelog_records(now)?;
         let commit = TaskCommit {
             sequence: self.checkpoint.sequence + 1,
             stream_time: self.stream_time(),
             input: self.next_offsets(position),
             log_hint: self.last_log_offset,
             log_id: self.log.topic_ids.get(&self.log.partition.topic).copied(),
+            ends: ends.clone(),
         };
-        let Rows { mut records, values, ends } = self.changelog_records(now)?;
         let rows = records.len() as u64;
         self.counters.changelog_rows += rows;
         let record = CommitRecord {
@@ -128,7 +131,7 @@ impl Task {
     }
 
     fn changelog_records(&self, now: Timestamp) -> Result<Rows, TaskError> {
-        let mut all = Rows { ends: self.other_ends(), ..Rows::default() };
+        let mut all = Rows { ends: self.ends(), ..Rows::default() };
         let Some(stores) = &self.stores else { return Ok(all) };
         stores.freeze()?;
         for (index, rows) in stores.frozen_rows() {
@@ -136,7 +139,8 @@ impl Task {
             if let Some(end) = all.ends.get_mut(changelog) {
                 // Each takes an offset, behind what was there.
                 *end = Offset(end.0.saturating_add(i64::try_from(rows.len()).unwrap_or(0)));
-            } else {
+            }
+            if *changelog == self.log.partition {
                 all.values += rows.iter().filter(|(_, value)| value.is_some()).count() as u64;
             }
             all.records.extend(rows.into_iter().map(|(key, value)| ProducerRecord {
@@ -150,15 +154,16 @@ impl Task {
         Ok(all)
     }
 
-    /// Where the changelogs without commit records end at the least, as far as delivery reports and the restore have told.
-    fn other_ends(&self) -> BTreeMap<TopicPartition, Offset> {
-        let others = self.log.changelogs.iter().flatten().filter(|log| **log != self.log.partition);
+    /// Where the changelogs end at the least, as far as delivery reports and the restore have told; the begin and the commit
+    /// record of this transaction are in it.
+    fn ends(&self) -> BTreeMap<TopicPartition, Offset> {
         let end = |log| {
             let known = self.checkpoint.changelog.get(log).copied().unwrap_or_default();
             // The marker of that transaction is there, too, before another one begins.
-            if self.marked.contains(log) { known.next() } else { known }
+            let known = if self.marked.contains(log) { known.next() } else { known };
+            if *log == self.log.partition { known.next().next() } else { known }
         };
-        others.map(|log| (log.clone(), end(log))).collect()
+        self.log.changelogs.iter().flatten().map(|log| (log.clone(), end(log))).collect()
     }
 
     fn log_record(&self, key: bytes::Bytes, value: bytes::Bytes, now: Timestamp) -> ProducerRecord {
@@ -172,17 +177,27 @@ impl Task {
     }
 
     /// After the transaction has committed, and only then: rows and checkpoint go down in one batch.
+    ///
+    /// # Errors
+    /// [`Refusal::ChangelogShortened`] when a delivery report says that a changelog has lost its end under us: rows of earlier
+    /// commits are on disk only, and nothing may be added as if they were in the log.
     pub(crate) fn apply_commit(&mut self, receipt: &CommitReceipt, now: Timestamp) -> Result<(), TaskError> {
         let Some(commit) = self.in_flight.take() else { return Ok(()) };
+        self.no_log_went_back(&commit, receipt)?;
         let mut checkpoint = self.checkpoint.clone();
-        checkpoint.input = commit.input;
+        checkpoint.input.clone_from(&commit.input);
         checkpoint.sequence = commit.sequence;
         checkpoint.stream_time = commit.stream_time;
         self.stamp(&mut checkpoint, now);
-        // Only what a delivery report says: where it is not known, the older offset stays, and a restart replays more.
+        // What a delivery report says; where it says nothing, where the records lie at the least: a restart replays them, and
+        // one that finds the log shorter knows that it has lost them.
+        let before = self.ends();
         for changelog in self.log.changelogs.iter().flatten() {
-            if let Some(last) = receipt.last_offsets.get(changelog) {
-                checkpoint.changelog.insert(changelog.clone(), last.next());
+            let reported = receipt.last_offsets.get(changelog).map(|last| last.next());
+            let sent = *changelog == self.log.partition || commit.ends.get(changelog) > before.get(changelog);
+            let at_least = commit.ends.get(changelog).copied().filter(|_| sent);
+            if let Some(end) = reported.or(at_least) {
+                checkpoint.changelog.insert(changelog.clone(), end);
                 self.marked.insert(changelog.clone());
             }
         }
@@ -191,6 +206,18 @@ impl Task {
             stores.apply_frozen(checkpoint.clone())?;
         }
         self.checkpoint = checkpoint;
+        Ok(())
+    }
+
+    /// Each record takes an offset behind what was there, so a report that is lower tells of records that are gone.
+    fn no_log_went_back(&self, commit: &TaskCommit, receipt: &CommitReceipt) -> Result<(), Refusal> {
+        for (partition, &recorded) in &commit.ends {
+            let end = receipt.last_offsets.get(partition).map(|last| last.next());
+            if let Some(end) = end.filter(|end| *end < recorded) {
+                let partition = partition.clone();
+                return Err(Refusal::ChangelogShortened { task: self.id, partition, recorded, end });
+            }
+        }
         Ok(())
     }
 

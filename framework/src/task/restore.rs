@@ -134,7 +134,7 @@ fn recreated_input(
     now: &BTreeMap<TopicName, TopicId>,
     committed: &Committed,
 ) -> Result<(), Refusal> {
-    let by_hand = |offset: &Option<CommittedOffset>| offset.as_ref().is_some_and(is_foreign);
+    let by_hand = |offset: &Option<CommittedOffset>| offset.as_ref().is_some_and(|at| is_foreign(at) || is_reset(at));
     let mut left = committed.iter().filter(|(partition, offset)| input.contains_key(*partition) && !by_hand(offset));
     let gone = left.find(|(partition, _)| recreated(recorded, now).any(|topic| *topic == partition.topic));
     gone.map_or(Ok(()), |(partition, _)| Err(Refusal::InputRecreated { task, topic: partition.topic.clone() }))
@@ -157,9 +157,9 @@ fn has_begun_anew(facts: &Facts<'_>) -> bool {
         && offsets.all(|offset| CommitMetadata::decode(offset).is_some_and(|metadata| metadata.topic.as_ref() == now))
 }
 
-/// Not committed by a task.
+/// Committed neither by a task nor by a reset, which leaves no log: what stands in one since then a task has written.
 fn is_foreign(offset: &CommittedOffset) -> bool {
-    CommitMetadata::decode(offset).is_none()
+    CommitMetadata::decode(offset).is_none() && !is_reset(offset)
 }
 
 /// Why the rows are too old, or of unknown age.
@@ -220,7 +220,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) committed: &'a Committed,
     pub(crate) tail: &'a LogTail,
     pub(crate) stateful: bool,
-    /// Where the changelogs ended when the replay began.
+    /// Where the changelogs end at the least: as they did when the replay began, or further where it has read on.
     pub(crate) ends: &'a BTreeMap<TopicPartition, Offset>,
     /// Ids of the changelog and input topics now.
     pub(crate) topic_ids: &'a BTreeMap<TopicName, TopicId>,
@@ -261,11 +261,13 @@ pub(crate) fn reconcile(task: TaskId, evidence: Evidence<'_>) -> Result<Verdict,
     let differs = last.input.iter().find(|(partition, offset)| known.get(partition) != Some(*offset));
     let Some((partition, &recorded)) = differs else { return Ok(Verdict::Resume(resume(input, true))) };
     let group = known.get(partition).copied();
-    if !stateful && foreign {
+    // A reset whose log was not deleted; of the first commit since then it may be a torn half.
+    let by_hand = foreign || (committed.values().flatten().any(is_reset) && last.sequence > 1);
+    if !stateful && by_hand {
         // A person moved the offsets of a task without state, which is their right.
         return Ok(Verdict::Resume(resume(input, false)));
     }
-    Err(Refusal::OffsetsDiffer { task, partition: partition.clone(), recorded, group, moved_by_hand: foreign })
+    Err(Refusal::OffsetsDiffer { task, partition: partition.clone(), recorded, group, moved_by_hand: by_hand })
 }
 
 /// Compares what the last commit record says of rows with what is there. Nothing of its transaction is compacted away: no

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use millpond::broker::sim::{Isolation, SimBroker};
+use millpond::broker::sim::{Fault, Isolation, SimBroker};
 use millpond::broker::{BrokerErrorKind, CommittedOffset};
 use millpond::dsl::{Grouped, Materialized, StreamsBuilder};
 use millpond::record::{Headers, Offset, ProducerRecord};
@@ -13,7 +13,7 @@ use millpond::state::MemoryDirectory;
 use millpond::topology::{Topology, TopologyError};
 
 use super::edge::Edge;
-use super::{IN, T, append, append_all, at, broker, eager, later, rounds, rows, seconds, start, table};
+use super::{IN, T, append, append_all, at, broker, eager, later, rounds, rows, seconds, start, table, table_with_output};
 
 const CHANGELOG: &str = "app-table-changelog";
 
@@ -224,4 +224,38 @@ fn settings_that_may_not_be_read_are_assumed() {
     let mut thread = start(&edge, table(), &disk, eager("app-0"), later(11));
     rounds(&mut thread, 30, later(11)).unwrap();
     assert!(thread.tasks().all(|task| task.last_start().is_some_and(|start| start.kind == StartKind::Resumed)));
+}
+
+/// A broker has lost the end of a changelog (an unclean election; a machine that crashed before its file system wrote), while
+/// its owner was at rest: it makes a new producer, because its connection broke, and goes on. The owner is told by where its
+/// next records lie; so is whoever restores, wherever it does.
+#[test]
+fn the_end_of_a_changelog_that_is_lost_under_its_running_owner_is_told() {
+    // How many commits are lost: what one commit writes may be more than what was lost.
+    for lost in [1, 2] {
+        let log = at(CHANGELOG, 0);
+        let (broker, disk, empty) = (broker(1), MemoryDirectory::new(), MemoryDirectory::new());
+        let mut thread = start(&broker, table_with_output(), &disk, eager("app-0"), T);
+        rounds(&mut thread, 20, T).unwrap();
+        let mut ends = Vec::new();
+        for key in ["a", "b", "c"] {
+            ends.push(broker.end_offset(&log).unwrap());
+            if key == "c" {
+                // The producer is replaced after it.
+                broker.fail_next(Fault::EndTxnRetried);
+            }
+            append(&broker, key);
+            rounds(&mut thread, 20, T).unwrap();
+        }
+        broker.truncate(&log, ends[3 - lost]);
+        append_all(&broker, &["d", "e", "f"]);
+        let told = refusal(rounds(&mut thread, 20, T));
+        assert!(matches!(told, Refusal::ChangelogShortened { .. }), "{lost}: {told}");
+        drop(thread);
+        for disk in [&empty, &disk, &empty] {
+            let mut thread = start(&broker, table_with_output(), disk, eager("app-0"), T);
+            let told = refusal(seconds(&mut thread, 20, T));
+            assert!(matches!(told, Refusal::ChangelogShortened { .. }), "{lost}: {told}");
+        }
+    }
 }

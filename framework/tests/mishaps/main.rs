@@ -16,6 +16,8 @@ mod members;
 mod memory;
 mod records;
 mod refusals;
+mod repartition;
+mod slow;
 mod spans;
 mod starts;
 mod state;

@@ -83,7 +83,7 @@ impl World {
         }
     }
 
-    fn kill(&self, thread: usize, disk: Disk) {
+    pub(super) fn kill(&self, thread: usize, disk: Disk) {
         self.end_process(thread);
         self.on_machine(thread, |machine| machine.lose(disk));
     }

@@ -6,7 +6,7 @@ use crate::broker::sim::{Fault, Faults, SplitMix64};
 const TEARING: Fault = Fault::EndTxnDuplicatedUnnoticed;
 
 /// Offsets that the group has and does not tell. Where commit records are lost by a mistake both proofs of a commit are gone at
-/// a time, and nobody can tell a first start.
+/// a time, and nobody can tell a first start; where a first start is at the end it passes over what was to be read.
 const HIDING: Fault = Fault::CommittedOffsetTransientlyMissing;
 
 /// Once in so many passes of its step.
@@ -19,7 +19,7 @@ const DEATHS: [u32; 3] = [80, 250, 800];
 const PAUSES: [u32; 3] = [150, 500, 1500];
 
 /// The faults of a seed.
-pub(super) fn draw(seed: u64, (tearing, mistaken): (bool, bool)) -> Faults {
+pub(super) fn draw(seed: u64, tearing: bool, tells_offsets: bool) -> Faults {
     let mut rng = SplitMix64::new(seed ^ 0xFA01_7500);
     let calm = rng.one_in(40);
     let mut faults = Faults::seeded(rng.next_u64()).recorded();
@@ -32,7 +32,7 @@ pub(super) fn draw(seed: u64, (tearing, mistaken): (bool, bool)) -> Faults {
         };
         let rate = usize::try_from(rng.below(rates.len() as u64)).ok().and_then(|index| rates.get(index));
         let wanted = if fault == TEARING { tearing } else { rng.one_in(2) && !calm };
-        let wanted = wanted && !(mistaken && fault == HIDING);
+        let wanted = wanted && !(tells_offsets && fault == HIDING);
         if wanted {
             faults = faults.with(fault, rate.copied().unwrap_or(0));
         }

@@ -24,8 +24,8 @@ pub(super) enum Mistake {
     InputRemade(u64, bool),
     /// The beginning of a changelog's partition is deleted; the application runs or not.
     ChangelogCut(u64, bool),
-    /// The end of a changelog's partition is lost, while the application is down.
-    ChangelogTruncated(u64),
+    /// The end of a changelog's partition is lost; the application runs or not.
+    ChangelogTruncated(u64, bool),
 }
 
 impl Mistake {
@@ -37,7 +37,7 @@ impl Mistake {
             2 => Self::ChangelogRemade(pick, running),
             3 => Self::InputRemade(pick, running),
             4 => Self::ChangelogCut(pick, running),
-            _ => Self::ChangelogTruncated(pick),
+            _ => Self::ChangelogTruncated(pick, running),
         }
     }
 
@@ -49,12 +49,18 @@ impl Mistake {
             Self::ChangelogRemade(..) => "ChangelogRemade",
             Self::InputRemade(..) => "InputRemade",
             Self::ChangelogCut(..) => "ChangelogCut",
-            Self::ChangelogTruncated(_) => "ChangelogTruncated",
+            Self::ChangelogTruncated(..) => "ChangelogTruncated",
         }
     }
 
     const fn while_running(self) -> bool {
-        matches!(self, Self::ChangelogRemade(_, true) | Self::InputRemade(_, true) | Self::ChangelogCut(_, true))
+        matches!(
+            self,
+            Self::ChangelogRemade(_, true)
+                | Self::InputRemade(_, true)
+                | Self::ChangelogCut(_, true)
+                | Self::ChangelogTruncated(_, true)
+        )
     }
 }
 
@@ -110,7 +116,7 @@ impl World {
                 let before = 1 + i64::try_from(pick >> 32).unwrap_or(0) % end.0;
                 self.broker.delete_records_before(&at, Offset(before));
             }
-            Mistake::ChangelogTruncated(pick) => {
+            Mistake::ChangelogTruncated(pick, _) => {
                 let Some((at, end)) = self.changelog(pick) else { return };
                 self.note_cut();
                 let mut end = i64::try_from(pick >> 32).unwrap_or(0) % end.0;

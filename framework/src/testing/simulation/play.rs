@@ -84,7 +84,14 @@ fn run(simulation: &Simulation, schedule: &Schedule) -> Run {
         wrong.extend(rest(simulation, &world, &mut feed).err());
     }
     wrong.append(&mut world.facts.borrow_mut().wrong);
-    let refused = world.facts.borrow_mut().refused.take();
+    let mut refused = world.facts.borrow_mut().refused.take();
+    if wrong.is_empty() && (simulation.tearing || simulation.mistaken) {
+        // A supervisor starts what has stopped, and one day what runs. Each start says no, or all is well.
+        world.start_again();
+        wrong.extend(rest(simulation, &world, &mut feed).err());
+        wrong.append(&mut world.facts.borrow_mut().wrong);
+        refused = world.facts.borrow_mut().refused.take();
+    }
     if wrong.is_empty() && refused.is_none() {
         wrong.extend(world.check());
         let finished = Finished { world: &world, feed: &feed };

@@ -27,6 +27,8 @@ pub(super) struct Settings {
     pub(super) records_per_round: usize,
     pub(super) buffered_records: usize,
     pub(super) uncommitted_bytes: usize,
+    /// `start.from` is the end. The offsets of the user's inputs are those of a reset: everything is still to be read.
+    pub(super) latest: bool,
 }
 
 /// One step.
@@ -141,7 +143,7 @@ impl Schedule {
     /// The schedule of a seed.
     pub(super) fn draw(simulation: &Simulation, seed: u64) -> Self {
         let mut rng = SplitMix64::new(seed);
-        let settings = Settings::draw(simulation, &mut rng);
+        let settings = Settings::draw(simulation, seed, &mut rng);
         let count = 150 + rng.below(250);
         let mut steps: Vec<Step> = (0..count).map(|_| Step::draw(simulation.instances, &mut rng)).collect();
         if simulation.mistaken {
@@ -149,7 +151,8 @@ impl Schedule {
             let at = below(&mut rng, steps.len() / 2) + steps.len() / 3;
             steps.insert(at, Step::Event(Event::Mistake(Mistake::draw(&mut rng))));
         }
-        Self { seed, settings, steps, faults: faults::draw(seed, (simulation.tearing, simulation.mistaken)) }
+        let faults = faults::draw(seed, simulation.tearing, simulation.mistaken || settings.latest);
+        Self { seed, settings, steps, faults }
     }
 
     /// The same with exactly these faults.
@@ -176,7 +179,7 @@ fn below(rng: &mut SplitMix64, bound: usize) -> usize {
 }
 
 impl Settings {
-    fn draw(simulation: &Simulation, rng: &mut SplitMix64) -> Self {
+    fn draw(simulation: &Simulation, seed: u64, rng: &mut SplitMix64) -> Self {
         // Two threads of one process share a disk, and die together.
         let shared = usize::from(rng.one_in(3));
         Self {
@@ -186,6 +189,8 @@ impl Settings {
             records_per_round: pick(rng, &[1, 4, 1000], 1000),
             buffered_records: pick(rng, &[2, 8, 10_000], 10_000),
             uncommitted_bytes: pick(rng, &[1, 1_000, 64 << 20, 64 << 20], 64 << 20),
+            // Offsets that are gone before the first commit are a first start, which begins at the end as it was told to.
+            latest: !simulation.mistaken && SplitMix64::new(seed ^ 0x001A_7E57).one_in(4),
         }
     }
 }

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::machine::Machine;
-use super::schedule::Schedule;
+use super::schedule::{Disk, Schedule};
 use super::zombie::Zombie;
 use super::{Shared, Simulation};
+use crate::broker::CommittedOffset;
 use crate::broker::sim::{SimBroker, SimConfig, SplitMix64};
-use crate::record::TopicName;
+use crate::record::{Offset, TopicName};
+use crate::runtime::config::StartFrom;
 use crate::runtime::{StreamThread, TaskState, ThreadConfig};
+use crate::task::RESET;
 use crate::time::Timestamp;
 use crate::topology::Topology;
 
@@ -102,6 +105,12 @@ impl World {
         });
         for topic in simulation.topology.external_topics() {
             broker.add_topic(&topic, simulation.partitions);
+            if settings.latest && simulation.inputs.iter().any(|input| input.topic == topic) {
+                let begin = CommittedOffset { next: Offset::default(), metadata: RESET.to_owned() };
+                for at in broker.partitions(&topic) {
+                    broker.set_committed_offset(APPLICATION, &at, begin.clone());
+                }
+            }
         }
         broker.set_faults(schedule.faults.clone());
         let slot = |(thread, &machine): (usize, &usize)| {
@@ -113,6 +122,9 @@ impl World {
             config.uncommitted_bytes_max = settings.uncommitted_bytes;
             config.errors = simulation.errors.clone();
             config.breakage = simulation.breakage;
+            if settings.latest {
+                config.start_from = StartFrom::Latest;
+            }
             RefCell::new(Slot { config, machine, thread: None, skew: 0, down: 0, frozen: 0 })
         };
         let machines = settings.machine_of.iter().max().map_or(0, |last| last + 1);
@@ -207,6 +219,15 @@ impl World {
         for zombie in self.zombies.borrow_mut().iter_mut() {
             zombie.wake();
         }
+    }
+
+    /// Everything that runs ends, and starts again: some machines with a new disk.
+    pub(super) fn start_again(&self) {
+        for thread in 0..self.slots.len() {
+            let disk = if self.rng.borrow_mut().one_in(2) { Disk::Kept } else { Disk::Lost };
+            self.kill(thread, disk);
+        }
+        self.heal();
     }
 
     /// Runs until nothing moves. An error says what still does, or does not.

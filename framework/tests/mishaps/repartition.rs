@@ -1,0 +1,50 @@
+//! Repartition topics: what is written there is the application's own, whatever was configured for the user's inputs.
+
+use std::time::Duration;
+
+use millpond::broker::sim::Fault;
+use millpond::dsl::{Repartitioned, StreamsBuilder};
+use millpond::runtime::config::StartFrom;
+use millpond::runtime::{TaskState, ThreadConfig};
+use millpond::serde::Utf8;
+use millpond::state::MemoryDirectory;
+use millpond::topology::Topology;
+
+use super::{IN, OUT, T, append, broker, committed_keys, eager, rounds, start};
+
+fn over_a_repartition() -> Topology {
+    let builder = StreamsBuilder::new();
+    builder.stream(&IN).repartition(Repartitioned::named("again", &Utf8, &Utf8)).to(&OUT);
+    builder.build().unwrap()
+}
+
+/// `start.from=latest` is about the user's inputs. What this application has written to its own repartition is not old.
+#[test]
+fn latest_skips_no_record_of_a_repartition() {
+    let mut late = 0;
+    for passes in 0..8 {
+        let (broker, directory) = (broker(1), MemoryDirectory::new());
+        append(&broker, "old");
+        let config = ThreadConfig { start_from: StartFrom::Latest, ..eager("app-0") };
+        let mut thread = start(&broker, over_a_repartition(), &directory, config, T);
+        broker.fail_after(Fault::ListOffsetsTimeout, passes);
+        rounds(&mut thread, 20, T).unwrap();
+        let runs: Vec<bool> = thread.tasks().map(|task| task.state() == TaskState::Running).collect();
+        if !runs[0] {
+            // The user's own input begins at the end, whenever that is.
+            continue;
+        }
+        late += u32::from(!runs[1]);
+        append(&broker, "a");
+        rounds(&mut thread, 20, T).unwrap();
+        for second in 1..5 {
+            rounds(&mut thread, 20, T.plus(Duration::from_secs(second))).unwrap();
+        }
+        append(&broker, "b");
+        for second in 5..8 {
+            rounds(&mut thread, 20, T.plus(Duration::from_secs(second))).unwrap();
+        }
+        assert_eq!(committed_keys(&broker, "out"), ["a", "b"], "passes={passes}");
+    }
+    assert!(late > 0);
+}
