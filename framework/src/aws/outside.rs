@@ -5,6 +5,9 @@ use super::http::{Answer, host, is_loopback, parts, said, shown};
 use super::{document, profile, sign, sts};
 
 /// Takes a text for everything that may come from a service or a file of AWS.
+///
+/// # Panics
+/// When a decoder does not keep its promises: that is what a fuzzer looks for.
 pub fn read_all(text: &str) {
     let read = |name: &str| profile::of_texts(text, name).map(drop);
     // What is wrong is told without the text's secrets: see the tests of each reader.

@@ -27,7 +27,7 @@ pub(crate) fn event(bytes: &[u8]) {
 pub(crate) fn loader_row(bytes: &[u8]) {
     static ROUTES: OnceLock<Routes> = OnceLock::new();
     let routes = ROUTES.get_or_init(|| Routes::defaults().expect("the default routes fit"));
-    for route in routes.iter() {
+    for route in routes {
         read_row(route, bytes);
     }
 }

@@ -75,7 +75,8 @@ impl Principal {
     /// The command that grants these rights.
     pub(super) fn grant(&self, rights: &[Right], on: &Resource) -> String {
         let user = format!("User:{}", self.user.as_deref().unwrap_or("<principal>"));
-        let operations = rights.iter().map(|right| format!("--operation {right:?} ")).collect::<String>();
+        let operations: Vec<String> = rights.iter().map(|right| format!("--operation {right:?} ")).collect();
+        let operations = operations.concat();
         let (servers, user, on) = (quoted(&self.servers), quoted(&user), on.flag());
         format!("kafka-acls.sh --bootstrap-server {servers} --add --allow-principal {user} {operations}{on}")
     }
