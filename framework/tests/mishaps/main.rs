@@ -22,6 +22,7 @@ mod starts;
 mod state;
 mod topics;
 mod transactions;
+mod waits;
 
 use std::rc::Rc;
 use std::sync::Arc;
