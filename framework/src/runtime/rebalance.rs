@@ -89,6 +89,7 @@ impl<B: Broker> StreamThread<B> {
     pub(super) fn lose_all(&mut self, now: Timestamp) {
         self.ownership = None;
         self.restoration = None;
+        self.offsets_missing_since = None;
         self.doubted.clear();
         self.waiting.clear();
         if !broken!(self, KeepTransactionWhenLost) {
@@ -136,6 +137,7 @@ impl<B: Broker> StreamThread<B> {
         }
         self.routes.clear();
         self.restoration = None;
+        self.offsets_missing_since = None;
         self.doubted.clear();
         self.last_commit = now;
         // A topic that is deleted, or made again, begins a rebalance.

@@ -17,6 +17,7 @@ mod memory;
 mod records;
 mod refusals;
 mod repartition;
+mod reset;
 mod slow;
 mod starts;
 mod state;
