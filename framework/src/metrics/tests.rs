@@ -24,6 +24,7 @@ fn distinct() -> (ThreadSnapshot, Vec<u64>) {
     let mut errors = RecentErrors::default();
     (0..10_007).for_each(|_| errors.push(Timestamp::EPOCH, None, &std::fmt::Error, Recovery::Retry));
     let thread = ThreadSnapshot {
+        waiting_for: vec![],
         thread: "7".into(),
         state: ThreadState::Running,
         heartbeat: Timestamp::from_millis(10_001_000),

@@ -18,6 +18,7 @@ use super::breakage::broken;
 use super::observer::CommitPhase;
 use super::thread::StreamThread;
 use super::transaction::{CommitPlan, InFlight, Transaction};
+use super::waits::Wait;
 use crate::broker::{Broker, BrokerErrorKind, CommitReceipt, Consumer};
 use crate::record::{Offset, TaskId, TopicPartition};
 use crate::task::TaskState;
@@ -229,17 +230,19 @@ impl<B: Broker> StreamThread<B> {
 
     /// Makes a producer; this fences every predecessor and waits until its transaction is resolved. False when the broker
     /// asks to wait: it is tried again in the next round, with the consumer polled in between.
-    pub(super) fn renew_producer(&mut self) -> Result<bool, Error> {
+    pub(super) fn renew_producer(&mut self, now: Timestamp) -> Result<bool, Error> {
         crate::failpoint!("producer.inside_init");
         match self.broker.producer(&self.config.instance_id) {
             Ok(producer) => {
                 crate::failpoint!("producer.after_init");
                 self.counters.producers += 1;
+                self.waits.over(Wait::Producer);
                 self.transaction = Some(Transaction::new(producer));
                 Ok(true)
             }
             Err(error) if error.kind == BrokerErrorKind::Retriable => {
                 tracing::debug!(%error, "no producer yet");
+                self.waits_for(Wait::Producer, &error, now);
                 Ok(false)
             }
             Err(error) => Err(error.into()),

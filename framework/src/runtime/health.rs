@@ -44,6 +44,7 @@ pub fn unready(threads: &[ThreadSnapshot], now: Timestamp, silence_max: Duration
             ThreadState::Starting => reasons.push(format!("thread {name} has not joined the group yet")),
             state => reasons.push(format!("thread {name} is {}", state.as_str())),
         }
+        reasons.extend(thread.waiting_for.iter().map(|what| format!("thread {name} waits {what}")));
         for task in thread.tasks.iter().filter(|task| task.state != TaskState::Running) {
             let progress = task.restore.map_or_else(String::new, |restore| {
                 format!(", {} of {} records to go", restore.remaining(), restore.total)
@@ -107,6 +108,15 @@ mod tests {
         thread.tasks[0].restore = Some(RestoreSnapshot { done: 40, total: 100 });
         assert_eq!(dead(std::slice::from_ref(&thread), at(1_000), LIMIT), Reasons::new());
         assert_eq!(unready(&[thread], at(1_000), LIMIT), ["task 0_3 is restoring, 60 of 100 records to go"]);
+    }
+
+    /// Its tasks run, and nothing is processed.
+    #[test]
+    fn a_thread_that_waits_for_long_is_not_ready_but_alive() {
+        let mut thread = running();
+        thread.waiting_for.push("for 21 s: there is no producer".to_owned());
+        assert_eq!(dead(std::slice::from_ref(&thread), at(1_000), LIMIT), Reasons::new());
+        assert_eq!(unready(&[thread], at(1_000), LIMIT), ["thread 0 waits for 21 s: there is no producer"]);
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod thread;
 mod topics;
 mod transaction;
 mod view;
+mod waits;
 
 #[cfg(any(test, feature = "testing"))]
 pub use breakage::Breakage;

@@ -68,6 +68,7 @@ impl<B: Broker> StreamThread<B> {
             commit: measured.commit,
             end_to_end: measured.end_to_end,
             tasks,
+            waiting_for: self.waiting_for(now),
             errors,
         }
     }

@@ -91,6 +91,7 @@ impl<B: Broker> StreamThread<B> {
         self.drop_batches("lost");
         self.ownership = None;
         self.restoration = None;
+        self.offsets_missing_since = None;
         self.doubted.clear();
         self.waiting.clear();
         if !broken!(self, KeepTransactionWhenLost) {
@@ -140,6 +141,7 @@ impl<B: Broker> StreamThread<B> {
         }
         self.routes.clear();
         self.restoration = None;
+        self.offsets_missing_since = None;
         self.doubted.clear();
         self.last_commit = now;
         // A topic that is deleted, or made again, begins a rebalance.

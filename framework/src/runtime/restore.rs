@@ -13,6 +13,7 @@ use super::breakage::broken;
 use super::config::StartFrom;
 use super::replay::Replay;
 use super::thread::StreamThread;
+use super::waits::Wait;
 use crate::broker::{Broker, BrokerError, ChangelogReader, Consumer, LogRange};
 use crate::error::Recovery;
 use crate::record::{Offset, TaskId, TopicPartition};
@@ -55,10 +56,16 @@ impl<B: Broker> StreamThread<B> {
     /// One step; true when something moved.
     pub(super) fn restore(&mut self, now: Timestamp) -> Result<bool, Error> {
         self.replay_moved = false;
+        if self.ownership.is_none() {
+            self.waits.restored();
+        }
         if self.ownership.is_none() || !self.topics_hold(now)? {
             return Ok(false);
         }
         let waiting = self.tasks.values().any(|task| task.state() == TaskState::Restoring);
+        if !waiting {
+            self.waits.restored();
+        }
         if !waiting || self.transaction.is_none() {
             return Ok(false);
         }
@@ -91,9 +98,13 @@ impl<B: Broker> StreamThread<B> {
         let topics = self.topics.read(&self.topology)?;
         let found = match self.broker.describe_topics(&topics) {
             Ok(found) => found,
-            Err(error) if error.recovery() == Recovery::Retry => return Ok(false),
+            Err(error) if error.recovery() == Recovery::Retry => {
+                self.waits_for(Wait::Topics, &error, now);
+                return Ok(false);
+            }
             Err(error) => return Err(error.into()),
         };
+        self.waits.over(Wait::Topics);
         match topics.iter().find_map(|topic| self.topics.fault(topic, found.get(topic))) {
             None => {
                 self.topics_doubted_since = None;
@@ -113,31 +124,14 @@ impl<B: Broker> StreamThread<B> {
     /// time-out; one that does not is hanging, and a person must end it.
     fn tell_when_stuck(&mut self, now: Timestamp) {
         let waiting = self.restoration.iter().flat_map(|restoration| restoration.tasks.values());
-        let behind = waiting.flat_map(Replay::behind).next();
-        let Some((partition, position, target)) = behind.filter(|_| !self.replay_moved) else {
-            self.restore_stuck_since = None;
+        let behind = waiting.flat_map(Replay::behind).next().filter(|_| !self.replay_moved);
+        let Some(behind) = behind.map(|(at, position, target)| format!("{at} offset={position} of {target}")) else {
+            self.waits.over(Wait::Transaction);
             return;
         };
-        let since = *self.restore_stuck_since.get_or_insert(now);
-        if now.since(since) > self.config.transaction_timeout.saturating_mul(2) {
-            self.restore_stuck_since = Some(now);
-            tracing::warn!(%partition, %position, %target,
-                "the restore waits for an open transaction of another producer; if it lasts, find and abort it with \
-                 kafka-transactions.sh find-hanging");
+        if self.waits_for(Wait::Transaction, &behind, now) {
             // A log that has lost its end meanwhile never reaches where it ended.
             self.restoration = None;
-        }
-    }
-
-    /// The group's offsets are not told while a transaction that holds new ones is open, nor while their coordinator is away.
-    fn tell_when_offsets_are_held(&mut self, error: &BrokerError, now: Timestamp) {
-        let since = self.restore_stuck_since.map_or(now, |since| since.min(now));
-        self.restore_stuck_since = Some(since);
-        if now.since(since) > self.config.transaction_timeout.saturating_mul(2) {
-            self.restore_stuck_since = Some(now);
-            tracing::warn!(%error,
-                "the restore waits for the group's offsets: their coordinator is away, or an open transaction holds them; if it \
-                 lasts, find and abort that with kafka-transactions.sh find-hanging");
         }
     }
 
@@ -154,21 +148,24 @@ impl<B: Broker> StreamThread<B> {
         let committed = match self.consumer()?.committed(&inputs, timeout) {
             Ok(committed) => committed,
             Err(error) if error.recovery() == Recovery::Retry => {
-                self.tell_when_offsets_are_held(&error, now);
+                self.waits_for(Wait::Offsets, &error, now);
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
         };
+        self.waits.over(Wait::Offsets);
         crate::failpoint!("restore.after_offsets");
         let ranges = match early.map_or_else(|| self.changelog_ends(&ids, timeout), Ok) {
             Ok(ranges) => ranges,
             Err(error) if error.recovery() == Recovery::Retry => {
                 // A deleted topic answers like one whose leader is away.
                 self.topics_doubted_since.get_or_insert(now);
+                self.waits_for(Wait::ChangelogEnds, &error, now);
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
         };
+        self.waits.over(Wait::ChangelogEnds);
         crate::failpoint!("restore.after_ends");
         let mut restoration = Restoration::default();
         for id in ids {
@@ -360,7 +357,7 @@ impl<B: Broker> StreamThread<B> {
             }
             // Whoever is not sure stays restoring, and is planned again when the others are through.
             let Some(resume) = self.judge(id, &replay, now)? else { continue };
-            let Some(starts) = self.starts(&resume)? else {
+            let Some(starts) = self.starts(&resume, now)? else {
                 // A leader is away. The task is planned again later; the others go on.
                 self.restore_not_before = now.plus(RETRY_INTERVAL);
                 continue;
@@ -425,7 +422,7 @@ impl<B: Broker> StreamThread<B> {
     }
 
     /// Where each input begins; `None`: the broker asks to wait.
-    fn starts(&mut self, resume: &Resume) -> Result<Option<Starts>, Error> {
+    fn starts(&mut self, resume: &Resume, now: Timestamp) -> Result<Option<Starts>, Error> {
         let mut starts = Starts::new();
         for (partition, offset) in &resume.input {
             let offset = match offset {
@@ -434,10 +431,14 @@ impl<B: Broker> StreamThread<B> {
             };
             match offset {
                 Ok(offset) => starts.push((partition.clone(), offset)),
-                Err(error) if error.recovery() == Recovery::Retry => return Ok(None),
+                Err(error) if error.recovery() == Recovery::Retry => {
+                    self.waits_for(Wait::InputRange, &error, now);
+                    return Ok(None);
+                }
                 Err(error) => return Err(error),
             }
         }
+        self.waits.over(Wait::InputRange);
         Ok(Some(starts))
     }
 

@@ -64,6 +64,8 @@ pub struct ThreadSnapshot {
     pub heartbeat: Timestamp,
     /// Its tasks.
     pub tasks: Vec<TaskSnapshot>,
+    /// What it has been waiting for, for so long that it is not ready, in sentences.
+    pub waiting_for: Vec<String>,
     /// Records taken in, by topic.
     pub records_in: BTreeMap<TopicName, u64>,
     /// Records sent by tasks, by topic, also in transactions that failed; changelogs and commit records not counted.

@@ -16,6 +16,7 @@ use super::rebalance::Ownership;
 use super::restore::Restoration;
 use super::topics::Topics;
 use super::transaction::Transaction;
+use super::waits::Waits;
 use crate::broker::{Broker, BrokerErrorKind, Consumer, MemberConfig, Polled};
 use crate::error::Recovery;
 use crate::record::{ConsumedRecord, ProducerRecord, TaskId, TopicName, TopicPartition};
@@ -183,7 +184,7 @@ pub struct StreamThread<B: Broker> {
     pub(super) doubted: BTreeSet<TaskId>,
     /// The last step of the restore has brought something.
     pub(super) replay_moved: bool,
-    pub(super) restore_stuck_since: Option<Timestamp>,
+    pub(super) waits: Waits,
     /// Assigned tasks whose state another thread of this process still holds.
     pub(super) waiting: BTreeMap<TaskId, Vec<TopicPartition>>,
     pub(super) waiting_since: Timestamp,
@@ -237,7 +238,7 @@ impl<B: Broker> StreamThread<B> {
             restore_not_before: now,
             doubted: BTreeSet::new(),
             replay_moved: false,
-            restore_stuck_since: None,
+            waits: Waits::default(),
             waiting: BTreeMap::new(),
             waiting_since: now,
             topics_doubted_since: None,
@@ -255,7 +256,7 @@ impl<B: Broker> StreamThread<B> {
         };
         // The order is the protocol: init_transactions resolves the predecessor's open transaction before any offset is
         // read, and the group must not hand us partitions before that.
-        this.renew_producer()?;
+        this.renew_producer(now)?;
         this.join()?;
         Ok(this)
     }
@@ -339,7 +340,7 @@ impl<B: Broker> StreamThread<B> {
         // After the poll: a thread that gets no producer polls on, and a process that was replaced hears of it before it
         // would fence its successor.
         if self.transaction.is_none() && !self.producer_is_held(now) {
-            progress.changed |= self.renew_producer()?;
+            progress.changed |= self.renew_producer(now)?;
         }
         progress.changed |= self.restore(now)?;
         // A round that processes may last: what is open for long is committed before it.
@@ -498,7 +499,7 @@ impl<B: Broker> StreamThread<B> {
                 self.consumer = None;
                 self.transaction = None;
                 *self.counters.aborts.entry("rejoin").or_default() += 1;
-                match self.renew_producer() {
+                match self.renew_producer(now) {
                     Err(error) if error.recovery() == Recovery::Shutdown => return Err(error),
                     // It is made in a later round; nothing is restored before.
                     Err(error) => tracing::warn!(%error, "no producer yet"),

@@ -43,7 +43,7 @@ impl<K, V> KeyValueStore<K, V> {
     /// The value of a key, or `None`.
     ///
     /// # Errors
-    /// `Serde` when the key has no bytes, or the stored bytes are no `V`; otherwise see [`StoreError::recovery`].
+    /// `Serde` when the key has no bytes, `Undecodable` when the stored bytes are no `V`; otherwise see [`StoreError::recovery`].
     pub fn get(&self, key: &K) -> Result<Option<V>, StoreError> {
         self.with_key(key, |key| self.get_encoded(key))
     }
@@ -146,7 +146,7 @@ impl<K, V> KeyValueStore<K, V> {
 
     fn get_encoded(&self, key: &[u8]) -> Result<Option<V>, StoreError> {
         let decoded = self.stores.read(self.store, key, |bytes| bytes.map(|bytes| self.values.decode(bytes)))?;
-        decoded.transpose().map_err(|source| self.serde_error(source))
+        decoded.transpose().map_err(|source| self.undecodable(source))
     }
 
     fn put_encoded(&self, key: &[u8], value: &V) -> Result<(), StoreError> {
@@ -211,6 +211,10 @@ impl<K, V> KeyValueStore<K, V> {
         Ok(KeyValueIterator { rows, store: self.clone() })
     }
 
+    fn undecodable(&self, source: SerdeError) -> StoreError {
+        StoreError::Undecodable { store: self.name().to_owned(), source }
+    }
+
     fn serde_error(&self, source: SerdeError) -> StoreError {
         StoreError::Serde { store: self.name().to_owned(), source }
     }
@@ -242,7 +246,7 @@ impl<K, V> Iterator for KeyValueIterator<K, V> {
     fn next(&mut self) -> Option<Self::Item> {
         let decoded = self.rows.next()?.and_then(|(key, value)| {
             let decode = || Ok((self.store.keys.decode_bytes(&key)?, self.store.values.decode_bytes(&value)?));
-            decode().map_err(|source| self.store.serde_error(source))
+            decode().map_err(|source| self.store.undecodable(source))
         });
         Some(decoded)
     }

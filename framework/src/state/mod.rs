@@ -379,6 +379,16 @@ pub enum StoreError {
         /// What the serde said.
         source: crate::serde::SerdeError,
     },
+    /// What is stored is no key or value of the store's types: whatever the record in hand says, the next one meets it, too.
+    #[error(
+        "store={store}: a stored row cannot be read: {source}; the store was written with another type, serde or codec: use the program that wrote it, give the store another name, or reset the application"
+    )]
+    Undecodable {
+        /// Name of the store.
+        store: String,
+        /// What the serde said.
+        source: crate::serde::SerdeError,
+    },
     /// A key that the changelog keeps for itself.
     #[error("store={store}: the key begins with the bytes that are reserved for commit records; use another key")]
     ReservedKey {
@@ -413,6 +423,7 @@ impl StoreError {
             | Self::Io { .. }
             | Self::Directory { .. }
             | Self::Format { .. }
+            | Self::Undecodable { .. }
             | Self::Closed { .. }
             | Self::Bug { .. } => Recovery::Shutdown,
         }

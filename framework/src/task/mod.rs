@@ -311,7 +311,9 @@ impl Task {
     /// can have been compacted away. Not so when its process stood still for a day before it could read what became of its
     /// last commit.
     pub(crate) fn has_just_run(&self, now: Timestamp) -> bool {
-        self.ran_until.is_some_and(|until| now.since(until) <= JUST_NOW && until.since(now) <= JUST_NOW)
+        // Not longer than half of what the changelogs keep deletions, or what it has not seen may be gone.
+        let just_now = JUST_NOW.min(self.log.tombstones / 2);
+        self.ran_until.is_some_and(|until| now.since(until) <= just_now && until.since(now) <= just_now)
     }
 
     /// True unless this value has run until just now and was not given up since.

@@ -59,8 +59,11 @@ pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
     let checkpoint = facts.checkpoint;
     let is_input = |topic: &TopicName| facts.committed.keys().any(|input| input.topic == *topic);
     let gone = recreated(&checkpoint.topic_ids, facts.topic_ids).find(|topic| !is_input(topic));
+    // Another program may have other changelogs: of the old ones a reset leaves nothing.
+    let mut changelogs = checkpoint.topic_ids.keys().filter(|topic| !is_input(topic));
+    let left = gone.is_some() || changelogs.any(|topic| !facts.topic_ids.contains_key(topic));
     // Before all comparisons: whatever the rows are, they are from before the reset.
-    if gone.is_some() && (was_reset(facts.committed) || has_begun_anew(facts)) {
+    if left && (was_reset(facts.committed) || has_begun_anew(facts) || all_is_new(facts)) {
         return Ok(Plan::Quarantine("the application was reset"));
     }
     if checkpoint.partitions != 0 && checkpoint.partitions != facts.partitions {
@@ -144,6 +147,15 @@ fn recreated_input(
 fn was_reset(committed: &Committed) -> bool {
     let mut offsets = committed.values().flatten().peekable();
     offsets.peek().is_some() && offsets.all(is_reset)
+}
+
+/// True when nothing is committed, and every topic that the rows are about is gone or another one: so a reset leaves a task
+/// behind a repartition, of which the group has no offset that could say so.
+fn all_is_new(facts: &Facts<'_>) -> bool {
+    let mut recorded = facts.checkpoint.topic_ids.iter().peekable();
+    facts.committed.values().all(Option::is_none)
+        && recorded.peek().is_some()
+        && recorded.all(|(topic, id)| facts.topic_ids.get(topic) != Some(id))
 }
 
 /// True when the group's last commit is in the changelog that is there now, and the rows are of the one before: others have
@@ -253,13 +265,17 @@ pub(crate) fn reconcile(task: TaskId, evidence: Evidence<'_>) -> Result<Verdict,
     let Some(last) = last else { return without_record(task, committed, stateful) };
     let stream_time = last.stream_time;
     let resume = |input, verified| Resume { input, sequence, stream_time, verified, missing: false };
-    if known.is_empty() && !last.input.is_empty() {
+    // An input that the program no longer reads is nobody's business.
+    let mut recorded = last.input.iter().filter(|(partition, _)| committed.contains_key(*partition)).peekable();
+    if known.is_empty() && recorded.peek().is_some() {
         let input = committed.keys().map(|p| (p.clone(), last.input.get(p).copied())).collect();
         return Ok(Verdict::OffsetsMissing(Resume { missing: true, ..resume(input, false) }));
     }
     let input = committed.keys().map(|p| (p.clone(), known.get(p).copied())).collect();
-    let differs = last.input.iter().find(|(partition, offset)| known.get(partition) != Some(*offset));
-    let Some((partition, &recorded)) = differs else { return Ok(Verdict::Resume(resume(input, true))) };
+    // With other inputs altogether there is nothing to compare.
+    let verified = recorded.peek().is_some() || last.input.is_empty();
+    let differs = recorded.find(|(partition, offset)| known.get(partition) != Some(*offset));
+    let Some((partition, &recorded)) = differs else { return Ok(Verdict::Resume(resume(input, verified))) };
     let group = known.get(partition).copied();
     // A reset whose log was not deleted; of the first commit since then it may be a torn half.
     let by_hand = foreign || (committed.values().flatten().any(is_reset) && last.sequence > 1);
@@ -306,9 +322,12 @@ fn last_commit(checkpoint: &Checkpoint, tail: &LogTail) -> Option<CommitRecord> 
 
 /// No commit was ever recorded: a first start, or somebody else's group.
 fn without_record(task: TaskId, committed: &Committed, stateful: bool) -> Result<Verdict, Refusal> {
-    let ours = committed.values().flatten().any(|offset| CommitMetadata::decode(offset).is_some());
-    if ours {
-        return Err(Refusal::CommitRecordMissing { task });
+    let mut ours = committed.values().flatten().filter_map(CommitMetadata::decode).peekable();
+    if ours.peek().is_some() {
+        // Only with stores the text names a changelog.
+        let had_stores = ours.any(|metadata| metadata.topic.is_some());
+        let same = had_stores == stateful;
+        return Err(if same { Refusal::CommitRecordMissing { task } } else { Refusal::TopologyChanged { task } });
     }
     if stateful && committed.values().flatten().any(|offset| !is_reset(offset)) {
         return Err(Refusal::ForeignOffsets { task });
@@ -335,7 +354,7 @@ pub enum Refusal {
     },
     /// The state was written by a topology with other stores.
     #[error(
-        "task {task}: its state was written by a topology with other stores; use the program that wrote it, a new application.id, or reset the application"
+        "task {task}: its last commit was of a topology with other stores, or with none; use the program that wrote it, a new application.id, or reset the application"
     )]
     TopologyChanged {
         /// The task.
@@ -463,7 +482,7 @@ const fn advice(moved_by_hand: bool) -> &'static str {
     if moved_by_hand {
         "the offsets were moved by hand: state and input no longer fit; put them back, or reset the application"
     } else {
-        "state and input do not fit together: please report it with the log of this start"
+        "state and input do not fit together: if offsets of the group were deleted or have expired, or topics were restored from a copy, reset the application; else please report it with the log of this start"
     }
 }
 

@@ -13,7 +13,9 @@ use millpond::state::MemoryDirectory;
 use millpond::topology::{Topology, TopologyError};
 
 use super::edge::Edge;
-use super::{IN, T, append, append_all, at, broker, eager, later, rounds, rows, seconds, start, table, table_with_output};
+use super::{
+    IN, T, append, append_all, at, broker, eager, later, rounds, rows, seconds, start, table, table_with_output,
+};
 
 const CHANGELOG: &str = "app-table-changelog";
 

@@ -17,12 +17,14 @@ mod memory;
 mod records;
 mod refusals;
 mod repartition;
+mod reset;
 mod slow;
 mod spans;
 mod starts;
 mod state;
 mod topics;
 mod transactions;
+mod waits;
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use millpond::broker::sim::{Fault, Faults, Isolation, SimBroker, SimConfig};
 use millpond::broker::{Broker, NewTopic};
-use millpond::dsl::{StreamsBuilder, Topic};
+use millpond::dsl::{Grouped, Materialized, StreamsBuilder, Topic};
 use millpond::record::{Headers, ProducerRecord};
 use millpond::runtime::{Error, ErrorPolicy, ThreadConfig};
 use millpond::serde::{Int64, Utf8};
@@ -12,7 +12,7 @@ use millpond::state::MemoryDirectory;
 use millpond::time::Timestamp;
 use millpond::topology::Topology;
 
-use super::{OUT, T, append_to, at, broker, copy, eager, later, rounds, start};
+use super::{IN, OUT, T, append, append_to, at, broker, copy, eager, later, rounds, start, table};
 
 const NUMBERS: Topic<String, i64> = Topic::new("in", &Utf8, &Int64);
 
@@ -91,4 +91,23 @@ fn a_poison_record_stops_the_thread_although_other_partitions_commit() {
         let told = format!("seed={seed} commits={} aborts={:?}", counters.commits, counters.aborts);
         assert!(matches!(stopped, Some(Error::NoProgress { .. })), "{told}");
     }
+}
+
+/// The store was written with another type. No record is bad: each would be set aside for what is stored.
+#[test]
+fn a_stored_row_that_cannot_be_read_ends_the_process_and_sets_no_record_aside() {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    broker.add_topic("letters", 1);
+    let mut thread = start(&broker, table(), &directory, lenient(), T);
+    append(&broker, "a");
+    rounds(&mut thread, 20, T).unwrap();
+    drop(thread);
+    let builder = StreamsBuilder::new();
+    let counts = Materialized::persistent("table", &Utf8, &Int64);
+    let _counts = builder.stream(&IN).group_by_key(Grouped::named("table", &Utf8, &Utf8)).count(counts);
+    let mut thread = start(&broker, builder.build().unwrap(), &directory, lenient(), T);
+    append(&broker, "a");
+    let told = rounds(&mut thread, 20, T).unwrap_err().to_string();
+    assert!(told.contains("store=table: a stored row cannot be read"), "{told}");
+    assert_eq!(broker.records("letters", Isolation::ReadUncommitted).len(), 0);
 }

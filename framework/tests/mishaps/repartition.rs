@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use millpond::broker::sim::Fault;
 use millpond::dsl::{Repartitioned, StreamsBuilder};
+use millpond::record::Offset;
 use millpond::runtime::config::StartFrom;
 use millpond::runtime::{TaskState, ThreadConfig};
 use millpond::serde::Utf8;
 use millpond::state::MemoryDirectory;
 use millpond::topology::Topology;
 
-use super::{IN, OUT, T, append, broker, committed_keys, eager, rounds, start};
+use super::{IN, OUT, T, append, at, broker, committed_keys, eager, rounds, seconds, start};
 
 fn over_a_repartition() -> Topology {
     let builder = StreamsBuilder::new();
@@ -47,4 +48,23 @@ fn latest_skips_no_record_of_a_repartition() {
         assert_eq!(committed_keys(&broker, "out"), ["a", "b"], "passes={passes}");
     }
     assert!(late > 0);
+}
+
+/// What is committed is deleted every 30 seconds, and nothing else: what is read and not committed may be needed again.
+#[test]
+fn a_repartition_is_deleted_up_to_what_is_committed() {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let again = at("app-again-repartition", 0);
+    let mut thread = start(&broker, over_a_repartition(), &directory, eager("app-0"), T);
+    append(&broker, "a");
+    seconds(&mut thread, 10, T).unwrap();
+    assert_eq!(broker.log_start(&again), Some(Offset(0)), "not before its time");
+    append(&broker, "b");
+    // Late enough, and with the commit of "b" in flight: that of "a" counts.
+    let late = T.plus(Duration::from_secs(40));
+    rounds(&mut thread, 30, late).unwrap();
+    let committed = broker.committed_offsets("app").get(&again).map(|offset| offset.next);
+    let start_of_log = broker.log_start(&again).unwrap();
+    assert!(start_of_log > Offset(0) && Some(start_of_log) <= committed, "{start_of_log} {committed:?}");
+    assert_eq!(committed_keys(&broker, "out"), ["a", "b"]);
 }

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use millpond::broker::sim::{Fault, SimBroker};
-use millpond::record::Offset;
+use millpond::dsl::{StreamsBuilder, Topic};
+use millpond::record::{Headers, Offset, ProducerRecord};
 use millpond::runtime::Error;
+use millpond::serde::Utf8;
 use millpond::state::MemoryDirectory;
 use millpond::topology::Topology;
 
 use super::{
-    T, TASK, append, append_all, append_to, at, broker, committed_keys, copy, eager, rounds, rows, seconds, start,
-    table,
+    IN, OUT, T, TASK, append, append_all, append_to, at, broker, committed_keys, copy, eager, rounds, rows, seconds,
+    start, table,
 };
 
 const FIRST: [&str; 3] = ["a", "b", "c"];
@@ -155,4 +158,53 @@ fn a_recreated_changelog_is_not_taken_for_the_whole_state() {
     let refused = rounds(&mut thread, 50, T).is_err();
     let rows = empty.contents(TASK, "table").len();
     assert!(running.is_err() || refused || rows == 2, "running with {rows} of 2 rows");
+}
+
+/// A program that reads one topic less, without state.
+#[test]
+fn an_input_that_the_program_no_longer_reads_keeps_nobody_from_starting() {
+    const SECOND: Topic<String, String> = Topic::new("changes", &Utf8, &Utf8);
+    let both = || {
+        let builder = StreamsBuilder::new();
+        builder.stream(&IN).merge(&builder.stream(&SECOND)).to(&OUT);
+        builder.build().unwrap()
+    };
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let mut thread = start(&broker, both(), &directory, eager("app-0"), T);
+    rounds(&mut thread, 20, T).unwrap();
+    append(&broker, "a");
+    let record = ProducerRecord {
+        target: at("changes", 0),
+        timestamp: T,
+        key: Some(Bytes::from_static(b"b")),
+        value: Some(Bytes::from_static(b"v")),
+        headers: Headers::new(),
+    };
+    broker.append(record).unwrap();
+    rounds(&mut thread, 20, T).unwrap();
+    thread.close(true, T).unwrap();
+    let mut thread = start(&broker, copy(), &directory, eager("app-0"), T);
+    append(&broker, "c");
+    for second in 0..5 {
+        rounds(&mut thread, 20, T.plus(Duration::from_secs(second))).unwrap();
+    }
+    let mut out = committed_keys(&broker, "out");
+    out.sort();
+    assert_eq!(out, ["a", "b", "c"]);
+}
+
+/// The first store is added, or the last one taken away: that is what is told, and not that a topic was deleted.
+#[test]
+fn a_program_with_its_first_store_or_without_its_last_is_told_what_it_is() {
+    let programs: [[fn() -> Topology; 2]; 2] = [[copy, table], [table, copy]];
+    for [before, after] in programs {
+        let (broker, directory) = (broker(1), MemoryDirectory::new());
+        let mut thread = start(&broker, before(), &directory, eager("app-0"), T);
+        append_all(&broker, &FIRST);
+        rounds(&mut thread, 20, T).unwrap();
+        drop(thread);
+        let mut thread = start(&broker, after(), &directory, eager("app-0"), T);
+        let told = seconds(&mut thread, 5, T).unwrap_err().to_string();
+        assert!(told.contains("of a topology with other stores, or with none"), "{told}");
+    }
 }

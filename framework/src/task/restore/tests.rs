@@ -368,7 +368,15 @@ fn missing_offsets_are_asked_for_again_and_then_taken_from_the_record() {
 fn a_first_start_has_nothing_and_a_lost_log_is_refused() {
     let Ok(Verdict::Resume(first)) = verdict(None, &LogTail::default(), true) else { panic!("refused") };
     assert_eq!((first.sequence, first.input), (0, BTreeMap::from([(tp("in"), None)])));
-    assert_eq!(verdict(ours(9, 4), &LogTail::default(), true), Err(Refusal::CommitRecordMissing { task: TASK }));
+    let metadata =
+        CommitMetadata { sequence: 4, stream_time: Timestamp::NONE, log: None, topic: Some(TopicId([1; 16])) };
+    let with_stores = || Some(CommittedOffset { next: Offset(9), metadata: metadata.encode() });
+    let missing = Err(Refusal::CommitRecordMissing { task: TASK });
+    let changed = Err(Refusal::TopologyChanged { task: TASK });
+    assert_eq!(verdict(with_stores(), &LogTail::default(), true), missing);
+    assert_eq!(verdict(ours(9, 4), &LogTail::default(), false), missing);
+    assert_eq!(verdict(with_stores(), &LogTail::default(), false), changed, "its last store is gone");
+    assert_eq!(verdict(ours(9, 4), &LogTail::default(), true), changed, "it has its first store");
     assert_eq!(verdict(by_hand(9), &LogTail::default(), true), Err(Refusal::ForeignOffsets { task: TASK }));
     assert!(matches!(verdict(by_hand(9), &LogTail::default(), false), Ok(Verdict::Resume(_))));
 }
