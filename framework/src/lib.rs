@@ -72,6 +72,7 @@
 //! | [`processor`] | nodes written by hand |
 //! | [`topology`] | the graph: sub-topologies, validation, internal topics, descriptions |
 //! | [`serde`] | between values and bytes |
+//! | [`formats`] | rows of stores as JSON, for queries and commands |
 //! | [`state`] | stores: overlay, backends, changelog bytes |
 //! | [`runtime`] | stream threads, the commit, the restore, configuration, health |
 //! | [`broker`] | what the core needs from Kafka, as traits; the real and the simulated one |
@@ -101,7 +102,7 @@
 //!
 //! No cluster and no scheduler: an application is an ordinary binary, and is scaled by starting it again. No SQL. Not
 //! Kafka Streams: topics, partitioning and vocabulary match, state on disk does not, and both must not share an
-//! `application.id`. Not there yet: windows, joins, session stores, standby tasks, interactive queries.
+//! `application.id`. Not there yet: windows, joins, session stores, standby tasks.
 //!
 //! Side effects in your code happen when a record is processed, so again when it is processed again: only what goes through
 //! topics and stores happens exactly once.
@@ -134,6 +135,7 @@ pub mod broker;
 pub mod dsl;
 pub mod error;
 pub mod failpoint;
+pub mod formats;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod metrics;

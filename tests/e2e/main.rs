@@ -8,6 +8,7 @@
 mod exact;
 mod kill;
 mod members;
+mod queries;
 mod size;
 mod torn;
 mod wire;

@@ -11,8 +11,8 @@ use millpond::http::{
 use millpond::record::{Offset, Partition, TaskId, TopicName};
 use millpond::runtime::config::{Flag, Sources, StreamsConfig};
 use millpond::runtime::stats::{
-    CommitCounts, InputSnapshot, RestoreSnapshot, StatusBoard, StoreSnapshot, TaskSnapshot, TaskState, ThreadSnapshot,
-    ThreadState,
+    CommitCounts, InputSnapshot, RestoreSnapshot, StatusBoard, StoreSnapshot, TableStats, TaskSnapshot, TaskState,
+    ThreadSnapshot, ThreadState,
 };
 use millpond::time::Timestamp;
 
@@ -183,7 +183,13 @@ fn task(part: u32, partition: i32, round: u64, scene: Scene) -> TaskSnapshot {
             .iter()
             .map(|name| {
                 let (rows, bytes) = (1_204 + round, 7_340_032 + 4_096 * round);
-                StoreSnapshot { name: (*name).into(), rows, bytes, table: None }
+                let table = TableStats {
+                    live_bytes: bytes / 2,
+                    memtable_bytes: bytes / 4,
+                    row_cache_bytes: bytes / 4,
+                    ..TableStats::default()
+                };
+                StoreSnapshot { name: (*name).into(), rows, bytes, table: Some(table) }
             })
             .collect(),
         restore: restoring.then(|| {

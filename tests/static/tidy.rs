@@ -20,6 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("failpoint", &[]),
     ("partitioner", &["record"]),
     ("serde", &["time"]),
+    ("formats", &["partitioner", "record", "serde"]),
     ("broker", &["error", "record", "time"]),
     ("state", &["arena", "broker", "error", "record", "serde", "time"]),
     ("topology", &["broker", "processor", "record", "state"]),
@@ -37,7 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("broker::kafka", &["arena", "aws", "broker", "error", "failpoint", "record", "runtime", "secret", "time"]),
     ("broker::sim", &["broker", "error", "record", "time"]),
     ("state::rocksdb", &["broker", "error", "failpoint", "record", "serde", "state", "time"]),
-    ("http", &["error", "metrics", "record", "runtime", "time", "topology"]),
+    ("http", &["error", "formats", "metrics", "record", "runtime", "serde", "state", "time", "topology"]),
     (
         "testing",
         &[

@@ -124,5 +124,8 @@ pub fn told(topics: &Topics, rule: Rule, totals: &Arc<Totals>) -> Result<Topolog
 pub fn formats() -> StoreFormats {
     let [first_visits, orders] = STORES;
     let formats = StoreFormats::new().store::<String, attribution::Visit>(first_visits, &Utf8, &Bincode);
-    formats.store::<(String, String), i64>(orders, &Ordered, &Ordered)
+    let formats = formats.store::<(String, String), i64>(orders, &Ordered, &Ordered);
+    // Everything is keyed by user on its way here.
+    let formats = formats.keyed_within::<(String, String), String>(orders, &Ordered, |(user, _)| user.clone(), &Utf8);
+    formats.prefixed::<String>(orders, &Ordered, Some(&Utf8))
 }

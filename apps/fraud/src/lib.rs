@@ -125,7 +125,10 @@ pub fn told(topics: &Topics, rule: Rule, totals: &Arc<Totals>) -> Result<Topolog
 pub fn formats() -> StoreFormats {
     let [carts, wake_ups] = STORES;
     let formats = StoreFormats::new().store::<String, activity::Activity>(carts, &Utf8, &Bincode);
-    formats.store::<(i64, String), ()>(wake_ups, &Ordered, &Bincode)
+    let formats = formats.store::<(i64, String), ()>(wake_ups, &Ordered, &Bincode);
+    // Everything is keyed by user on its way here.
+    let formats = formats.keyed_within::<(i64, String), String>(wake_ups, &Ordered, |(_, user)| user.clone(), &Utf8);
+    formats.prefixed::<i64>(wake_ups, &Ordered, None)
 }
 
 fn cart_item(record: Record<ByteString, Event>) -> Result<Record<String, CartItem>, ProcessorError> {

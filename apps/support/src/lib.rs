@@ -23,8 +23,8 @@ mod sweep;
 
 pub use event::{EVENTS, Event, EventJson, EventName};
 pub use finding::{Finding, Health};
-pub use formats::StoreFormats;
 pub use mask::Mask;
+pub use millpond::formats::StoreFormats;
 pub use offsets::OffsetTable;
 pub use program::{Look, Program};
 pub use run::{Shown, instance, serve};

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use millpond::formats::StoreFormats;
 use millpond::http::{Story, TopologyText};
 use millpond::metrics::OwnMetrics;
 use millpond::runtime::config::StreamsConfig;
@@ -11,7 +12,6 @@ use millpond::topology::Topology;
 
 use crate::cli::{self, Cli};
 use crate::finding::Finding;
-use crate::formats::StoreFormats;
 use crate::offsets::OffsetTable;
 use crate::run;
 use crate::startup::{App, Env};
@@ -38,7 +38,7 @@ pub(crate) struct OffsetKeeper<'a> {
 pub struct Program<'a> {
     app: App<'a>,
     shape: Shape<'a>,
-    formats: StoreFormats,
+    formats: Arc<StoreFormats>,
     keeper: Option<OffsetKeeper<'a>>,
     check: Option<Check<'a>>,
     story: Option<FromEnv<'a, Arc<dyn Story>>>,
@@ -106,13 +106,13 @@ impl<'a> App<'a> {
 
 impl<'a> Program<'a> {
     fn new(app: App<'a>, shape: Shape<'a>) -> Self {
-        Self { app, shape, formats: StoreFormats::new(), keeper: None, check: None, story: None, own: None }
+        Self { app, shape, formats: Arc::default(), keeper: None, check: None, story: None, own: None }
     }
 
-    /// The same with the serdes of its stores, so that commands show rows decoded.
+    /// The same with the serdes of its stores, so that commands show rows decoded, and queries can ask for them.
     #[must_use]
     pub fn stores(mut self, formats: StoreFormats) -> Self {
-        self.formats = formats;
+        self.formats = Arc::new(formats);
         self
     }
 
@@ -163,7 +163,7 @@ impl<'a> Program<'a> {
         self.keeper.as_ref()
     }
 
-    pub(crate) const fn formats(&self) -> &StoreFormats {
+    pub(crate) fn formats(&self) -> &StoreFormats {
         &self.formats
     }
 
@@ -177,7 +177,8 @@ impl<'a> Program<'a> {
         self.app.start(&cli.args, |env| match &self.shape {
             Shape::Streams(topology) => {
                 let story = self.story.as_ref().map(|story| story(env)).transpose()?;
-                run::streams(env, &Arc::new(topology(env)?), story, self.own.clone())
+                let extras = run::Extras { story, own: self.own.clone(), formats: self.formats.clone() };
+                run::streams(env, &Arc::new(topology(env)?), extras)
             }
             Shape::Own { run, .. } => run(env),
             Shape::Tool => Err("there is nothing to run; say a command, see --help".into()),

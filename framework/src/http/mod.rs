@@ -10,8 +10,9 @@
 //! | `/` | the page: for people; no requests to elsewhere, and nothing is missing without JavaScript |
 //! | `/events` | what has changed on the page, about once a second, as server-sent events |
 //! | `/admin/log-level` | what is logged; `PUT` with `?filter=debug` changes it. Only with a token, see [`Admin`] |
+//! | `/stores/…` | committed rows of stores, with `queries = on`: see [`QuerySource`] |
 //!
-//! Nothing is changed by any of the others, and nothing of a record's content is shown.
+//! Nothing is changed by any path but the one for admins, and but for queries nothing of a record's content is shown.
 //!
 //! Whoever reaches the address may read: it is 127.0.0.1 unless `http.listen` says another. Requests have a `Host` that is an
 //! address, `localhost`, a name without a dot or one of `http.hosts`, and no body; connections and their time are limited.
@@ -33,6 +34,7 @@ mod live;
 pub mod outside;
 mod page;
 mod picture;
+mod query;
 mod server;
 mod status;
 mod story;
@@ -52,7 +54,8 @@ use crate::topology::Topology;
 pub use admin::{Admin, LogFilter};
 pub use graph::{Graph, VertexId};
 pub use history::Traffic;
-pub use server::{HttpError, HttpServer};
+pub use query::{Owners, QuerySource};
+pub use server::{HttpBound, HttpError, HttpServer};
 pub use story::{Block, Fact, Mark, Section, Share, Story, Timeline, Tone};
 
 /// What the server tells about.
@@ -82,6 +85,8 @@ pub struct StatusSource {
     pub story: Option<Arc<dyn Story>>,
     /// What may be changed, and by whom; nothing by nobody when absent.
     pub admin: Option<Admin>,
+    /// What queries are answered from; without it they are off.
+    pub queries: Option<QuerySource>,
 }
 
 /// The topology in each form in which it is served.
@@ -125,6 +130,7 @@ impl StatusSource {
             started: status::now(),
             story: None,
             admin: None,
+            queries: None,
         }
     }
 

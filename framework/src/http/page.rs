@@ -9,7 +9,7 @@ use super::TopologyText;
 use super::format::{bytes, duration, grouped, moment, rate, short, time_of_day};
 use super::graph::Graph;
 use super::picture::{Flow, Picture};
-use super::status::{Input, Restore, Setting, Status, Store, Task};
+use super::status::{Input, Restore, Setting, Status, Store, Table, Task};
 use super::story::{Block, Tone};
 
 /// The page's other files.
@@ -62,6 +62,8 @@ struct StoreSum {
     tasks: usize,
     rows: u64,
     bytes: u64,
+    /// `None` for a store in memory.
+    table: Option<Table>,
 }
 
 /// All restores together.
@@ -193,6 +195,12 @@ impl<'a> View<'a> {
             sum.tasks += 1;
             sum.rows += store.rows;
             sum.bytes += store.bytes;
+            if let Some(table) = store.table {
+                let all = sum.table.get_or_insert_default();
+                all.disk_bytes += table.disk_bytes;
+                all.memtable_bytes += table.memtable_bytes;
+                all.row_cache_bytes += table.row_cache_bytes;
+            }
         }
         sums
     }
@@ -252,7 +260,9 @@ mod word {
 
     use std::borrow::Borrow;
 
-    use super::{Block, Duration, Restore, Task, Tone, bytes, duration, grouped, moment, rate, short, time_of_day};
+    use super::{
+        Block, Duration, Restore, Table, Task, Tone, bytes, duration, grouped, moment, rate, short, time_of_day,
+    };
 
     pub(super) fn count(number: &u64) -> String {
         grouped(*number)
@@ -270,6 +280,23 @@ mod word {
 
     pub(super) fn size(of: &u64) -> String {
         bytes(*of)
+    }
+
+    /// A part of a store's bytes; those of a store in memory have none.
+    fn part(table: &Option<Table>, of: impl Fn(&Table) -> u64) -> String {
+        table.as_ref().map_or_else(|| "–".to_owned(), |table| bytes(of(table)))
+    }
+
+    pub(super) fn disk(table: &Option<Table>) -> String {
+        part(table, |table| table.disk_bytes)
+    }
+
+    pub(super) fn memtables(table: &Option<Table>) -> String {
+        part(table, |table| table.memtable_bytes)
+    }
+
+    pub(super) fn row_cache(table: &Option<Table>) -> String {
+        part(table, |table| table.row_cache_bytes)
     }
 
     pub(super) fn offset(offset: &Option<i64>) -> String {

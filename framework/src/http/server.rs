@@ -21,6 +21,7 @@ use super::history::{History, STEP};
 use super::listen::serve;
 use super::live::{Streams, events};
 use super::page::{self, Sort, View};
+use super::query;
 use super::status::{Status, now};
 use crate::error::Recovery;
 use crate::metrics;
@@ -65,10 +66,47 @@ impl HttpServer {
     /// # Errors
     /// [`HttpError`]: say another address.
     pub fn start(address: SocketAddr, source: StatusSource) -> Result<Self, HttpError> {
+        Self::bind(address)?.start(source)
+    }
+
+    /// Takes the address without answering yet: whoever connects waits. For those who must know the address before there is
+    /// anything to tell.
+    ///
+    /// # Errors
+    /// [`HttpError::Bind`]: say another address.
+    pub fn bind(address: SocketAddr) -> Result<HttpBound, HttpError> {
         let bind = |source| HttpError::Bind { address, source };
         let listener = std::net::TcpListener::bind(address).map_err(bind)?;
         listener.set_nonblocking(true).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
+        Ok(HttpBound { listener, address })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// An address that is taken.
+#[derive(Debug)]
+pub struct HttpBound {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+}
+
+impl HttpBound {
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers from now on.
+    ///
+    /// # Errors
+    /// [`HttpError::Start`] when the system gives no thread.
+    pub fn start(self, source: StatusSource) -> Result<HttpServer, HttpError> {
+        let Self { listener, address } = self;
         if !address.ip().is_loopback() {
             tracing::info!(%address, "metrics and status page are open to other machines, and ask nobody who they are");
         }
@@ -84,12 +122,7 @@ impl HttpServer {
             .name("http".to_owned())
             .spawn(move || runtime.block_on(serving))
             .map_err(HttpError::Start)?;
-        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
-    }
-
-    /// Where it listens.
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+        Ok(HttpServer { address, stop: Some(stop), thread: Some(thread) })
     }
 }
 
@@ -147,6 +180,7 @@ impl FromRef<Shared> for Streams {
 fn router(watched: Arc<Watched>, stopped: watch::Receiver<()>) -> Router {
     let admin = admin::routes(watched.source.admin.clone());
     let hosts: Arc<[String]> = watched.source.hosts.clone().into();
+    let queries = query::routes(watched.source.queries.clone(), &watched.source.application_id);
     Router::new()
         .route("/", get(status_page))
         .route("/events", get(events))
@@ -160,6 +194,7 @@ fn router(watched: Arc<Watched>, stopped: watch::Receiver<()>) -> Router {
         .route("/api/status", get(api_status))
         .with_state(Shared { watched, streams: Streams::until(stopped) })
         .merge(admin)
+        .merge(queries)
         .layer(from_fn_with_state(hosts, guard))
 }
 

@@ -10,7 +10,8 @@ use super::history::{History, Lines, Traffic};
 use super::story::Section;
 use crate::runtime::config::Origin;
 use crate::runtime::health;
-use crate::runtime::stats::{DeadLetter, Histogram, InputSnapshot, TaskSnapshot, ThreadSnapshot};
+use crate::runtime::process::Budget;
+use crate::runtime::stats::{DeadLetter, Histogram, InputSnapshot, StoreSnapshot, TaskSnapshot, ThreadSnapshot};
 use crate::time::Timestamp;
 
 #[derive(Debug, Serialize)]
@@ -29,6 +30,10 @@ pub(super) struct Status {
     pub(super) topics: Vec<Topic>,
     pub(super) threads: Vec<Thread>,
     pub(super) tasks: Vec<Task>,
+    /// Blocks of all stores on disk; absent without any.
+    pub(super) block_cache: Option<Used>,
+    /// Memtables of all stores on disk; absent without any.
+    pub(super) memtables: Option<Used>,
     pub(super) errors: Vec<Error>,
     /// Dead letters by reason.
     pub(super) dead_letters: BTreeMap<&'static str, u64>,
@@ -50,6 +55,13 @@ pub(super) struct Topic {
     pub(super) written: f64,
     pub(super) lag_records: u64,
     pub(super) lag_seconds: f64,
+}
+
+/// Memory that the stores of the process share.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Used {
+    pub(super) bytes: u64,
+    pub(super) bytes_max: u64,
 }
 
 /// Where a record came from that was set aside, and why.
@@ -116,6 +128,17 @@ pub(super) struct Store {
     pub(super) name: String,
     pub(super) rows: u64,
     pub(super) bytes: u64,
+    /// Where these bytes are; absent for a store in memory.
+    pub(super) table: Option<Table>,
+}
+
+/// The bytes of a store on disk. Its blocks in the cache are not known: the cache is shared.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(super) struct Table {
+    /// Table files of the present rows.
+    pub(super) disk_bytes: u64,
+    pub(super) memtable_bytes: u64,
+    pub(super) row_cache_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -174,6 +197,8 @@ impl Status {
         let config: Vec<Setting> = settings.collect();
         let instance = config.iter().find(|setting| setting.key == "instance").map(|setting| setting.value.clone());
         let reasons = health::unready(&threads, now, source.silence_max);
+        let process = source.probe.read();
+        let used = |budget: Option<Budget>| budget.map(|Budget { bytes, bytes_max }| Used { bytes, bytes_max });
         let inputs = || tasks.iter().flat_map(|task| &task.inputs);
         Self {
             application_id: source.application_id.clone(),
@@ -188,6 +213,8 @@ impl Status {
             lag_seconds: inputs().map(|input| input.lag_seconds).fold(0.0, f64::max),
             commits_per_second: traffic.commits,
             topics: topics(&traffic, &tasks),
+            block_cache: used(process.block_cache),
+            memtables: used(process.write_buffers),
             threads: threads.iter().map(|thread| Thread::read(thread, now)).collect(),
             errors: newest(threads.iter().flat_map(errors), |error| error.at_ms),
             dead_letters: by_reason(&threads),
@@ -269,8 +296,6 @@ impl Thread {
 
 impl Task {
     fn read(thread: &str, task: &TaskSnapshot, history: &History) -> Self {
-        let stores =
-            task.stores.iter().map(|store| Store { name: store.name.clone(), rows: store.rows, bytes: store.bytes });
         Self {
             id: task.id.to_string(),
             thread: thread.to_owned(),
@@ -278,7 +303,7 @@ impl Task {
             processed: task.processed,
             stream_time_ms: task.stream_time.is_some().then(|| task.stream_time.as_millis()),
             inputs: task.inputs.iter().map(Input::read).collect(),
-            stores: stores.collect(),
+            stores: task.stores.iter().map(Store::read).collect(),
             restore: task.restore.map(|restore| Restore {
                 done: restore.done,
                 total: restore.total,
@@ -292,6 +317,17 @@ impl Task {
                 verified: start.verified,
             }),
         }
+    }
+}
+
+impl Store {
+    fn read(store: &StoreSnapshot) -> Self {
+        let table = store.table.map(|table| Table {
+            disk_bytes: table.live_bytes,
+            memtable_bytes: table.memtable_bytes,
+            row_cache_bytes: table.row_cache_bytes,
+        });
+        Self { name: store.name.clone(), rows: store.rows, bytes: store.bytes, table }
     }
 }
 

@@ -9,9 +9,10 @@ use super::*;
 use crate::error::Recovery;
 use crate::record::{Offset, Partition, TaskId, TopicPartition};
 use crate::runtime::config::{Flag, Sources};
+use crate::runtime::process::{Budget, ProcessSnapshot};
 use crate::runtime::stats::{
-    DeadLetter, InputSnapshot, RestoreSnapshot, StoreSnapshot, TaskSnapshot, TaskState, ThreadBoard, ThreadSnapshot,
-    ThreadState,
+    DeadLetter, InputSnapshot, RestoreSnapshot, StoreSnapshot, TableStats, TaskSnapshot, TaskState, ThreadBoard,
+    ThreadSnapshot, ThreadState,
 };
 use crate::time::Timestamp;
 
@@ -191,6 +192,60 @@ fn the_page_shows_everything_escaped_and_asks_nobody_else() {
             assert!(!elsewhere.contains("http://") && !elsewhere.contains("https://"), "{path}");
         }
     }
+}
+
+/// Where a store's bytes are; a store in memory has none of it.
+#[test]
+fn the_page_shows_where_the_bytes_of_a_store_are() {
+    let used = |bytes, bytes_max| Some(Budget { bytes, bytes_max });
+    let process = ProcessSnapshot {
+        block_cache: used(5 << 20, 64 << 20),
+        write_buffers: used(6 << 20, 32 << 20),
+        ..ProcessSnapshot::default()
+    };
+    let config = StreamsConfig::new("shop", "h:1", "/s");
+    let board = StatusBoard::new();
+    let source = StatusSource::new(&config, "1", board.clone(), TopologyText::default());
+    let source = StatusSource { probe: Probe::new(move || process.clone()), ..source };
+    let server = HttpServer::start(SocketAddr::from(([127, 0, 0, 1], 0)), source).unwrap();
+    let mut snapshot = thread(TaskState::Running);
+    let table = TableStats {
+        live_bytes: 10 << 10,
+        memtable_bytes: 20 << 10,
+        row_cache_bytes: 30 << 10,
+        ..TableStats::default()
+    };
+    let carts = StoreSnapshot { name: "carts".into(), rows: 7, bytes: 60 << 10, table: Some(table) };
+    snapshot.tasks[0].stores = vec![carts, StoreSnapshot { name: "seen".into(), rows: 1, bytes: 512, table: None }];
+    let mut other = snapshot.tasks[0].clone();
+    other.id.partition = Partition(4);
+    snapshot.tasks.push(other);
+    board.thread("0").publish(&snapshot);
+
+    let body = get(server.address(), "/").body;
+    let cells = |row: &str| -> Vec<String> {
+        let cells = row.split("<td").skip(1).map(|cell| cell.split('>').nth(1).unwrap().split('<').next().unwrap());
+        cells.map(str::to_owned).collect()
+    };
+    let stores = body.split("id=\"stores-heading\"").nth(1).unwrap().split("</details>").next().unwrap();
+    let rows: Vec<Vec<String>> = stores.split("<tr>").map(cells).filter(|cells| !cells.is_empty()).collect();
+    let carts = ["7", "60.0 KiB", "10.0 KiB", "20.0 KiB", "30.0 KiB"];
+    let seen = ["1", "512 B", "–", "–", "–"];
+    let expected: [&[&str]; 6] = [
+        &["2", "14", "120 KiB", "20.0 KiB", "40.0 KiB", "60.0 KiB"],
+        &["2", "2", "1.0 KiB", "–", "–", "–"],
+        &[&["carts"], &carts[..]].concat(),
+        &[&["seen"], &seen[..]].concat(),
+        &[&["carts"], &carts[..]].concat(),
+        &[&["seen"], &seen[..]].concat(),
+    ];
+    assert_eq!(rows, expected);
+    assert!(stores.contains("block cache of all stores 5.0 MiB of 64.0 MiB"), "{stores}");
+    assert!(stores.contains("memtables of all stores 6.0 MiB of 32.0 MiB"), "{stores}");
+    let json: serde_json::Value = serde_json::from_str(&get(server.address(), "/api/status").body).unwrap();
+    let [carts, seen] = [0, 1].map(|store| &json["tasks"][0]["stores"][store]["table"]);
+    assert_eq!((&carts["disk_bytes"], seen), (&(10 << 10).into(), &serde_json::Value::Null));
+    assert_eq!(json["block_cache"]["bytes_max"], 64 << 20);
 }
 
 #[test]

@@ -84,6 +84,7 @@ fn distinct() -> (ThreadSnapshot, Vec<u64>) {
         committed_at: Timestamp::from_millis(10_050_000),
         reinits: BTreeMap::from([("taint", 10_051)]),
         rebalances: 10_006,
+        queries: BTreeMap::from([("answered", 10_054)]),
         restored_records: 10_012,
         state_wipes: 10_013,
         corruptions: 10_052,
@@ -99,9 +100,10 @@ fn distinct() -> (ThreadSnapshot, Vec<u64>) {
             store: histogram(10_032),
         },
         end_to_end: histogram(10_033),
+        query: histogram(10_055),
         errors,
     };
-    (thread, (10_001..=10_053).collect())
+    (thread, (10_001..=10_055).collect())
 }
 
 /// The same for the process.

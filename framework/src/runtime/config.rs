@@ -137,6 +137,13 @@ pub struct StreamsConfig {
     pub otlp_sampling_percent: u8,
     /// `http.admin.token`: opens what may be changed over HTTP; without it nothing may.
     pub http_admin_token: Option<Secret>,
+    /// `queries`: whether committed state is shown over HTTP, and the group told where.
+    pub queries: bool,
+    /// `queries.unmasked.stores`: stores whose rows are shown although they may tell something about a person.
+    pub queries_unmasked_stores: Vec<String>,
+    /// `application.server`: where the other processes of the application reach this one; see
+    /// [`application_server`](Self::application_server).
+    pub application_server: Option<String>,
     /// Encryption and authentication.
     pub security: SecurityConfig,
     /// The `[kafka]` section.
@@ -198,6 +205,9 @@ impl StreamsConfig {
             otlp_endpoint: None,
             otlp_sampling_percent: 100,
             http_admin_token: None,
+            queries: false,
+            queries_unmasked_stores: Vec::new(),
+            application_server: None,
             security: SecurityConfig::default(),
             kafka: Properties::default(),
             app: AppConfig::default(),
@@ -250,6 +260,13 @@ impl StreamsConfig {
     /// The topic of dead letters: the one that is said, or `<application.id>-dead-letters`.
     pub fn dead_letter_topic_name(&self) -> String {
         self.dead_letter_topic.clone().unwrap_or_else(|| format!("{}-dead-letters", self.application_id))
+    }
+
+    /// Where this process answers queries, `host:port`: what `application.server` says, or else `http.listen`. `None` when it
+    /// answers none.
+    pub fn application_server(&self) -> Option<String> {
+        let listen = self.http_listen.filter(|_| self.queries)?;
+        self.application_server.clone().or_else(|| Some(listen.to_string()))
     }
 
     /// The effective values with their origins: first the keys of the library, then `kafka.…`, then `app.…`.

@@ -17,6 +17,7 @@ pub(crate) struct Measurements {
     pub(crate) punctuate: Histogram,
     pub(crate) commit: CommitPhases,
     pub(crate) end_to_end: Histogram,
+    pub(crate) query: Histogram,
 }
 
 /// Shared between the observer in the thread and the publisher beside it.
@@ -74,6 +75,11 @@ impl Observer for Meter {
         for &time in times {
             measured.end_to_end.observe(now.since(time));
         }
+    }
+
+    fn queried(&mut self, since: Moment) {
+        let elapsed = self.elapsed(since);
+        self.measured.borrow_mut().query.observe(elapsed);
     }
 
     fn punctuated(&mut self, took: Duration) {

@@ -16,6 +16,7 @@ pub mod outside;
 mod pace;
 pub mod process;
 mod publish;
+pub mod query;
 mod rebalance;
 mod replay;
 pub mod reset;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::time::{Stopwatch, Timestamp};
 
 /// A moment, as the observer counts time; zero for one that does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Moment(pub Duration);
 
 impl Moment {
@@ -54,6 +54,9 @@ pub trait Observer: fmt::Debug {
     /// A commit has made the effects of records with these event times visible; a sample of them.
     fn visible(&mut self, times: &[Timestamp]);
 
+    /// Queries that were waiting have been answered.
+    fn queried(&mut self, since: Moment);
+
     /// Punctuators that were due have run.
     fn punctuated(&mut self, took: Duration);
 
@@ -81,4 +84,6 @@ impl Observer for Silent {
     fn visible(&mut self, _times: &[Timestamp]) {}
 
     fn punctuated(&mut self, _took: Duration) {}
+
+    fn queried(&mut self, _since: Moment) {}
 }

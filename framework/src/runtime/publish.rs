@@ -57,6 +57,7 @@ impl<B: Broker> StreamThread<B> {
                 unknown: aborts("unknown"),
             },
             rebalances: counters.rebalances,
+            queries: counters.queries.clone(),
             restored_records: restored,
             state_wipes: counters.state_wipes,
             corruptions: counters.corruptions,
@@ -67,6 +68,7 @@ impl<B: Broker> StreamThread<B> {
             punctuate: measured.punctuate,
             commit: measured.commit,
             end_to_end: measured.end_to_end,
+            query: measured.query,
             tasks,
             waiting_for: self.waiting_for(now),
             errors,
@@ -102,7 +104,12 @@ impl<B: Broker> StreamThread<B> {
         }
     }
 
-    fn input_snapshot(&self, task: &TaskView<'_>, partition: &TopicPartition, now: Timestamp) -> InputSnapshot {
+    pub(super) fn input_snapshot(
+        &self,
+        task: &TaskView<'_>,
+        partition: &TopicPartition,
+        now: Timestamp,
+    ) -> InputSnapshot {
         let committed = task.inputs().find(|(input, _)| *input == partition).and_then(|(_, committed)| committed);
         let position = self.position(partition);
         let end = self.known_end(partition).max(position);

@@ -213,18 +213,22 @@ impl<B: Broker> StreamThread<B> {
         if specs.is_empty() {
             return Ok(Task::new(id, inputs, None, log));
         }
+        let stateful = |backend| {
+            let task = Task::new(id, inputs, Some(TaskStores::new(id, specs.clone(), backend)), log);
+            task.answering_at(self.config.application_server.clone())
+        };
         let backend = match self.directory.open(id, &specs) {
             Err(StoreError::Corrupt { reason, .. }) => {
                 let moved = self.directory.quarantine(id)?;
                 tracing::error!(task = %id, reason, moved_to = %moved.display(), "damaged state is set aside");
                 let backend = self.directory.open(id, &specs)?;
-                let mut task = Task::new(id, inputs, Some(TaskStores::new(id, specs, backend)), log);
+                let mut task = stateful(backend);
                 task.mark_wiped();
                 return Ok(task);
             }
             opened => opened?,
         };
-        Ok(Task::new(id, inputs, Some(TaskStores::new(id, specs, backend)), log))
+        Ok(stateful(backend))
     }
 
     /// Sets the state of a task aside and opens an empty one, to be restored.

@@ -53,6 +53,9 @@ pub use crate::task::{DeadLetter, LastDeadLetters, StartKind, TaskStart, TaskSta
 /// Why producers are replaced, in the words of metrics: `taint` after a clean commit, the others after one that failed.
 pub const REINIT_REASONS: [&str; 6] = ["aborted", "fenced", "rejected", "rejoin", "taint", "unknown"];
 
+/// What becomes of a query at a stream thread, in the words of metrics.
+pub const QUERY_RESULTS: [&str; 5] = ["answered", "failed", "late", "stale", "unavailable"];
+
 /// Everything one stream thread tells. Counters only grow for as long as the process lives.
 #[derive(Debug, Clone, Default)]
 pub struct ThreadSnapshot {
@@ -86,6 +89,8 @@ pub struct ThreadSnapshot {
     pub reinits: BTreeMap<&'static str, u64>,
     /// Rebalances seen.
     pub rebalances: u64,
+    /// Queries by result, one of [`QUERY_RESULTS`].
+    pub queries: BTreeMap<&'static str, u64>,
     /// Changelog records replayed.
     pub restored_records: u64,
     /// Tasks whose stores had to be dropped or set aside, and rebuilt from the start of their changelogs.
@@ -106,6 +111,8 @@ pub struct ThreadSnapshot {
     pub commit: CommitPhases,
     /// From a record's timestamp to the commit of the transaction that it was processed in.
     pub end_to_end: Histogram,
+    /// Time that a round has spent on queries; of rounds in which there were any.
+    pub query: Histogram,
     /// The last errors.
     pub errors: RecentErrors,
 }
@@ -380,6 +387,16 @@ impl StatusBoard {
             Arc::new(Mutex::new(ThreadSnapshot { thread: name.to_owned(), ..ThreadSnapshot::default() }))
         });
         ThreadBoard { snapshot: Arc::clone(snapshot) }
+    }
+
+    /// The thread that has published that it has this task.
+    pub(crate) fn thread_of(&self, task: TaskId) -> Option<String> {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let has = |thread: &Arc<Mutex<ThreadSnapshot>>| {
+            let snapshot = thread.lock().unwrap_or_else(PoisonError::into_inner);
+            snapshot.tasks.iter().any(|known| known.id == task)
+        };
+        threads.iter().find(|(_, thread)| has(thread)).map(|(name, _)| name.clone())
     }
 
     /// What all threads published last, by name.

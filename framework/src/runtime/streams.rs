@@ -1,6 +1,7 @@
 //! A running application: its stream threads, started together and stopped together.
 #![allow(clippy::disallowed_methods, reason = "an edge: this is where threads are made and the clock is read")]
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::config::{OnError, StreamsConfig};
 use super::meter::{Meter, wall_clock};
+use super::query::{self, Queries, Questions};
 use super::stats::{StatusBoard, ThreadBoard, ThreadSnapshot, ThreadState};
 use super::{Application, Error, ErrorPolicy, StreamThread, ThreadConfig, Topics};
 use crate::broker::Broker;
@@ -52,6 +54,7 @@ pub struct Streams {
     leave: Arc<AtomicBool>,
     failed: Arc<AtomicBool>,
     board: StatusBoard,
+    queries: Option<Queries>,
 }
 
 impl Drop for Streams {
@@ -112,8 +115,16 @@ impl Streams {
             leave: Arc::default(),
             failed: Arc::default(),
             board: StatusBoard::new(),
+            queries: None,
         };
+        let mut askers = BTreeMap::new();
         for number in 0..config.stream_threads.max(1) {
+            let name = number.to_string();
+            let questions = config.queries.then(|| {
+                let (asker, questions) = query::queue();
+                askers.insert(name.clone(), asker);
+                questions
+            });
             let worker = Worker {
                 broker: broker.clone(),
                 config: thread_config(config, instance, number, dead_letters.as_ref(), &topics)?,
@@ -122,7 +133,8 @@ impl Streams {
                 directory: directory.clone(),
                 stop: this.stop.clone(),
                 leave: this.leave.clone(),
-                board: this.board.thread(&number.to_string()),
+                board: this.board.thread(&name),
+                questions,
                 tracing: tracing.clone(),
             };
             let (stop, failed) = (this.stop.clone(), this.failed.clone());
@@ -138,7 +150,15 @@ impl Streams {
             });
             this.threads.push(thread.map_err(|_| Error::bug("the system refuses to start a thread"))?);
         }
+        if config.queries {
+            this.queries = Some(Queries::new(topology, &topics, this.board.clone(), askers)?);
+        }
         Ok(this)
+    }
+
+    /// The application as it can be asked; `None` unless the configuration says `queries = on`.
+    pub const fn queries(&self) -> Option<&Queries> {
+        self.queries.as_ref()
     }
 
     /// What the threads tell about themselves.
@@ -192,6 +212,7 @@ struct Worker<B, D> {
     leave: Arc<AtomicBool>,
     board: ThreadBoard,
     tracing: Tracing,
+    questions: Option<Questions>,
 }
 
 impl<B: Broker, D: StateDirectory + 'static> Worker<B, D> {
@@ -221,6 +242,9 @@ impl<B: Broker, D: StateDirectory + 'static> Worker<B, D> {
         let mut thread = StreamThread::start(self.broker, self.config, application, wall_clock())?;
         thread.observe(Box::new(meter.clone()));
         thread.trace(tracer);
+        if let Some(questions) = self.questions {
+            thread.answer(questions);
+        }
         let mut published = Instant::now();
         let mut changed = true;
         while !self.stop.load(Ordering::Acquire) {
@@ -264,6 +288,7 @@ fn thread_config(
         input_buffer_bytes_max: bytes(config.input_buffer_bytes_max),
         uncommitted_bytes_max: bytes(config.uncommitted_bytes_max),
         start_from: config.start_from,
+        application_server: config.application_server().map(Arc::from),
         errors: ErrorPolicy {
             topic,
             on_deserialization: config.on_deserialization_error == OnError::DeadLetter,

@@ -59,6 +59,8 @@ pub struct ThreadConfig {
     pub start_from: StartFrom,
     /// What to do with bad records.
     pub errors: ErrorPolicy,
+    /// `application.server`: where this process answers queries; committed with the offsets of tasks that have stores.
+    pub application_server: Option<Arc<str>>,
     /// What is broken on purpose.
     #[cfg(any(test, feature = "testing"))]
     pub breakage: Option<super::Breakage>,
@@ -83,6 +85,7 @@ impl ThreadConfig {
             restored_bytes_max: 32 << 20,
             start_from: StartFrom::Earliest,
             errors: ErrorPolicy::default(),
+            application_server: None,
             #[cfg(any(test, feature = "testing"))]
             breakage: None,
         }
@@ -133,6 +136,8 @@ pub struct ThreadCounters {
     pub polled: BTreeMap<TopicName, u64>,
     /// Records sent by tasks, by topic; changelogs and commit records not counted.
     pub sent: BTreeMap<TopicName, u64>,
+    /// Queries by result: `answered`, or why not.
+    pub queries: BTreeMap<&'static str, u64>,
     /// What tasks did that are gone by now.
     pub retired: TaskCounters,
 }
@@ -204,6 +209,8 @@ pub struct StreamThread<B: Broker> {
     pub(super) counters: ThreadCounters,
     pub(super) observer: Box<dyn super::observer::Observer>,
     pub(super) tracer: Option<Box<dyn crate::trace::Tracer>>,
+    /// Where queries wait, if anybody may ask.
+    pub(super) desk: Option<Box<super::query::Desk>>,
 }
 
 impl<B: Broker> std::fmt::Debug for StreamThread<B> {
@@ -253,6 +260,7 @@ impl<B: Broker> StreamThread<B> {
             counters: ThreadCounters::default(),
             observer: Box::new(super::observer::Silent),
             tracer: None,
+            desk: None,
         };
         // The order is the protocol: init_transactions resolves the predecessor's open transaction before any offset is
         // read, and the group must not hand us partitions before that.
@@ -312,6 +320,7 @@ impl<B: Broker> StreamThread<B> {
             (false, true) => self.config.poll_timeout.min(IN_FLIGHT_POLL),
             (false, false) => self.config.poll_timeout,
         };
+        let timeout = self.desk.as_ref().map_or(timeout, |desk| desk.poll_timeout(timeout, now));
         let started = self.observer.start();
         let polled = match self.consumer()?.poll(timeout) {
             // Nothing was handed out, so nothing can be lost by going on. Everywhere else a failure may have come
@@ -348,6 +357,8 @@ impl<B: Broker> StreamThread<B> {
         if age.is_some_and(|age| age > self.config.transaction_timeout / 4) && self.commit_due(now) {
             self.start_commit(now)?;
         }
+        // After the poll: whoever has lost its tasks hears of it there first.
+        self.answer_questions(now);
         progress.processed = self.process(now)?;
         self.pace.processed(progress.processed);
         self.apply_backpressure()?;

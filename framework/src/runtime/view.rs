@@ -67,6 +67,11 @@ impl<'a> TaskView<'a> {
         self.0.checkpoint().sequence
     }
 
+    /// What it has committed last.
+    pub(super) const fn checkpoint(&self) -> &'a crate::state::Checkpoint {
+        self.0.checkpoint()
+    }
+
     /// Its stream time.
     pub fn stream_time(&self) -> Timestamp {
         self.0.stream_time()

@@ -165,6 +165,14 @@ impl TaskStores {
         Ok(count.saturating_sub(u64::try_from(deleted).unwrap_or(u64::MAX)))
     }
 
+    /// About how many committed rows the store has, for queries: the backend's count alone.
+    ///
+    /// # Errors
+    /// [`StoreError`]; `Closed` after [`close`](Self::close).
+    pub fn committed_count(&self, store: StoreIndex) -> Result<u64, StoreError> {
+        self.with_committed(store, |backend| backend.approximate_count(store))
+    }
+
     /// What committed rows cost.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 //! was ended early by a delayed request leaves a begin record without its commit record, also in a task without stores.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::metadata::CommitMetadata;
@@ -46,6 +47,8 @@ pub(crate) struct TaskCommit {
     log_id: Option<TopicId>,
     /// Where each of the task's changelogs ends at the least once its records are there.
     ends: BTreeMap<TopicPartition, Offset>,
+    /// Where this process answers queries.
+    address: Option<Arc<str>>,
 }
 
 /// The rows of a commit on their way to the changelogs.
@@ -62,7 +65,8 @@ impl TaskCommit {
     /// The offsets with their metadata, as the group stores them.
     pub(crate) fn offsets(&self) -> impl Iterator<Item = (TopicPartition, CommittedOffset)> {
         let (sequence, stream_time) = (self.sequence, self.stream_time);
-        let metadata = CommitMetadata { sequence, stream_time, log: self.log_hint, topic: self.log_id }.encode();
+        let metadata = CommitMetadata { sequence, stream_time, log: self.log_hint, topic: self.log_id };
+        let metadata = metadata.encode_at(self.address.as_deref());
         let entry = move |(p, &next): (&TopicPartition, &Offset)| {
             (p.clone(), CommittedOffset { next, metadata: metadata.clone() })
         };
@@ -82,7 +86,9 @@ impl Task {
     /// committed offset of an idle input becomes its end.
     pub(crate) fn is_dirty(&self, position: impl Fn(&TopicPartition) -> Option<Offset>) -> bool {
         matches!(self.phase, Phase::Running { .. })
-            && (self.uncommitted_bytes() > 0 || self.next_offsets(position) != self.checkpoint.input)
+            && (self.uncommitted_bytes() > 0
+                || self.address.is_some() && !self.announced
+                || self.next_offsets(position) != self.checkpoint.input)
     }
 
     fn next_offsets(&self, position: impl Fn(&TopicPartition) -> Option<Offset>) -> BTreeMap<TopicPartition, Offset> {
@@ -110,6 +116,7 @@ impl Task {
             log_hint: self.last_log_offset,
             log_id: self.log.topic_ids.get(&self.log.partition.topic).copied(),
             ends: ends.clone(),
+            address: self.address.clone(),
         };
         let rows = records.len() as u64;
         self.counters.changelog_rows += rows;
@@ -206,6 +213,7 @@ impl Task {
             stores.apply_frozen(checkpoint.clone())?;
         }
         self.checkpoint = checkpoint;
+        self.announced = true;
         Ok(())
     }
 

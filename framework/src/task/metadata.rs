@@ -5,6 +5,8 @@
 //! and the id of the changelog that the commit record is in (absent without stores, and in what older versions wrote). Other
 //! texts are foreign: an operator's tool leaves it empty.
 //!
+//! A process that answers queries adds ` at=host:port`, where it does: whoever may read the group's offsets sees that address.
+//!
 //! [`RESET`] says that the application was reset: it begins anew at this offset, without state.
 
 use crate::broker::{CommittedOffset, TopicId};
@@ -26,7 +28,17 @@ pub(crate) fn is_own(committed: &CommittedOffset) -> bool {
     committed.metadata.split(' ').next() == Some(MAGIC)
 }
 
-/// What the text says.
+/// Before the address at which the committing process answers queries.
+const ADDRESS: &str = "at=";
+
+/// Where the process that committed this offset answers queries.
+pub(crate) fn address_of(committed: &CommittedOffset) -> Option<&str> {
+    let mut words = committed.metadata.split(' ');
+    let ours = words.next() == Some(MAGIC);
+    words.find_map(|word| word.strip_prefix(ADDRESS)).filter(|address| ours && !address.is_empty())
+}
+
+/// What the text says, but for that address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CommitMetadata {
     pub(crate) sequence: u64,
@@ -41,6 +53,12 @@ impl CommitMetadata {
         let log = self.log.map_or_else(String::new, |offset| format!(" log={offset}"));
         let topic = self.topic.map_or_else(String::new, |id| format!(" topic={id}"));
         format!("{MAGIC} seq={} time={}{log}{topic}", self.sequence, self.stream_time)
+    }
+
+    /// The same with the address at which this process answers queries, if it does.
+    pub(crate) fn encode_at(&self, address: Option<&str>) -> String {
+        let address = address.map_or_else(String::new, |address| format!(" {ADDRESS}{address}"));
+        format!("{}{address}", self.encode())
     }
 
     /// `None` when the offset was not committed by a task.
@@ -84,6 +102,19 @@ mod tests {
         let first = CommitMetadata { sequence: 1, stream_time: Timestamp::NONE, log: None, topic: None };
         assert_eq!(first.encode(), "millpond/1 seq=1 time=-1");
         assert_eq!(CommitMetadata::decode(&committed(&first.encode())), Some(first));
+    }
+
+    #[test]
+    fn an_address_is_told_beside_the_rest_and_changes_nothing_of_it() {
+        let metadata = CommitMetadata { sequence: 12, stream_time: Timestamp::from_millis(7), log: None, topic: None };
+        let text = metadata.encode_at(Some("fraud-0.fraud:8080"));
+        assert_eq!(text, "millpond/1 seq=12 time=7 at=fraud-0.fraud:8080");
+        assert_eq!(CommitMetadata::decode(&committed(&text)), Some(metadata));
+        assert_eq!(address_of(&committed(&text)), Some("fraud-0.fraud:8080"));
+        assert_eq!(metadata.encode_at(None), metadata.encode());
+        for none in [metadata.encode().as_str(), RESET, "", "at=evil:1", "millpond/2 at=h:1", "millpond/1 seq=1 at="] {
+            assert_eq!(address_of(&committed(none)), None, "{none}");
+        }
     }
 
     #[test]

@@ -25,13 +25,14 @@ mod traced;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use commit::{CommitLog, TaskCommit};
 pub use dead_letter::{DeadLetter, ErrorPolicy, LastDeadLetters};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use metadata::CommitMetadata;
-pub(crate) use metadata::{RESET, is_own};
+pub(crate) use metadata::{RESET, address_of, is_own};
 use queue::{BufferLimit, InputQueues};
 pub(crate) use restore::DELETE_RETENTION;
 pub use restore::Refusal;
@@ -131,6 +132,10 @@ pub(crate) struct Task {
     /// Changelogs whose offset in the checkpoint is that of a row of ours: a marker follows it.
     marked: BTreeSet<TopicPartition>,
     traced: Traced,
+    /// Where this process answers queries; committed beside the offsets.
+    address: Option<Arc<str>>,
+    /// It was, since the task runs.
+    announced: bool,
 }
 
 /// Outputs that wait for the end of a commit, as far as they are counted.
@@ -258,7 +263,16 @@ impl Task {
             ran_until: None,
             marked: BTreeSet::new(),
             traced: Traced::default(),
+            address: None,
+            announced: false,
         }
+    }
+
+    /// The same in a process that answers queries at this address: the task commits once after each start, so that the group
+    /// knows it also while there is no input.
+    pub(crate) fn answering_at(mut self, address: Option<Arc<str>>) -> Self {
+        self.address = address;
+        self
     }
 
     pub(crate) const fn id(&self) -> TaskId {
@@ -417,6 +431,7 @@ impl Task {
         self.start = Some(start);
         self.wiped = false;
         self.released = false;
+        self.announced = false;
         self.phase = Phase::Running { graph, context };
         Ok(())
     }

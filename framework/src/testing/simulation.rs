@@ -28,6 +28,7 @@ mod events;
 mod faults;
 mod finished;
 mod input;
+mod inquiry;
 mod machine;
 mod mistakes;
 mod oracle;

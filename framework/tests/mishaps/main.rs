@@ -14,6 +14,7 @@ mod edge;
 mod logs;
 mod members;
 mod memory;
+mod queries;
 mod records;
 mod refusals;
 mod repartition;

@@ -31,6 +31,16 @@ fn a_table_with_deletions_is_exact_under_every_fault() {
     assert_eq!(summary.exact, 60, "{summary}");
 }
 
+/// Every thread is asked for all rows now and then, whatever goes wrong: each answer has exactly the rows that the changelog had
+/// at the commit that the answer names.
+#[test]
+fn queries_tell_the_rows_of_a_commit_under_every_fault() {
+    for simulation in [counts(), memory(), table()] {
+        let summary = simulation.seeds(200..240);
+        assert!(summary.exact == 40 && summary.answers > 400, "{summary}");
+    }
+}
+
 /// A copy of a commit request that nobody noticed tears a transaction: that may be told, it may not be hidden.
 #[test]
 fn a_torn_transaction_stops_by_name_or_does_no_harm() {

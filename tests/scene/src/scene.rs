@@ -105,6 +105,11 @@ impl Scene {
         &self.client
     }
 
+    /// The brokers' plain listeners.
+    pub fn bootstrap_servers(&self) -> &str {
+        &self.place.bootstrap_servers
+    }
+
     /// Where logs and states are.
     pub fn dir(&self) -> &Path {
         &self.place.dir

@@ -10,6 +10,7 @@ use super::consumer::{list_of, list_of_committed};
 use super::ffi::{Failure, Handle, OffsetsAt};
 use crate::broker::{BrokerError, BrokerErrorKind, CommittedOffset, LogRange, NewTopic, TopicId};
 use crate::record::{Offset, TopicName, TopicPartition};
+use crate::runtime::query::application_server;
 use crate::time::Timestamp;
 
 /// How often it is looked whether deleted topics are gone.
@@ -191,8 +192,23 @@ impl KafkaBroker {
     /// # Errors
     /// [`BrokerError`]; `Retry` while a transaction that carries offsets of the group is open.
     pub fn group_offsets(&self, group: &str) -> Result<BTreeMap<TopicPartition, CommittedOffset>, BrokerError> {
-        self.admin.call("list_group_offsets", self.admin.timeout, |handle, wait| {
-            handle.group_offsets(group, wait).map_err(of_group(group))
+        self.offsets_of(group, true)
+    }
+
+    /// Where the owner of each partition answers queries: its address was committed with the partition's offset. Partitions
+    /// whose owner answers none are missing. Does not wait for open transactions.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn query_addresses(&self, group: &str) -> Result<BTreeMap<TopicPartition, String>, BrokerError> {
+        let offsets = self.offsets_of(group, false)?.into_iter();
+        Ok(offsets.filter_map(|(at, committed)| Some((at, application_server(&committed)?.to_owned()))).collect())
+    }
+
+    fn offsets_of(&self, group: &str, stable: bool) -> Result<BTreeMap<TopicPartition, CommittedOffset>, BrokerError> {
+        const OPERATION: &str = "list_group_offsets";
+        self.admin.call(OPERATION, self.admin.timeout, |handle, wait| {
+            handle.group_offsets(group, stable, wait).map_err(of_group(group))
         })
     }
 

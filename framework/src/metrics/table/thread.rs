@@ -3,13 +3,13 @@
 use super::super::{Kind, Level, Metric, Unit};
 use super::{by_label, each_thread, seconds};
 use crate::error::DEAD_LETTER_REASONS;
-use crate::runtime::stats::REINIT_REASONS;
+use crate::runtime::stats::{QUERY_RESULTS, REINIT_REASONS};
 
 const PHASE: &[&str] = &["thread", "phase"];
 const REASON: &[&str] = &["thread", "reason"];
 const TOPIC: &[&str] = &["thread", "topic"];
 
-pub(super) static METRICS: [Metric; 21] = [
+pub(super) static METRICS: [Metric; 23] = [
     Metric::new(
         "millpond_heartbeat_timestamp_seconds",
         Kind::Gauge,
@@ -85,6 +85,21 @@ pub(super) static METRICS: [Metric; 21] = [
         |view, out| each_thread(view, |thread| out.count(&[&thread.thread], thread.rebalances)),
     )
     .of_thread(),
+    Metric::new(
+        "millpond_queries_total",
+        Kind::Counter,
+        "Queries by result: answered, stale, unavailable (restoring, or not the owner), late or failed",
+        |view, out| each_thread(view, |thread| by_label(thread, &thread.queries, &QUERY_RESULTS, out)),
+    )
+    .at(Level::Thread, &["thread", "result"]),
+    Metric::new(
+        "millpond_query_seconds",
+        Kind::Histogram,
+        "Time that a round of the thread has spent on queries; of rounds in which there were any",
+        |view, out| each_thread(view, |thread| out.histogram(&[&thread.thread], &thread.query)),
+    )
+    .of_thread()
+    .of(Unit::Seconds),
     Metric::new(
         "millpond_errors_total",
         Kind::Counter,

@@ -19,6 +19,7 @@ pub(super) fn check(config: &StreamsConfig, errors: &mut Vec<ConfigError>) {
     checks.dead_letters();
     checks.spans();
     checks.admin();
+    checks.queries();
     checks.encryption();
     checks.authentication();
     checks.aws();
@@ -139,6 +140,30 @@ impl Checks<'_> {
         }
         if self.config.http_listen.is_none() {
             self.impossible("http.admin.token", "it has no use while http.listen is none; leave one of them out");
+        }
+    }
+
+    fn queries(&mut self) {
+        let config = self.config;
+        if let Some(server) = &config.application_server {
+            // It is committed beside the group's offsets, between spaces.
+            if !is_host_and_port(server)
+                || server.len() > 255
+                || server.contains(|c: char| c.is_whitespace() || c == '/')
+            {
+                self.impossible("application.server", format!("`{server}` is not host:port"));
+            }
+        }
+        if !config.queries {
+            return;
+        }
+        match config.http_listen {
+            None => self.impossible("queries", "queries are answered over HTTP; say http.listen, or queries = off"),
+            Some(listen) if listen.ip().is_unspecified() && config.application_server.is_none() => {
+                let hint = "the other processes cannot reach this one at the address of http.listen; say host:port";
+                self.missing("application.server", hint);
+            }
+            Some(_) => {}
         }
     }
 

@@ -239,6 +239,26 @@ pub(super) static KEYS: &[Key] = &[
         show: |config| shown(config.http_admin_token.as_ref()),
     },
     Key {
+        name: "queries",
+        meaning: "whether committed rows of stores can be asked for over HTTP, at /stores",
+        kind: Kind::Choice(&["off", "on"], |config, word| config.queries = word == "on"),
+        show: |config| if config.queries { "on" } else { "off" }.to_owned(),
+    },
+    Key {
+        name: "queries.unmasked.stores",
+        meaning: "stores, separated by commas, whose rows queries show although they may tell something about a person",
+        kind: Kind::Text(|config, value| {
+            config.queries_unmasked_stores = value.split(',').map(|name| name.trim().to_owned()).collect();
+        }),
+        show: |config| config.queries_unmasked_stores.join(","),
+    },
+    Key {
+        name: "application.server",
+        meaning: "host:port at which the application's other processes reach this one for queries; http.listen when absent",
+        kind: Kind::Text(|config, value| config.application_server = Some(value)),
+        show: |config| shown(config.application_server.as_ref()),
+    },
+    Key {
         name: "security.protocol",
         meaning: "how to talk to the brokers",
         kind: Kind::Choice(SecurityProtocol::NAMES, |config, value| {

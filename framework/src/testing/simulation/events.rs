@@ -116,7 +116,7 @@ impl World {
         let machine = self.machines.borrow().len();
         self.machines.borrow_mut().push(Machine::default());
         let config = slot.config.clone();
-        let place = Slot { config, machine, thread: None, skew: slot.skew, down: 0, frozen: 0 };
+        let place = Slot { config, machine, thread: None, skew: slot.skew, down: 0, frozen: 0, asker: None, rounds: 0 };
         let zombie = std::mem::replace(&mut *slot, place);
         self.zombies.borrow_mut().push(Zombie::new(zombie));
         self.note(Note::Twins);

@@ -9,7 +9,7 @@ use super::world::{APPLICATION, Note, Slot, World};
 use crate::broker::BrokerErrorKind;
 use crate::broker::sim::{Fault, Isolation, SimBroker};
 use crate::error::Recovery;
-use crate::runtime::{Application, Error, Progress, Refusal, StreamThread, TaskError, TaskState, Topics};
+use crate::runtime::{Application, Error, Progress, Refusal, StreamThread, TaskError, TaskState, Topics, query};
 use crate::state::changelog::{ChangelogKey, classify};
 use crate::state::{MemoryDirectory, StateDirectory, StoreError};
 
@@ -70,6 +70,7 @@ impl World {
             return true;
         }
         let now = slot.now(&self.broker);
+        let asked = Self::inquire(&mut slot, now);
         let result = match &mut slot.thread {
             Some(thread) => thread.run_once(now).map(Progress::is_idle),
             None => self.start(&mut slot).map(|()| false),
@@ -79,7 +80,10 @@ impl World {
         self.set_busy(number, false);
         let crashed = self.broker.take_crash().is_some() | self.disk_crashed(number);
         match result {
-            Ok(idle) if !crashed => return idle,
+            Ok(idle) if !crashed => {
+                self.check_answers(&asked);
+                return idle;
+            }
             // Whoever starts a process tries again when the broker asks to wait.
             Err(error) if !(crashed || starting && error.recovery() == Recovery::Retry) => {
                 self.note_stop(thread, &error);
@@ -107,7 +111,11 @@ impl World {
         let directory = Rc::new(directory.unwrap_or_default());
         let application = Application { topology: Arc::clone(&self.topology), topics, directory };
         let now = slot.now(&self.broker);
-        slot.thread = Some(StreamThread::start(self.broker.clone(), slot.config.clone(), application, now)?);
+        let mut thread = StreamThread::start(self.broker.clone(), slot.config.clone(), application, now)?;
+        let (asker, questions) = query::queue();
+        thread.answer(questions);
+        slot.asker = Some(asker);
+        slot.thread = Some(thread);
         Ok(())
     }
 

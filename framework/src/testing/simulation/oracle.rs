@@ -98,7 +98,7 @@ impl World {
         rows
     }
 
-    fn committed(&self, at: &TopicPartition) -> Vec<ConsumedRecord> {
+    pub(super) fn committed(&self, at: &TopicPartition) -> Vec<ConsumedRecord> {
         let start = self.broker.log_start(at).unwrap_or_default();
         self.broker.records_from(at, start, Isolation::ReadCommitted)
     }

@@ -33,6 +33,8 @@ pub struct Run {
     pub trace_digest: u64,
     /// How often each fault and event has struck.
     pub hits: BTreeMap<String, u64>,
+    /// Queries whose answers were compared with the log.
+    pub answers: u64,
     /// What has struck at the broker.
     pub(super) strikes: Vec<Strike>,
     /// The logs of a failed run.
@@ -58,6 +60,7 @@ pub(super) fn play(simulation: &Simulation, schedule: &Schedule) -> Run {
             outcome: Outcome::Failed(vec![format!("panicked: {}", text.unwrap_or("no text"))]),
             trace_digest: 0,
             hits: BTreeMap::new(),
+            answers: 0,
             strikes: Vec::new(),
             logs: Vec::new(),
             stops: Vec::new(),
@@ -104,7 +107,9 @@ fn run(simulation: &Simulation, schedule: &Schedule) -> Run {
         None => Outcome::Exact,
     };
     let trace_digest = world.broker.trace_digest();
-    Run { seed: schedule.seed, outcome, trace_digest, hits: world.hits(), strikes, logs, stops: world.stops() }
+    let answers = world.facts.borrow().answers;
+    let (hits, stops) = (world.hits(), world.stops());
+    Run { seed: schedule.seed, outcome, trace_digest, hits, answers, strikes, logs, stops }
 }
 
 /// Feeds what is left and comes to rest, also after the time that punctuators need.

@@ -21,12 +21,15 @@ pub struct Summary {
     pub failed: Vec<u64>,
     /// How often each fault and event has struck.
     pub hits: BTreeMap<String, u64>,
+    /// Queries whose answers were compared with the log, and were right.
+    pub answers: u64,
 }
 
 impl Summary {
     /// Adds a run.
     pub fn add(&mut self, run: &Run) {
         self.seeds += 1;
+        self.answers += run.answers;
         match &run.outcome {
             Outcome::Exact => self.exact += 1,
             Outcome::Stopped(_) => self.stopped += 1,
@@ -49,11 +52,11 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seeds, exact, stopped, failed, hits } = self;
+        let Self { seeds, exact, stopped, failed, hits, answers } = self;
         let struck: u64 = hits.values().sum();
         write!(
             f,
-            "seeds={seeds} exact={exact} stopped={stopped} failed={} kinds={} hits={struck}",
+            "seeds={seeds} exact={exact} stopped={stopped} failed={} kinds={} hits={struck} answers={answers}",
             failed.len(),
             hits.len()
         )

@@ -14,6 +14,7 @@ use crate::broker::CommittedOffset;
 use crate::broker::sim::{SimBroker, SimConfig, SplitMix64};
 use crate::record::{Offset, TopicName};
 use crate::runtime::config::StartFrom;
+use crate::runtime::query::Asker;
 use crate::runtime::{StreamThread, TaskState, ThreadConfig};
 use crate::task::RESET;
 use crate::time::Timestamp;
@@ -49,6 +50,10 @@ pub(super) struct Slot {
     pub(super) down: u32,
     /// Rounds until it wakes.
     pub(super) frozen: u32,
+    /// Asks the thread.
+    pub(super) asker: Option<Asker>,
+    /// Rounds so far, of all its threads.
+    pub(super) rounds: u64,
 }
 
 impl Slot {
@@ -74,6 +79,8 @@ pub(super) struct Facts {
     pub(super) notes: BTreeSet<Note>,
     /// How often each event happened.
     pub(super) events: BTreeMap<&'static str, u64>,
+    /// Queries whose answers were compared with the log.
+    pub(super) answers: u64,
 }
 
 /// What excuses something later.
@@ -125,7 +132,7 @@ impl World {
             if settings.latest {
                 config.start_from = StartFrom::Latest;
             }
-            RefCell::new(Slot { config, machine, thread: None, skew: 0, down: 0, frozen: 0 })
+            RefCell::new(Slot { config, machine, thread: None, skew: 0, down: 0, frozen: 0, asker: None, rounds: 0 })
         };
         let machines = settings.machine_of.iter().max().map_or(0, |last| last + 1);
         let notes = simulation.tearing.then_some(Note::Tearing).into_iter().collect();

@@ -107,7 +107,7 @@ const TRANSACTIONS: [Panel; 7] = [
     panel("Rebalances, last 10 minutes", Show::Recent, &["millpond_rebalances_total"], &["instance"]).on(STREAMS),
 ];
 
-const STATE: [Panel; 9] = [
+const STATE: [Panel; 11] = [
     panel("Rows", Show::Sum, &["millpond_store_rows"], &["store"]).on(STATEFUL),
     panel("Size", Show::Sum, &["millpond_store_bytes"], &["store"]).on(STATEFUL),
     panel("Still to replay", Show::Max, &["millpond_restore_remaining_records"], &["task"]),
@@ -131,6 +131,8 @@ const STATE: [Panel; 9] = [
     )
     .on(STREAMS),
     panel("Rows kept in memory", Show::Sum, &["millpond_row_cache_bytes"], &["store"]).on(STATEFUL),
+    panel("Queries", Show::Rate, &["millpond_queries_total"], &["result"]).on(STATEFUL),
+    panel("Time for queries", Show::Share, &["millpond_query_seconds"], &["thread"]).on(STATEFUL),
 ];
 
 const ROCKSDB: [Panel; 11] = [

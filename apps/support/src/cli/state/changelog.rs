@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use millpond::broker::kafka::KafkaBroker;
 use millpond::broker::{Broker, ChangelogReader};
+use millpond::formats::hex;
 use millpond::record::{ConsumedRecord, Offset, TaskId, TopicPartition};
 use millpond::state::KeyRange;
 use millpond::state::changelog::{ChangelogKey, classify};
@@ -16,7 +17,6 @@ use serde_json::{Value, json};
 
 use crate::cli::Failure;
 use crate::cli::progress::Progress;
-use crate::formats::hex;
 
 /// One wait for records.
 const POLL: Duration = Duration::from_millis(100);

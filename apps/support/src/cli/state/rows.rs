@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use bytes::Bytes;
+use millpond::formats::{KeyError, StoreFormat, StoreFormats, bytes_of as raw, hex};
 use millpond::state::KeyRange;
 use millpond::state::rocksdb::TaskView;
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use super::open::Opened;
 use crate::cli::Failure;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
-use crate::formats::{StoreFormat, StoreFormats, guess, hex, unguess};
+use crate::formats::guess;
 
 /// Which rows `scan` prints.
 pub(super) struct Wanted<'a> {
@@ -48,8 +49,8 @@ fn line(row: &Value) -> String {
 }
 
 fn bytes_of(text: &str, format: Option<&StoreFormat>) -> Result<Vec<u8>, Failure> {
-    let bytes = format.map_or_else(|| unguess(text), |format| format.parse(text));
-    bytes.map_err(|reason| {
+    let bytes = format.map_or_else(|| raw(text), |format| format.parse(text));
+    bytes.map_err(|reason: KeyError| {
         let fix =
             "say a text as it is, other types as JSON such as 7 or [\"u1\",7], and bytes nobody decodes as 0x00ff";
         Failure::usage(format!("the key does not fit the store: {reason}"), fix)
@@ -85,7 +86,7 @@ pub(super) fn scan(
     out: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let format = formats.of(wanted.store);
-    let prefix = unguess(wanted.prefix).map_err(|reason| Failure::usage(reason, "correct --prefix"))?;
+    let prefix = raw(wanted.prefix).map_err(|reason| Failure::usage(reason.to_string(), "correct --prefix"))?;
     let range = KeyRange::prefix(&prefix);
     let mut left = if wanted.limit == 0 { usize::MAX } else { wanted.limit };
     for (instance, view) in &opened.with_store(wanted.store)? {

@@ -8,7 +8,7 @@ use millpond::state::{Backend, Checkpoint, CommitBatch, KeyRange, StateDirectory
 
 use crate::cli::tests::{SHOP, answered_by, topology};
 use crate::cli::{EXIT_USAGE, Failure};
-use crate::formats::StoreFormats;
+use millpond::formats::StoreFormats;
 
 const TASK: TaskId = TaskId { subtopology: 1, partition: Partition(3) };
 

@@ -14,7 +14,7 @@ use super::open::Opened;
 use crate::cli::Failure;
 use crate::cli::output::{Output, lines};
 use crate::cli::progress::Progress;
-use crate::formats::{StoreFormat, StoreFormats, hex};
+use millpond::formats::{StoreFormat, StoreFormats, hex};
 
 /// So many bad rows of a store are named; the others are counted.
 const NAMED_MAX: u64 = 10;

@@ -1,7 +1,7 @@
 //! Requests of operators: groups, rights, settings, nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{CString, c_char};
+use std::ffi::{CString, c_char, c_int};
 use std::ptr;
 use std::time::Duration;
 
@@ -228,10 +228,11 @@ impl Handle {
         Ok(found)
     }
 
-    /// Everything that a group has committed, stable.
+    /// Everything that a group has committed; `stable`: with nothing of it about to change.
     pub(crate) fn group_offsets(
         &self,
         group: &str,
+        stable: bool,
         wait: &mut Wait<'_>,
     ) -> Result<BTreeMap<TopicPartition, CommittedOffset>, Failure> {
         let group = c_string(group)?;
@@ -240,7 +241,7 @@ impl Handle {
             // SAFETY: the name is alive over the calls and copied; no list means all partitions; the request object is
             // copied by the request and destroyed once.
             unsafe {
-                Failure::take(sys::rd_kafka_AdminOptions_set_require_stable_offsets(options, 1))?;
+                Failure::take(sys::rd_kafka_AdminOptions_set_require_stable_offsets(options, c_int::from(stable)))?;
                 let mut ask = sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), ptr::null());
                 sys::rd_kafka_ListConsumerGroupOffsets(self.client, &raw mut ask, 1, options, queue);
                 sys::rd_kafka_ListConsumerGroupOffsets_destroy(ask);
