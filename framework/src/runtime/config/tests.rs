@@ -150,6 +150,10 @@ fn impossible_values_are_refused_with_their_key() {
         ("security.protocol = \"SASL_SSL\"", "sasl.mechanism"),
         ("ssl.ca.location = \"ca.pem\"", "ssl.ca.location"),
         ("auth = \"msk-iam\"", "aws.region"),
+        ("otlp.endpoint = \"collector:4318\"", "otlp.endpoint"),
+        ("otlp.endpoint = \"http://\"", "otlp.endpoint"),
+        ("otlp.endpoint = \"https://c:4318?token=1\"", "otlp.endpoint"),
+        ("otlp.sampling.percent = 0", "otlp.sampling.percent"),
     ] {
         let errors = StreamsConfig::load(&file(text)).expect_err(text);
         let message = errors.to_string();
@@ -232,6 +236,7 @@ fn no_secret_is_shown_anywhere() {
         "sasl.password = [\"hunter2\"]",
         "sasl.password = \"hunter2\" oops",
         "[app]\ndatabase.password = \"hunter2\"\n[app]",
+        "otlp.endpoint = \"http://u:hunter2@collector:4318\"",
     ] {
         let errors = StreamsConfig::load(&file(wrong)).unwrap_err();
         assert!(!format!("{errors} {errors:?}").contains("hunter2"), "{wrong}: {errors}");
