@@ -134,6 +134,7 @@ pub(super) struct Store {
 
 /// The bytes of a store on disk. Its blocks in the cache are not known: the cache is shared.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
+#[allow(clippy::struct_field_names, reason = "the unit belongs to a name in JSON")]
 pub(super) struct Table {
     /// Table files of the present rows.
     pub(super) disk_bytes: u64,

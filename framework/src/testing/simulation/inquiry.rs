@@ -30,7 +30,7 @@ impl World {
         // What is broken on purpose is found by what comes of it.
         let due = slot.rounds.is_multiple_of(ROUNDS) && slot.config.breakage.is_none();
         let (true, Some(thread), Some(asker)) = (due, &slot.thread, &slot.asker) else { return Vec::new() };
-        let mut asked = Vec::new();
+        let mut inquiries = Vec::new();
         for task in thread.tasks() {
             for spec in task.stores().into_iter().flat_map(|stores| stores.specs()) {
                 let Some(changelog) = &spec.changelog else { continue };
@@ -46,11 +46,11 @@ impl World {
                 };
                 if asker.ask(question).is_ok() {
                     let changelog = TopicPartition::new(changelog.clone(), task.id().partition);
-                    asked.push(Inquiry { task: task.id(), store: spec.name.clone(), changelog, answer });
+                    inquiries.push(Inquiry { task: task.id(), store: spec.name.clone(), changelog, answer });
                 }
             }
         }
-        asked
+        inquiries
     }
 
     /// An answer has exactly the rows that the changelog had at the commit which it names.
