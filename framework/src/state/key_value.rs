@@ -212,7 +212,7 @@ impl<K, V> KeyValueStore<K, V> {
     }
 
     fn undecodable(&self, source: SerdeError) -> StoreError {
-        StoreError::Undecodable { store: self.name().to_owned(), source }
+        StoreError::Undecodable { store: self.name().to_owned(), source: Box::new(source) }
     }
 
     fn serde_error(&self, source: SerdeError) -> StoreError {

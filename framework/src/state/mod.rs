@@ -387,7 +387,7 @@ pub enum StoreError {
         /// Name of the store.
         store: String,
         /// What the serde said.
-        source: crate::serde::SerdeError,
+        source: Box<crate::serde::SerdeError>,
     },
     /// A key that the changelog keeps for itself.
     #[error("store={store}: the key begins with the bytes that are reserved for commit records; use another key")]
