@@ -283,6 +283,7 @@ impl<B: Broker> StreamThread<B> {
         self.last_error = Some((now, error));
         self.transaction = None;
         self.restoration = None;
+        self.offsets_missing_since = None;
         for task in self.tasks.values_mut() {
             if task.state() == TaskState::Running {
                 #[cfg(any(test, feature = "testing"))]
