@@ -32,7 +32,7 @@ pub(crate) fn found_in(text: &str) -> Vec<String> {
 
 /// A mark as it may be written; true where capitals count.
 fn forms(mark: &str) -> Vec<(String, bool)> {
-    let hexadecimal: String = mark.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hexadecimal = mark.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let list: Vec<String> = mark.bytes().map(|byte| byte.to_string()).collect();
     let mut forms = vec![(mark.to_lowercase(), false), (hexadecimal, false), (list.join(", "), false)];
     for before in 0..3 {
@@ -56,7 +56,7 @@ fn a_canary_is_found_in_every_form() {
         text.to_uppercase(),
         text[20..].to_owned(),
         format!("{bytes:?}"),
-        bytes.iter().map(|byte| format!("{byte:02X}")).collect(),
+        bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat(),
         within(""),
         within("1"),
         within("12"),

@@ -80,7 +80,7 @@ pub(crate) fn refused(shop: &Shop, sinks: &mut Sinks) {
             variables.insert("MILLPOND_STATE_DIR".into(), dir.display().to_string());
             change(&mut variables, changes);
             let log = dir.join("log");
-            started.push((format!("{application}, {name}"), shop.start(application, &log, &variables)));
+            started.push((format!("{application}, {name}"), Shop::start(application, &log, &variables)));
         }
     }
     for (name, mut process) in started {

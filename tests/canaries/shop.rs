@@ -100,7 +100,7 @@ impl Shop {
     }
 
     /// Starts an application; what it prints goes into a file of the directory.
-    pub(crate) fn start(&self, application: &str, log: &Path, variables: &Variables) -> Process {
+    pub(crate) fn start(application: &str, log: &Path, variables: &Variables) -> Process {
         let launch = Launch::new(built(application).unwrap(), log).arg("--log-format=json");
         let launch = variables.iter().fold(launch, |launch, (name, value)| launch.env(name, value));
         launch.start().unwrap()
@@ -131,8 +131,8 @@ pub(crate) fn page_of(process: &mut Process) -> String {
     let found = try_wait_for(LIMIT, format!("{} tells its page", process.name()), || {
         assert_eq!(process.ended()?, None, "{}", process.log_tail());
         let log = process.log();
-        let urls = log.lines().filter_map(|line| line.split_once(r#""url":"http://"#));
-        Ok(urls.last().and_then(|(_, rest)| Some(rest.split_once("/\"")?.0.to_owned())))
+        let mut urls = log.lines().filter_map(|line| line.split_once(r#""url":"http://"#));
+        Ok(urls.next_back().and_then(|(_, rest)| Some(rest.split_once("/\"")?.0.to_owned())))
     });
     found.unwrap_or_else(|error| panic!("{error}: {}", process.log_tail()))
 }

@@ -52,7 +52,7 @@ impl Sinks {
         let (count, bytes) = (self.count(), self.bytes.values().sum::<usize>());
         let some: Vec<&String> = self.leaks.iter().take(40).collect();
         assert!(some.is_empty(), "{} lines with a canary, among them:\n{some:#?}", self.leaks.len());
-        writeln!(std::io::stderr(), "0 canaries in {count} sinks, {} MiB", bytes >> 20).unwrap();
+        eprintln!("0 canaries in {count} sinks, {} MiB", bytes >> 20);
     }
 
     /// A file, as text.

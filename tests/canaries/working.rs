@@ -57,7 +57,7 @@ pub(crate) fn works_and_breaks(shop: &mut Shop, sinks: &mut Sinks) {
 
 fn start(shop: &Shop, name: &'static str) -> Running {
     let log = shop.dir("logs").join(name);
-    Running { name, process: shop.start(name, &log, &shop.variables(name)) }
+    Running { name, process: Shop::start(name, &log, &shop.variables(name)) }
 }
 
 /// A burst, an order with an address, and records that cannot be taken, each for another reason. Everything in them is

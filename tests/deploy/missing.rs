@@ -60,9 +60,8 @@ impl Case {
         let words = self.words();
         match (words[1], words[4]) {
             // READ, WRITE and DELETE hold DESCRIBE.
-            ("TOPIC" | "GROUP" | "TRANSACTIONAL_ID", "DESCRIBE") => Outcome::Works,
-            // Asked for by producers without transactions alone.
-            ("CLUSTER", "IDEMPOTENT_WRITE") => Outcome::Works,
+            // The last is asked for by producers without transactions alone.
+            ("TOPIC" | "GROUP" | "TRANSACTIONAL_ID", "DESCRIBE") | ("CLUSTER", "IDEMPOTENT_WRITE") => Outcome::Works,
             // Kafka's defaults are assumed; records behind the commit stay.
             ("TOPIC", "DESCRIBE_CONFIGS" | "DELETE") => Outcome::Noticed,
             _ => Outcome::Named,
@@ -191,7 +190,7 @@ fn has_done_its_work(client: &Client, name: &str) -> bool {
 /// The rules of the application under another name.
 fn renamed(rule: &str, name: &str) -> String {
     let mut words: Vec<String> = rule.split(' ').map(str::to_owned).collect();
-    words[0] = name.to_owned();
+    name.clone_into(&mut words[0]);
     for (prefix, only) in [("fraud-", false), ("fraud", true)] {
         let word = &words[2];
         // Outputs keep their names.

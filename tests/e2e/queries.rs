@@ -91,7 +91,9 @@ fn assert_both_know_everything(addresses: &[String]) {
     let mut owners = BTreeSet::new();
     for number in 0..USERS {
         let answers: Vec<Answer> = addresses.iter().map(|address| get_visit(address, number)).collect();
-        answers.iter().for_each(|answer| assert_visit(answer, number));
+        for answer in &answers {
+            assert_visit(answer, number);
+        }
         owners.extend(answers.iter().map(owner));
     }
     assert_eq!(owners, addresses.iter().cloned().collect(), "both own some");
