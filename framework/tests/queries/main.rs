@@ -198,7 +198,9 @@ fn there_are_only_so_many_queries_at_a_time() {
     assert!(refused.head.contains("retry-after: 1") && refused.body.contains("too many"), "{}", refused.body);
     assert_eq!(ask(address, "/livez").code, 200);
     go_on.send(()).unwrap();
-    asking.into_iter().for_each(|asking| asking.join().unwrap());
+    for asking in asking {
+        asking.join().unwrap();
+    }
     // Those that have waited for too long were told so.
     assert!(answers.iter().all(|answer| [200, 429, 503].contains(&answer.code)));
     until("everything is as before", || ask(address, "/stores/table/count").code == 200);

@@ -80,12 +80,12 @@ impl Stage {
         let bound = [bind(), bind()];
         let addresses = [bound[0].address(), bound[1].address()];
         let known = Addresses::default();
-        let (mut places, mut asked) = (Vec::new(), Vec::new());
+        let (mut places, mut doors) = (Vec::new(), Vec::new());
         for address in addresses {
             let board = StatusBoard::new();
             let (asker, questions) = queue();
             places.push(Place { address, board: board.thread("0"), questions });
-            asked.push((board, asker));
+            doors.push((board, asker));
         }
         let (orders, received) = channel();
         let (ready, prepared) = channel();
@@ -95,7 +95,7 @@ impl Stage {
         });
         let topics = prepared.recv().unwrap();
         let source = |instance: usize, unmasked: &[&str]| {
-            let (board, asker) = &asked[instance];
+            let (board, asker) = &doors[instance];
             let askers = BTreeMap::from([("0".to_owned(), asker.clone())]);
             let known = known.clone();
             let config = StreamsConfig::new("app", "b:1", "/s");
