@@ -468,7 +468,7 @@ impl Refusal {
         matches!(
             self,
             Self::TornTransaction { .. }
-                | Self::OffsetsDiffer { moved_by_hand: false, .. }
+                | Self::OffsetsDiffer { .. }
                 | Self::ChangelogShortened { .. }
         )
     }
