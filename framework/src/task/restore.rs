@@ -465,12 +465,7 @@ pub enum Refusal {
 impl Refusal {
     /// True when it compares what was read at different times: somebody else may have committed in between.
     pub(crate) const fn may_be_outdated(&self) -> bool {
-        matches!(
-            self,
-            Self::TornTransaction { .. }
-                | Self::OffsetsDiffer { .. }
-                | Self::ChangelogShortened { .. }
-        )
+        matches!(self, Self::TornTransaction { .. } | Self::OffsetsDiffer { .. } | Self::ChangelogShortened { .. })
     }
 }
 

@@ -60,6 +60,11 @@ fn keys(answer: &Answer) -> Vec<String> {
     rows.iter().map(|(key, _)| String::from_utf8_lossy(key).into_owned()).collect()
 }
 
+/// The bytes of `v` in a table, which keeps the time of each value before it.
+fn row_of_v() -> Bytes {
+    [&T.as_millis().to_be_bytes()[..], b"v"].concat().into()
+}
+
 fn soon(ms: u64) -> Timestamp {
     T.plus(Duration::from_millis(ms))
 }
@@ -86,7 +91,7 @@ fn an_answer_has_what_is_committed_and_tells_what_it_lacks() {
     let input = &before.position.inputs[0];
     assert_eq!((&*input.topic, input.committed, input.end), ("in", Some(Offset(1)), Some(Offset(2))));
     assert_eq!(ask((&mut thread, &asker), get("b"), now).unwrap().found, Found::Value(None));
-    assert_eq!(ask((&mut thread, &asker), get("a"), now).unwrap().found, Found::Value(Some("v".into())));
+    assert_eq!(ask((&mut thread, &asker), get("a"), now).unwrap().found, Found::Value(Some(row_of_v())));
     let count = Ask::Count { range: KeyRange::all(), rows_max: 9 };
     assert_eq!(ask((&mut thread, &asker), count, now).unwrap().found, Found::Count { count: 1, exact: true });
     let estimate = ask((&mut thread, &asker), Ask::ApproximateCount, now).unwrap().found;
@@ -190,7 +195,7 @@ fn a_partition_is_answered_by_its_owner_alone() {
                 answer_of((&mut new, &new_asker), task(partition), question(), T),
             ];
             for answer in answers.iter().flatten() {
-                assert_eq!(answer.found, Found::Value(Some("v".into())), "{key}");
+                assert_eq!(answer.found, Found::Value(Some(row_of_v())), "{key}");
             }
             let refused = |refusal: &Refusal| {
                 matches!(refusal, Refusal::NotHere | Refusal::Rebalancing | Refusal::Restoring { .. })
@@ -324,7 +329,7 @@ fn a_long_range_comes_in_parts() {
     assert_eq!(part(b"b\0", None, 2, 1_000), ("cd".into(), true));
     assert_eq!(part(b"d\0", None, 2, 1_000), ("e".into(), false));
     assert_eq!(part(b"", Some(b"c"), 2, 1_000), ("ab".into(), false));
-    assert_eq!(part(b"", None, 9, 3), ("ab".into(), true), "a row is two bytes");
+    assert_eq!(part(b"", None, 9, 15), ("ab".into(), true), "a row is ten bytes");
     assert_eq!(part(b"", None, 0, 0), ("a".into(), true), "there is always one");
     assert_eq!(part(b"x", None, 9, 1_000), (String::new(), false));
 }
