@@ -20,7 +20,7 @@ use millpond::runtime::config::StreamsConfig;
 use millpond::runtime::query::{Queries, Questions, application_server, queue};
 use millpond::runtime::stats::{StatusBoard, TaskSnapshot, ThreadBoard, ThreadSnapshot};
 use millpond::runtime::{Application, StreamThread, ThreadConfig, Topics};
-use millpond::serde::Utf8;
+use millpond::serde::{Serde, SerdeError, Stamped, Utf8, ValueAndTimestamp};
 use millpond::state::MemoryDirectory;
 use millpond::time::Timestamp;
 use millpond::topology::Topology;
@@ -54,6 +54,19 @@ pub(crate) struct Stage {
     off: HttpServer,
     orders: Option<Sender<Order>>,
     mover: Option<JoinHandle<()>>,
+}
+
+/// What a table keeps, without the time that stands before each value.
+struct Kept;
+
+impl Serde<String> for Kept {
+    fn encode(&self, value: &String, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        Stamped(Utf8).encode(&ValueAndTimestamp::new(value.clone(), Timestamp::NONE), out)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<String, SerdeError> {
+        Stamped(Utf8).decode(bytes).map(|kept: ValueAndTimestamp<String>| kept.value)
+    }
 }
 
 fn topology() -> Topology {
@@ -102,7 +115,7 @@ impl Stage {
             let mut source = StatusSource::new(&config, "1", board.clone(), TopologyText::default());
             source.queries = Some(QuerySource {
                 queries: Queries::new(&topology(), &topics, board.clone(), askers).unwrap(),
-                formats: Arc::new(StoreFormats::new().store::<String, String>("table", &Utf8, &Utf8)),
+                formats: Arc::new(StoreFormats::new().store::<String, String>("table", &Utf8, &Kept)),
                 unmasked: unmasked.iter().map(|&store| store.to_owned()).collect(),
                 address: addresses[instance].to_string(),
                 owners: Owners::new(move || Ok(known.lock().unwrap().clone())),
