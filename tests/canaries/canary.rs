@@ -54,7 +54,7 @@ fn a_canary_is_found_in_every_form() {
     for form in [
         format!("password={text}"),
         text.to_uppercase(),
-        text[20..].to_owned(),
+        text[13..].to_owned(),
         format!("{bytes:?}"),
         bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat(),
         within(""),

@@ -52,6 +52,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "runtime",
             "serde",
             "state",
+            "task",
             "time",
             "topology",
             "trace",

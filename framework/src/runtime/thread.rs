@@ -354,7 +354,8 @@ impl<B: Broker> StreamThread<B> {
         progress.changed |= self.restore(now)?;
         // A round that processes may last: what is open for long is committed before it.
         let age = self.transaction.as_ref().and_then(Transaction::open_since).map(|since| now.since(since));
-        if age.is_some_and(|age| age > self.config.transaction_timeout / 4) && self.commit_due(now) {
+        let is_old = age.is_some_and(|age| age > self.config.transaction_timeout / 4);
+        if is_old && !self.commit_in_flight() && self.commit_due(now) {
             self.start_commit(now)?;
         }
         // After the poll: whoever has lost its tasks hears of it there first.

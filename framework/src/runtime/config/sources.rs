@@ -218,7 +218,12 @@ impl File {
             other => {
                 let known = name.starts_with("kafka.") || key::KEYS.iter().any(|known| known.name == name);
                 let span = if known && !is_secret_name(&name) { value.span() } else { self.whole_key(key.span()) };
-                entries.push(Entry { key: name, raw: Raw::from_toml(other), place: self.place(span) });
+                let mut place = self.place(span);
+                // The line alone does not tell: `value = …` in the table of a secret.
+                if let Some(excerpt) = place.excerpt.as_mut().filter(|_| is_secret_name(&name)) {
+                    excerpt.text = hidden(&excerpt.text);
+                }
+                entries.push(Entry { key: name, raw: Raw::from_toml(other), place });
             }
         }
     }
@@ -257,11 +262,22 @@ impl File {
 /// A line of the file as it may be shown: without the value when the key tells of a secret, and without lines in the
 /// middle of a longer text, which may be a key.
 fn without_secret(line: &str) -> String {
-    let Some((key, _)) = line.split_once('=') else {
+    let Some((key, value)) = line.split_once('=') else {
         let harmless = line.trim_start().starts_with(['[', '#']) || line.len() < 24;
         return if harmless { line.to_owned() } else { MASK.to_owned() };
     };
     let name = key.trim().trim_matches(['"', '\'']);
     let url_with_password = line.contains("://") && line.contains('@');
-    if is_secret_name(name) || url_with_password { format!("{key}= {MASK}") } else { line.to_owned() }
+    // What was meant as a URL and is none may hold a password anywhere.
+    let may_be_url = name.to_ascii_lowercase().ends_with("url");
+    if is_secret_name(name) || is_secret_name(value) || url_with_password || may_be_url {
+        hidden(line)
+    } else {
+        line.to_owned()
+    }
+}
+
+/// A line without its value.
+fn hidden(line: &str) -> String {
+    line.split_once('=').map_or_else(|| MASK.to_owned(), |(key, _)| format!("{key}= {MASK}"))
 }

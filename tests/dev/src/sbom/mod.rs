@@ -53,7 +53,8 @@ impl Package<'_> {
 
 fn bill() -> anyhow::Result<Value> {
     let metadata = metadata()?;
-    let packages = shipped(&metadata)?;
+    let (mut packages, compiled) = (shipped(&metadata)?, compiled()?);
+    packages.retain(|_, package| compiled.contains(&(package.text("name").into(), package.text("version").into())));
     let sums = checksums(&std::fs::read_to_string(workspace(&metadata)?.join("Cargo.lock"))?)?;
     let (mut components, mut dependencies) = (Vec::new(), Vec::new());
     for package in packages.values() {
@@ -118,6 +119,23 @@ fn metadata() -> anyhow::Result<Value> {
         bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// Name and version of what is compiled for the shipped programs. `cargo metadata` also follows optional dependencies that no
+/// feature has asked for, as SQLite below sqlx.
+fn compiled() -> anyhow::Result<BTreeSet<(String, String)>> {
+    let mut line = vec!["tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"];
+    line.extend(SHIPPED.iter().flat_map(|name| ["--package", *name]));
+    let output = Command::new(option_env!("CARGO").unwrap_or("cargo")).args(line).output().context("start cargo")?;
+    if !output.status.success() {
+        bail!("cargo tree failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let text = String::from_utf8(output.stdout)?;
+    let package = |line: &str| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?.to_owned(), words.next()?.strip_prefix('v')?.to_owned()))
+    };
+    Ok(text.lines().filter_map(package).collect())
 }
 
 fn workspace(metadata: &Value) -> anyhow::Result<PathBuf> {
