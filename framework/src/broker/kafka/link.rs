@@ -58,6 +58,8 @@ struct Seen {
     session_ended: Option<Instant>,
     /// Sums of the last statistics.
     counters: Option<Counters>,
+    /// The topic that a transaction was not allowed to write to, the first.
+    refused_topic: Option<String>,
 }
 
 /// What the statistics count over all brokers.
@@ -145,6 +147,11 @@ impl Link {
         Failure { reason: refusal::with_trouble(failure.code, failure.reason, trouble.as_deref()), ..failure }
     }
 
+    /// The topic that the transaction was not allowed to write to, as soon as the log has told it.
+    pub(super) fn refused_topic(&self) -> Option<String> {
+        self.seen().refused_topic.clone()
+    }
+
     fn refuse(&self, failure: Failure) {
         let mut seen = self.seen();
         let since = seen.refusal.take().map_or_else(Instant::now, |(_, since)| since);
@@ -162,6 +169,9 @@ impl Link {
         }
         if facility == SESSION_ENDED {
             self.seen().session_ended = Some(Instant::now());
+        }
+        if let Some(topic) = refused_topic(facility, &message) {
+            self.seen().refused_topic.get_or_insert_with(|| topic.to_owned());
         }
         match level {
             // A property of consumers told to a producer: passed-through properties reach every client.
@@ -282,6 +292,13 @@ fn taint_of_log(facility: &str, message: &str) -> Option<&'static str> {
     }
 }
 
+/// The transaction's own error does not say which of its topics was refused; the log line before it does.
+fn refused_topic<'a>(facility: &str, message: &'a str) -> Option<&'a str> {
+    let (_, rest) = message.split_once("Failed to add partition \"").filter(|_| facility == "ADDPARTS")?;
+    let (topic, why) = rest.split_once('"')?;
+    why.contains("Topic authorization failed").then_some(topic)
+}
+
 fn taint_of_counters(before: Counters, now: Counters) -> Option<&'static str> {
     if now.request_timeouts > before.request_timeouts {
         Some("a request timed out during the transaction")
@@ -324,6 +341,20 @@ mod tests {
         link.log(Level::Info, "REQTMOUT", "timed out EndTxnRequest in flight");
         link.statistics(&statistics(0, 0, 0));
         assert_eq!(link.taint(), Some("a request timed out during the transaction"));
+    }
+
+    #[test]
+    fn the_log_tells_which_topic_a_transaction_may_not_write_to() {
+        let link = Link::default();
+        let line = |topic: &str, why: &str| {
+            format!(
+                "[thrd:main]: TxnCoordinator/1: Failed to add partition \"{topic}\" [0] to transaction: Broker: {why}"
+            )
+        };
+        link.log(Level::Error, "ADDPARTS", &line("a", "Operation not attempted"));
+        assert_eq!(link.refused_topic(), None);
+        link.log(Level::Error, "ADDPARTS", &line("b-changelog", "Topic authorization failed"));
+        assert_eq!(link.refused_topic().as_deref(), Some("b-changelog"));
     }
 
     #[test]

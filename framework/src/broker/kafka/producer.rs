@@ -155,8 +155,32 @@ impl KafkaProducer {
         let failure = Failure { reason: self.reports().link.scrub(&failure.reason), ..failure };
         // Offsets are the group's, all else is the transaction's.
         let of_group = || self.group.clone().filter(|_| operation == "send_offsets").map(Resource::Group);
-        let failure = Failure { on: failure.on.clone().or_else(of_group), ..failure };
+        let on = failure.on.clone().or_else(of_group).or_else(|| self.refused_topic(&failure));
+        let failure = Failure { on, ..failure };
         self.reports().link.explain(error::of_transaction(operation, &failure), &failure)
+    }
+
+    /// Begins a transaction; why that failed. Inside of one that has failed it changes nothing and tells why that has.
+    fn begin_failure(&self) -> Option<Failure> {
+        let failure = match self.client.begin_transaction().err()? {
+            KafkaError::Transaction(error) => {
+                Failure { reason: error.string(), fatal: error.is_fatal(), ..Failure::of(error.code()) }
+            }
+            other => Failure::of(other.rdkafka_error_code().unwrap_or(Code::Unknown)),
+        };
+        Some(failure)
+    }
+
+    /// The topic that was refused: the client's log, which tells it, may come a moment later than the failure.
+    fn refused_topic(&self, failure: &Failure) -> Option<Resource> {
+        let deadline = Instant::now() + SLICE;
+        while failure.code == Code::TopicAuthorizationFailed && Instant::now() < deadline {
+            if let Some(topic) = self.reports().link.refused_topic() {
+                return Some(Resource::Topic(topic));
+            }
+            self.reports().wait_for_delivery(Duration::from_millis(10));
+        }
+        None
     }
 
     /// Why a commit failed: a record that was refused explains more than the commit's own words.
@@ -300,13 +324,9 @@ const fn wire_timestamp(ms: i64) -> i64 {
 
 impl Producer for KafkaProducer {
     fn begin(&mut self) -> Result<(), BrokerError> {
-        let begun = self.client.begin_transaction().map_err(|error| match error {
-            KafkaError::Transaction(error) => {
-                Failure { reason: error.string(), fatal: error.is_fatal(), ..Failure::of(error.code()) }
-            }
-            other => Failure::of(other.rdkafka_error_code().unwrap_or(Code::Unknown)),
-        });
-        begun.map_err(|failure| self.judged("begin_transaction", &failure))?;
+        if let Some(failure) = self.begin_failure() {
+            return Err(self.judged("begin_transaction", &failure));
+        }
         self.reports().deliveries().forget();
         Ok(())
     }
@@ -319,6 +339,8 @@ impl Producer for KafkaProducer {
                 let reason = format!("there is no partition {}", record.target);
                 BrokerError::new("send", BrokerErrorKind::RecordRejected, reason)
             }
+            // The transaction has failed before, and this call only says so.
+            Code::State => self.judged("send", &self.begin_failure().unwrap_or(failure)),
             _ => self.judged("send", &failure),
         })
     }
