@@ -147,6 +147,15 @@ impl Link {
         Failure { reason: refusal::with_trouble(failure.code, failure.reason, trouble.as_deref()), ..failure }
     }
 
+    /// Keeps why a connection failed. What guesses at the listener's protocol tells more than that somebody closed it.
+    fn note_trouble(&self, reason: &str) {
+        let mut seen = self.seen();
+        let tells_more = |trouble: &String| trouble.contains("listener?") && !reason.contains("listener?");
+        if !seen.trouble.as_ref().is_some_and(tells_more) {
+            seen.trouble = Some(reason.to_owned());
+        }
+    }
+
     /// The topic that the transaction was not allowed to write to, as soon as the log has told it.
     pub(super) fn refused_topic(&self) -> Option<String> {
         self.seen().refused_topic.clone()
@@ -169,6 +178,13 @@ impl Link {
         }
         if facility == SESSION_ENDED {
             self.seen().session_ended = Some(Instant::now());
+        }
+        if facility == "FAIL" {
+            // Not every failed connection is told as an error, too.
+            self.note_trouble(&message);
+            if is_refused_certificate(&message) {
+                self.refuse(Failure { reason: message.clone(), ..Failure::of(Code::SSL) });
+            }
         }
         if let Some(topic) = refused_topic(facility, &message) {
             self.seen().refused_topic.get_or_insert_with(|| topic.to_owned());
@@ -196,7 +212,7 @@ impl Link {
             self.refuse(Failure { reason, ..Failure::of(code) });
         } else if matches!(code, Code::BrokerTransportFailure | Code::AllBrokersDown) {
             if code == Code::BrokerTransportFailure {
-                self.seen().trouble = Some(reason.clone());
+                self.note_trouble(&reason);
             }
             // librdkafka has logged each broken connection already, with the address and not too often.
             tracing::debug!(client = self.name, ?code, "{reason}");
@@ -290,6 +306,13 @@ fn taint_of_log(facility: &str, message: &str) -> Option<&'static str> {
         _ if message.contains("timed out") => Some("a request timed out during the transaction"),
         _ => None,
     }
+}
+
+/// With TLS 1.3 a broker refuses a client's certificate after the handshake: librdkafka tells it as a connection that broke.
+fn is_refused_certificate(message: &str) -> bool {
+    ["certificate required", "bad certificate", "unknown ca", "certificate unknown", "certificate expired"]
+        .iter()
+        .any(|alert| message.contains(&format!("alert {alert}")))
 }
 
 /// The transaction's own error does not say which of its topics was refused; the log line before it does.
