@@ -129,7 +129,7 @@ impl KafkaProducer {
                 other => Failure::of(other.rdkafka_error_code().unwrap_or(Code::Unknown)),
             };
             if let Some(refusal) = self.reports().link.refusal() {
-                return Err(error::of_client(OPERATION, &refusal));
+                return Err(self.reports().link.explain(error::of_client(OPERATION, &refusal), &refusal));
             }
             if !failure.retriable {
                 return Err(self.judged(OPERATION, &failure));
@@ -153,11 +153,19 @@ impl KafkaProducer {
             None => failure.clone(),
         };
         let failure = Failure { reason: self.reports().link.scrub(&failure.reason), ..failure };
-        // Offsets are the group's, all else is the transaction's.
-        let of_group = || self.group.clone().filter(|_| operation == "send_offsets").map(Resource::Group);
-        let on = failure.on.clone().or_else(of_group).or_else(|| self.refused_topic(&failure));
+        let link = &self.reports().link;
+        // Offsets are the group's and are about topics that are read; what else is refused is about one that is written to.
+        let of_offsets = || topic_of_offsets(&failure.reason).map(|topic| Resource::Topic(topic.to_owned()));
+        let (operation, on) = match failure.code {
+            Code::GroupAuthorizationFailed => (operation, self.group.clone().map(Resource::Group)),
+            Code::TopicAuthorizationFailed => match failure.on.clone().or_else(of_offsets) {
+                Some(on) => (operation, Some(on)),
+                None => ("send", self.refused_topic(&failure)),
+            },
+            _ => (operation, failure.on.clone()),
+        };
         let failure = Failure { on, ..failure };
-        self.reports().link.explain(error::of_transaction(operation, &failure), &failure)
+        link.explain(error::of_transaction(operation, &failure), &failure)
     }
 
     /// Begins a transaction; why that failed. Inside of one that has failed it changes nothing and tells why that has.
@@ -310,6 +318,14 @@ impl KafkaProducer {
             }
         }
     }
+}
+
+/// The first topic of `events((null))[0](Broker: Topic authorization failed)`, as librdkafka tells of offsets that were refused.
+fn topic_of_offsets(reason: &str) -> Option<&str> {
+    let (_, list) = reason.split_once("Failed to commit offsets to transaction on broker ")?;
+    let (_, list) = list.split_once(": ")?;
+    let (topic, _) = list.split_once('(')?;
+    Some(topic).filter(|topic| !topic.is_empty())
 }
 
 /// librdkafka reads 0 as "now". A record of the epoch's first millisecond is sent as the second: a millisecond's error
@@ -533,6 +549,13 @@ mod tests {
         assert_eq!(deliveries.last_offsets(&targets), BTreeMap::from([(targets[0].clone(), Offset(41))]));
         deliveries.forget();
         assert_eq!(deliveries.last_offsets(&targets), BTreeMap::new());
+    }
+
+    #[test]
+    fn the_topic_whose_offsets_were_refused_is_found() {
+        let reason = "Failed to commit offsets to transaction on broker sasl_ssl://127.0.0.1:9/1: events((null))[0](Broker: Topic authorization failed) (after 2ms)";
+        assert_eq!(topic_of_offsets(reason), Some("events"));
+        assert_eq!(topic_of_offsets("Failed to add partition(s) to transaction on broker TxnCoordinator/1"), None);
     }
 
     #[test]

@@ -43,7 +43,10 @@ pub(super) fn advice(code: Code, reason: &str) -> Option<&'static str> {
 pub(super) fn with_trouble(code: Code, reason: String, trouble: Option<&str>) -> String {
     match trouble {
         Some(trouble) if matches!(code, Code::OperationTimedOut | Code::AllBrokersDown | Code::RequestTimedOut) => {
-            format!("{reason}; the last attempt to connect failed: {trouble}")
+            // What speaks TLS closes the connection when it is greeted in plain text.
+            let unlike = trouble.contains("APIVERSION_QUERY") && !trouble.contains("security.protocol");
+            let guess = if unlike { "; is security.protocol that of this listener?" } else { "" };
+            format!("{reason}; the last attempt to connect failed: {trouble}{guess}")
         }
         _ => reason,
     }

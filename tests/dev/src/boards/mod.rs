@@ -67,7 +67,7 @@ mod tests {
 
     /// What only applications with stores have.
     fn is_of_stores(entry: &Entry) -> bool {
-        entry.level == Level::Store || entry.name.contains("rocksdb") || entry.name.contains("queries")
+        entry.level == Level::Store || entry.name.contains("rocksdb") || entry.name.contains("millpond_quer")
     }
 
     /// The loader has a loop of its own: no stores, no producer per thread, no phases of a commit.
