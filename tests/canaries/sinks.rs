@@ -75,10 +75,15 @@ impl Sinks {
     /// What a command answers, on both of its streams.
     pub(crate) fn command(&mut self, sink: impl Into<String>, command: &mut Command) -> Output {
         let output = command.output().unwrap();
+        self.answer(sink, &output);
+        output
+    }
+
+    /// What a command has answered.
+    pub(crate) fn answer(&mut self, sink: impl Into<String>, output: &Output) {
         let sink = sink.into();
         self.add(format!("{sink}: answer"), &String::from_utf8_lossy(&output.stdout));
         self.add(format!("{sink}: errors"), &String::from_utf8_lossy(&output.stderr));
-        output
     }
 
     /// Everything that an application's page answers.

@@ -179,13 +179,20 @@ fn servers_go_away(shop: &mut Shop, running: &mut [Running], sinks: &mut Sinks) 
         wait_for(LIMIT, format!("{} misses its brokers", one.name), || refused(one) > before).unwrap();
     }
     observe(running, sinks);
-    for name in APPLICATIONS {
-        let variables = shop.variables(name);
-        for line in [&["doctor", "--json"][..], &["dead-letters", "list"]] {
-            let output =
-                sinks.command(format!("{name} {} alone", line.join(" ")), &mut command(name, line, &variables));
-            assert_eq!(output.status.code(), Some(1), "{name} {line:?}");
-        }
+    // At once: each waits for brokers as long as it may.
+    let lines = APPLICATIONS
+        .iter()
+        .flat_map(|name| [&["doctor", "--json"][..], &["dead-letters", "list"]].map(|line| (*name, line)));
+    let asked: Vec<_> = lines
+        .map(|(name, line)| {
+            let mut command = command(name, line, &shop.variables(name));
+            (format!("{name} {} alone", line.join(" ")), std::thread::spawn(move || command.output().unwrap()))
+        })
+        .collect();
+    for (sink, output) in asked {
+        let output = output.join().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{sink}");
+        sinks.answer(sink, &output);
     }
     observe(running, sinks);
 }
