@@ -71,7 +71,9 @@ fn application(scene: &Scene, binary: &'static str, endpoint: SocketAddr) -> App
 fn outputs(scene: &Scene, topic: &str, spans: &BTreeMap<&str, &CollectedSpan>) -> BTreeSet<Named> {
     let records = scene.client().read_committed(&scene.topic(topic)).unwrap();
     let fed = fed();
-    let traces: BTreeSet<&str> = fed.iter().map(|(trace, _)| trace.as_str()).collect();
+    // A record that came without a context is in the trace of the batch that has sent it on.
+    let own = spans.values().map(|span| span.context.0.as_str());
+    let traces: BTreeSet<&str> = fed.iter().map(|(trace, _)| trace.as_str()).chain(own).collect();
     let mut named = BTreeSet::new();
     for record in &records {
         let (trace, span) = carried(record).unwrap_or_else(|| panic!("{topic}: {record:?} carries nothing"));
