@@ -369,14 +369,14 @@ mod tests {
     #[test]
     fn the_log_tells_which_topic_a_transaction_may_not_write_to() {
         let link = Link::default();
-        let line = |topic: &str, why: &str| {
+        let told = |topic: &str, why: &str| {
             format!(
                 "[thrd:main]: TxnCoordinator/1: Failed to add partition \"{topic}\" [0] to transaction: Broker: {why}"
             )
         };
-        link.log(Level::Error, "ADDPARTS", &line("a", "Operation not attempted"));
+        link.log(Level::Error, "ADDPARTS", &told("a", "Operation not attempted"));
         assert_eq!(link.refused_topic(), None);
-        link.log(Level::Error, "ADDPARTS", &line("b-changelog", "Topic authorization failed"));
+        link.log(Level::Error, "ADDPARTS", &told("b-changelog", "Topic authorization failed"));
         assert_eq!(link.refused_topic().as_deref(), Some("b-changelog"));
     }
 

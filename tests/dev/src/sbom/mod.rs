@@ -122,7 +122,7 @@ fn metadata() -> anyhow::Result<Value> {
 }
 
 /// Name and version of what is compiled for the shipped programs. `cargo metadata` also follows optional dependencies that no
-/// feature has asked for, as SQLite below sqlx.
+/// feature has asked for, as `SQLite` below sqlx.
 fn compiled() -> anyhow::Result<BTreeSet<(String, String)>> {
     let mut line = vec!["tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"];
     line.extend(SHIPPED.iter().flat_map(|name| ["--package", *name]));
