@@ -33,9 +33,8 @@ const ADDRESS: &str = "at=";
 
 /// Where the process that committed this offset answers queries.
 pub(crate) fn address_of(committed: &CommittedOffset) -> Option<&str> {
-    let mut words = committed.metadata.split(' ');
-    let ours = words.next() == Some(MAGIC);
-    words.find_map(|word| word.strip_prefix(ADDRESS)).filter(|address| ours && !address.is_empty())
+    let address = committed.metadata.split(' ').find_map(|word| word.strip_prefix(ADDRESS))?;
+    Some(address).filter(|address| is_own(committed) && !address.is_empty())
 }
 
 /// What the text says, but for that address.

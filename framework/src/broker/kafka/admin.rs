@@ -63,7 +63,12 @@ impl Admin {
 
     /// Asks whether the topic could be created; it is not.
     pub(super) fn may_create(&self, topic: &NewTopic) -> Result<(), BrokerError> {
-        self.call("create_topic", self.timeout, |handle, wait| match handle.create_topic(topic, true, wait) {
+        self.ask_to_create(topic, true)
+    }
+
+    /// One that exists is as good as created. `only_asking`: nothing is done.
+    fn ask_to_create(&self, topic: &NewTopic, only_asking: bool) -> Result<(), BrokerError> {
+        self.call("create_topic", self.timeout, |handle, wait| match handle.create_topic(topic, only_asking, wait) {
             Err(failure) if failure.code == Code::TopicAlreadyExists => Ok(()),
             other => other,
         })
@@ -72,11 +77,7 @@ impl Admin {
     /// Creates the topic and waits until it can be used; one that exists is left as it is.
     pub(super) fn create(&self, topic: &NewTopic) -> Result<(), BrokerError> {
         const OPERATION: &str = "create_topic";
-        let created =
-            self.call(OPERATION, self.timeout, |handle, wait| match handle.create_topic(topic, false, wait) {
-                Err(failure) if failure.code == Code::TopicAlreadyExists => Ok(()),
-                other => other,
-            });
+        let created = self.ask_to_create(topic, false);
         created.map_err(|error| BrokerError { reason: format!("topic {}: {}", topic.name, error.reason), ..error })?;
         // The controller answers before every broker knows the topic: a describe right after it could miss it, also when
         // it is another process that has just created it.

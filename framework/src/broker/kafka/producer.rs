@@ -117,17 +117,7 @@ impl KafkaProducer {
         let deadline = Instant::now() + patience;
         loop {
             let Err(error) = self.client.init_transactions(SLICE) else { return Ok(()) };
-            let failure = match &error {
-                KafkaError::Transaction(error) => Failure {
-                    code: error.code(),
-                    reason: error.string(),
-                    fatal: error.is_fatal(),
-                    retriable: error.is_retriable(),
-                    abortable: error.txn_requires_abort(),
-                    on: None,
-                },
-                other => Failure::of(other.rdkafka_error_code().unwrap_or(Code::Unknown)),
-            };
+            let failure = failure_of(&error);
             if let Some(refusal) = self.reports().link.refusal() {
                 return Err(self.reports().link.explain(error::of_client(OPERATION, &refusal), &refusal));
             }
@@ -160,7 +150,7 @@ impl KafkaProducer {
             Code::GroupAuthorizationFailed => (operation, self.group.clone().map(Resource::Group)),
             Code::TopicAuthorizationFailed => match failure.on.clone().or_else(of_offsets) {
                 Some(on) => (operation, Some(on)),
-                None => ("send", self.refused_topic(&failure)),
+                None => ("send", self.refused_topic()),
             },
             _ => (operation, failure.on.clone()),
         };
@@ -170,19 +160,13 @@ impl KafkaProducer {
 
     /// Begins a transaction; why that failed. Inside of one that has failed it changes nothing and tells why that has.
     fn begin_failure(&self) -> Option<Failure> {
-        let failure = match self.client.begin_transaction().err()? {
-            KafkaError::Transaction(error) => {
-                Failure { reason: error.string(), fatal: error.is_fatal(), ..Failure::of(error.code()) }
-            }
-            other => Failure::of(other.rdkafka_error_code().unwrap_or(Code::Unknown)),
-        };
-        Some(failure)
+        self.client.begin_transaction().err().as_ref().map(failure_of)
     }
 
     /// The topic that was refused: the client's log, which tells it, may come a moment later than the failure.
-    fn refused_topic(&self, failure: &Failure) -> Option<Resource> {
+    fn refused_topic(&self) -> Option<Resource> {
         let deadline = Instant::now() + SLICE;
-        while failure.code == Code::TopicAuthorizationFailed && Instant::now() < deadline {
+        while Instant::now() < deadline {
             if let Some(topic) = self.reports().link.refused_topic() {
                 return Some(Resource::Topic(topic));
             }
@@ -317,6 +301,21 @@ impl KafkaProducer {
                 Err(BrokerError::new("commit_transaction", BrokerErrorKind::OutcomeUnknown, reason))
             }
         }
+    }
+}
+
+/// What the crate says of a call of a transaction.
+fn failure_of(error: &KafkaError) -> Failure {
+    match error {
+        KafkaError::Transaction(error) => Failure {
+            code: error.code(),
+            reason: error.string(),
+            fatal: error.is_fatal(),
+            retriable: error.is_retriable(),
+            abortable: error.txn_requires_abort(),
+            on: None,
+        },
+        other => Failure::of(other.rdkafka_error_code().unwrap_or(Code::Unknown)),
     }
 }
 
