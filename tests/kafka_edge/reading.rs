@@ -155,3 +155,66 @@ fn a_paused_partition_keeps_what_was_fetched() {
     consumer.resume(std::slice::from_ref(&stopped)).unwrap();
     assert_eq!(texts(&read(&mut consumer, 1)), ["kept"]);
 }
+
+/// A batch that was damaged in the broker's log. librdkafka tells of it and goes on behind it; what lies there must not be
+/// processed, or its commit would pass the damage.
+///
+/// ```text
+/// damaged-0: before C │ damaged C │ behind C
+/// ```
+#[test]
+fn a_damaged_batch_is_named_and_nothing_behind_it_is_delivered() {
+    let scratch = Scratch::new("damaged").unwrap();
+    let mut kafka = Kafka::start_with(scratch.path(), KafkaOptions::default()).unwrap();
+    let broker = KafkaBroker::connect(KafkaConfig::new(kafka.bootstrap_servers())).unwrap();
+    create(&broker, "damaged", 1);
+    let target = at("damaged", 0);
+    let mut producer = broker.producer("damaged").unwrap();
+    for value in ["before", "it is damaged", "behind"] {
+        // Too short to be compressed.
+        commit(&mut producer, &target, &[value]);
+    }
+    drop(producer);
+    drop(broker);
+    // In good order: after a crash the broker would cut its log there.
+    kafka.stop().unwrap();
+    let mut flipped = 0;
+    for entry in std::fs::read_dir(scratch.path().join("data/damaged-0")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut segment = std::fs::read(&path).unwrap();
+        if let Some(place) = segment.windows(10).position(|window| window == b"is damaged") {
+            segment[place] ^= 1;
+            std::fs::write(&path, segment).unwrap();
+            flipped += 1;
+        }
+    }
+    assert_eq!(flipped, 1);
+    kafka.restart().unwrap();
+
+    let broker = KafkaBroker::connect(KafkaConfig::new(kafka.bootstrap_servers())).unwrap();
+    let (mut consumer, _) = joined(&broker, &member("damaged", "a"), "damaged");
+    consumer.start_at(&target, Offset(0)).unwrap();
+    let begun = Instant::now();
+    let mut records = Vec::new();
+    let error = loop {
+        assert!(begun.elapsed() < LIMIT, "no failure");
+        match consumer.poll(POLL) {
+            Ok(Polled::Records(more)) => records.extend(more),
+            Ok(Polled::Idle | Polled::Rebalance(_)) => {}
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(texts(&records), ["before"]);
+    assert_eq!(consumer.position(&target), Some(Offset(1)));
+    let text = error.to_string();
+    assert!(
+        text.contains("damaged-0 at 1") && text.contains("CRC32C") && text.contains("damaged in the log"),
+        "{text}"
+    );
+    assert_eq!(error.kind, BrokerErrorKind::MemberFenced, "read again with a new client: {text}");
+    assert!(matches!(consumer.poll(POLL), Ok(Polled::Idle)), "nothing comes from behind it");
+    consumer.start_at(&target, Offset(3)).unwrap();
+    let behind = read(&mut consumer, 1);
+    assert_eq!(texts(&behind), ["behind"], "unless somebody says so");
+    kafka.stop().unwrap();
+}

@@ -1,8 +1,11 @@
 //! Records that cannot be loaded: set aside with a reason, once each, and the stream goes on.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use loader::LoaderConfig;
 use millpond::broker::sim::{Fault, Isolation, SimBroker};
+use millpond::error::Recovery;
 use millpond::record::ConsumedRecord;
 
 use crate::fixture::{
@@ -132,6 +135,35 @@ fn a_lost_answer_from_kafka_repeats_no_letter() {
         assert_eq!(count(&url, "SELECT count(*) FROM events"), 20);
         assert!(driven.status().kafka_errors > 0);
     }
+}
+
+/// The older one's letters go by a new producer, which fences the newer one's. The group decides who stays, not the producers.
+///
+/// ```text
+/// old ── takes p-0 "bad" ──────────── letter, by a new producer ── poll: the group has another of this name: ends
+/// new ────────── init_transactions ────────────────────────────── joins, claims, fenced: waits, claims again, loads
+/// ```
+#[test]
+fn of_two_loaders_of_one_name_the_newer_one_stays() {
+    let (url, broker) = (database(), broker(1));
+    let config = || LoaderConfig { fenced_pause: Duration::from_millis(100), ..config(&url, "a") };
+    let mut older = Driven::new(config(), &broker);
+    append_events(&broker, 0..10);
+    older.drain(&broker);
+    let mut newer = Driven::new(config(), &broker);
+    append(&broker, EVENTS, 0, "bad");
+    append_events(&broker, 10..20);
+    while letters(&broker).is_empty() {
+        older.loader.run_once().unwrap();
+    }
+    newer.until("it has been fenced", |status| status.kafka_errors > 0);
+    let error = older.loader.run_once().unwrap_err();
+    assert_eq!(error.recovery(), Recovery::Shutdown, "{error}");
+    append(&broker, EVENTS, 0, "bad");
+    append_events(&broker, 20..30);
+    newer.drain(&broker);
+    assert_eq!(told(&broker), [("10".into(), "invalid_json".into()), ("21".into(), "invalid_json".into())]);
+    assert_eq!(count(&url, "SELECT count(*) FROM events"), 30);
 }
 
 /// A coordinator that has just moved may answer that nothing is committed: the mark must not be forgotten over that.

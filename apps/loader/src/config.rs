@@ -69,6 +69,9 @@ pub struct LoaderConfig {
     pub display_interval: Duration,
     /// How long to wait after a failure before claims are renewed; doubles up to 3 s.
     pub retry_backoff: Duration,
+    /// How long no producer is made after another process with our name has fenced ours: the group decides meanwhile which of
+    /// the two stays. Longer than a heartbeat's interval.
+    pub fenced_pause: Duration,
     /// How long PostgreSQL (or Kafka) may be away, or a claim be held by another, before the loader ends with an error.
     pub give_up_after: Duration,
     /// Who is told of batches; nobody by default.
@@ -93,6 +96,7 @@ impl LoaderConfig {
             kafka_timeout: Duration::from_secs(20),
             display_interval: Duration::from_secs(1),
             retry_backoff: Duration::from_millis(50),
+            fenced_pause: Duration::from_millis(2_500),
             give_up_after: Duration::from_mins(5),
             tracing: Tracing::default(),
         }

@@ -1,6 +1,7 @@
 //! One group member with its connection: reads, writes, claims and answers rebalances.
 
 mod claiming;
+mod fencing;
 mod spans;
 mod writing;
 
@@ -24,6 +25,7 @@ use crate::error::Error;
 use crate::partitions::Partitions;
 use crate::postgres::{Advance, Claimant, Database};
 use crate::status::SharedStatus;
+use fencing::Fencing;
 use spans::Traced;
 
 /// A loader on one thread. [`run`](crate::run()) drives it; a test may do so itself, step by step.
@@ -46,6 +48,7 @@ pub struct Loader<B: Broker> {
     ends: BTreeMap<TopicPartition, Offset>,
     batch_since: Option<Instant>,
     backoff: Backoff,
+    fencing: Fencing,
     displayed_at: Option<Instant>,
     /// How often in a row the group had no offset for a partition that was loaded before.
     missing_offsets: u32,
@@ -81,6 +84,7 @@ impl<B: Broker> Loader<B> {
             ends: BTreeMap::new(),
             batch_since: None,
             backoff: Backoff::new(config.retry_backoff, config.give_up_after),
+            fencing: Fencing::new(config.fenced_pause),
             displayed_at: None,
             missing_offsets: 0,
             traced: Traced::by(config.tracing.tracer(&config.member().group_instance_id)),
@@ -138,7 +142,8 @@ impl<B: Broker> Loader<B> {
     pub fn run_once(&mut self) -> Result<(), Error> {
         let now = Instant::now();
         self.status.update(|status| status.rounds = status.rounds.wrapping_add(1));
-        if self.backoff.is_over(now) {
+        // A claim needs a producer first.
+        if self.backoff.is_over(now) && !self.fencing.is_held(now) {
             self.claim_waiting()?;
         }
         self.check_fenced(now)?;
@@ -236,6 +241,7 @@ impl<B: Broker> Loader<B> {
                 self.membership = consumer.membership();
                 self.partitions.assign(partitions);
                 self.backoff.succeeded();
+                self.fencing.confirmed();
             }
         }
         self.tell_partitions();
@@ -254,6 +260,7 @@ impl<B: Broker> Loader<B> {
         if matches!(error.recovery(), Recovery::Shutdown | Recovery::RejoinGroup) {
             return Err(error);
         }
+        self.fencing.note(&error, Instant::now())?;
         self.survived(&error);
         self.drop_batch();
         self.traced.end(Outcome::Dropped(if commit.is_empty() { "aborted" } else { "unknown" }));
@@ -310,8 +317,8 @@ impl<B: Broker> Loader<B> {
                 }
                 Ok(())
             }
-            // Another process has our name: two would go on taking it from each other.
-            Err(error) if error.kind == BrokerErrorKind::ProducerFenced => Err(error.into()),
+            // Another process has our name. Nothing is read until the group has told which of the two stays.
+            Err(error) if error.kind == BrokerErrorKind::ProducerFenced => self.stand_down(error.into(), &[]),
             Err(error) if matches!(error.recovery(), Recovery::Shutdown) => Err(error.into()),
             Err(error) => {
                 self.survived(&error.into());

@@ -80,6 +80,7 @@ impl Settings {
         }
         let mut loader = LoaderConfig::new(&config.application_id, instance, self.database_url.expose(), routes);
         loader.thread = thread;
+        loader.fenced_pause = config.fenced_pause();
         if self.database_auth == DatabaseAuth::RdsIam {
             let region = config.security.aws_region.as_deref().ok_or(SettingsError::Region)?;
             let chain = DefaultChain::new(region);

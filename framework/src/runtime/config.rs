@@ -257,6 +257,12 @@ impl StreamsConfig {
         self.transaction_timeout * 4 / 5
     }
 
+    /// How long whoever is fenced makes no producer: until its next heartbeat has told whether it is still a member, and a twin
+    /// has had two seconds to join.
+    pub const fn fenced_pause(&self) -> Duration {
+        super::fencing::pause(self.heartbeat_interval)
+    }
+
     /// The topic of dead letters: the one that is said, or `<application.id>-dead-letters`.
     pub fn dead_letter_topic_name(&self) -> String {
         self.dead_letter_topic.clone().unwrap_or_else(|| format!("{}-dead-letters", self.application_id))

@@ -17,6 +17,8 @@ pub(super) struct Replay {
     pub(super) targets: BTreeMap<TopicPartition, Offset>,
     pub(super) positions: BTreeMap<TopicPartition, Offset>,
     pub(super) tail: LogTail,
+    /// The record of this commit, or of a later one, must come: the replay begins at its place, or before it.
+    pub(super) recorded: Option<u64>,
     /// Offset of the newest begin record.
     begin_offset: Option<Offset>,
     commit_offset: Option<Offset>,
@@ -42,13 +44,16 @@ impl Replay {
         committed: Committed,
         targets: BTreeMap<TopicPartition, Offset>,
         positions: BTreeMap<TopicPartition, Offset>,
-        checkpoint: Checkpoint,
+        (checkpoint, log): (Checkpoint, &TopicPartition),
     ) -> Self {
+        let begins = positions.get(log).copied().filter(|_| targets.contains_key(log));
+        let recorded = begins.is_some() && begins <= checkpoint.record;
         Self {
             committed,
             targets,
             positions,
             tail: LogTail::default(),
+            recorded: Some(checkpoint.sequence).filter(|_| recorded),
             begin_offset: None,
             commit_offset: None,
             again: None,
@@ -160,6 +165,8 @@ impl Replay {
             let position = again.map_or(position, |again| again.min(position));
             checkpoint.changelog.insert(partition.clone(), position);
         }
+        // With none yet, the old one's place would make the next start begin there again.
+        checkpoint.record = self.commit_offset;
         // Half a restore belongs to a topic, too, and has an age. What lay here before it is as old as it was: the tombstones
         // that it needs may still be ahead.
         let owned_until = checkpoint.owned_until;
@@ -175,6 +182,7 @@ impl Replay {
     pub(super) fn finish(&self, task: &mut Task, resume: &Resume, now: Timestamp) -> Result<Checkpoint, Error> {
         let mut checkpoint = self.checkpoint.clone();
         checkpoint.sequence = resume.sequence;
+        checkpoint.record = self.commit_offset.or(checkpoint.record);
         checkpoint.stream_time = resume.stream_time;
         checkpoint.input = resume.input.iter().filter_map(|(p, offset)| Some((p.clone(), (*offset)?))).collect();
         for (partition, &position) in &self.positions {

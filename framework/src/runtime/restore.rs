@@ -216,7 +216,7 @@ impl<B: Broker> StreamThread<B> {
                 task.stores().map_or_else(|| Ok(Checkpoint::default()), |stores| stores.checkpoint())?;
             if !checkpoint.changelog.contains_key(&task.log().partition) {
                 // The rows come from the log alone, as those of stores in memory do. So what they are is for the log to say.
-                checkpoint = Checkpoint { sequence: 0, input: BTreeMap::new(), ..checkpoint };
+                checkpoint = Checkpoint { sequence: 0, record: None, input: BTreeMap::new(), ..checkpoint };
             }
             let of_task = |p: &TopicPartition| (p.clone(), committed.get(p).cloned().flatten());
             let committed: Committed = task.inputs().map(of_task).collect();
@@ -245,7 +245,7 @@ impl<B: Broker> StreamThread<B> {
                 Plan::Replay(positions) => {
                     let ranges = ranges.into_iter().filter(|_| !as_it_was);
                     let targets = ranges.map(|(p, range)| (p, range.end)).collect();
-                    return Ok(Replay::new(committed, targets, positions, checkpoint));
+                    return Ok(Replay::new(committed, targets, positions, (checkpoint, &task.log().partition)));
                 }
                 Plan::Wipe(reason) => {
                     tracing::error!(task = %id, reason, "the state is removed and restored in full");
@@ -390,6 +390,7 @@ impl<B: Broker> StreamThread<B> {
             tail: &replay.tail,
             stateful: task.stores().is_some(),
             ends: &replay.ends(),
+            recorded: replay.recorded,
             topic_ids: &task.log().topic_ids,
         };
         match reconcile(id, evidence) {

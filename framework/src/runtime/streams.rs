@@ -281,7 +281,7 @@ fn thread_config(
         poll_timeout: config.poll_timeout,
         commit_interval: config.commit_interval,
         transaction_timeout: config.transaction_timeout,
-        fenced_pause: super::fencing::pause(config.heartbeat_interval),
+        fenced_pause: config.fenced_pause(),
         request_timeout: config.transaction_timeout,
         records_per_round: config.records_per_round,
         buffered_records_per_partition: config.buffered_records_per_partition,

@@ -166,6 +166,9 @@ pub struct Checkpoint {
     pub input: BTreeMap<TopicPartition, Offset>,
     /// Number of that commit, counted from one per task without gaps; zero before the first.
     pub sequence: u64,
+    /// Where a commit record of the task stands in its changelog: the last one's place, or an older one's. A start reads from
+    /// there, and the record of this commit or of a later one must come. `None` in what older versions wrote.
+    pub record: Option<Offset>,
     /// Stream time at that commit.
     pub stream_time: Timestamp,
     /// Ids of the changelog and input topics.

@@ -208,6 +208,7 @@ impl Task {
                 self.marked.insert(changelog.clone());
             }
         }
+        checkpoint.record = receipt.last_offsets.get(&self.log.partition).copied().or(checkpoint.record);
         self.last_log_offset = receipt.last_offsets.get(&self.log.partition).copied().or(self.last_log_offset);
         if let Some(stores) = &self.stores {
             stores.apply_frozen(checkpoint.clone())?;

@@ -92,7 +92,7 @@ pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
                 let lost = Plan::Quarantine("the changelog ends before it: records were lost there");
                 return instead(task, facts, lost);
             }
-            Some(&stored) if stored >= range.start => stored,
+            Some(&stored) if stored >= range.start => from_record(facts, partition, range.start).min(stored),
             // A checkpoint that is the last commit misses nothing, wherever the changelog begins by now.
             Some(_) if facts.stateful && is_last_commit(facts) => range.start,
             _ if facts.stateful && range.start > Offset::default() => return Err(cut(task, partition, range)),
@@ -102,6 +102,13 @@ pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
         from.insert(partition.clone(), start);
     }
     Ok(Plan::Replay(from))
+}
+
+/// The place of the last commit record, which must come again: by its offsets alone a log that has lost its end, and was
+/// filled past it since, has everything.
+fn from_record(facts: &Facts<'_>, partition: &TopicPartition, start: Offset) -> Offset {
+    let record = facts.checkpoint.record.filter(|at| partition.topic == *facts.log && *at >= start);
+    record.unwrap_or(Offset(i64::MAX))
 }
 
 /// Gives the rows up, if the changelogs have all of them: compaction leaves a log's start where it is, so one that begins
@@ -234,13 +241,15 @@ pub(crate) struct Evidence<'a> {
     pub(crate) stateful: bool,
     /// Where the changelogs end at the least: as they did when the replay began, or further where it has read on.
     pub(crate) ends: &'a BTreeMap<TopicPartition, Offset>,
+    /// The replay must have met the record of this commit, or of a later one.
+    pub(crate) recorded: Option<u64>,
     /// Ids of the changelog and input topics now.
     pub(crate) topic_ids: &'a BTreeMap<TopicName, TopicId>,
 }
 
 /// Compares the last commit record with the group's offsets (invariant I9).
 pub(crate) fn reconcile(task: TaskId, evidence: Evidence<'_>) -> Result<Verdict, Refusal> {
-    let Evidence { checkpoint, committed, tail, stateful, ends, topic_ids } = evidence;
+    let Evidence { checkpoint, committed, tail, stateful, ends, recorded, topic_ids } = evidence;
     // Written by whoever owned the task while the topic was recreated under it: the rows before are gone.
     if let Some(commit) = &tail.commit {
         recreated_input(task, (&commit.topic_ids, &commit.input), topic_ids, committed)?;
@@ -249,6 +258,10 @@ pub(crate) fn reconcile(task: TaskId, evidence: Evidence<'_>) -> Result<Verdict,
             return Err(Refusal::ChangelogRecreated { task, topic: topic.clone() });
         }
         all_rows_are_there(task, commit, tail.values, ends)?;
+    }
+    let found = tail.commit.as_ref().map_or(0, |commit| commit.sequence);
+    if let Some(sequence) = recorded.filter(|sequence| found < *sequence) {
+        return Err(Refusal::CommitRecordLost { task, sequence });
     }
     let foreign = committed.values().flatten().any(is_foreign);
     let last = last_commit(checkpoint, tail);
@@ -410,6 +423,16 @@ pub enum Refusal {
         /// Where it ends.
         end: Offset,
     },
+    /// The changelog does not have the record of the commit that the rows on disk are of.
+    #[error(
+        "task {task}: what is on disk is of commit {sequence}, and its changelog has neither its record nor a later one: the end was lost, and it was written on since; reset the application to build its state again from the input"
+    )]
+    CommitRecordLost {
+        /// The task.
+        task: TaskId,
+        /// Number of the commit on disk.
+        sequence: u64,
+    },
     /// An input is another topic than the one that the last commit was about.
     #[error(
         "task {task}: input topic {topic} was deleted and created again; the offsets are about the old one: reset the application, or, without stores, commit the group's offsets for it by hand"
@@ -465,7 +488,13 @@ pub enum Refusal {
 impl Refusal {
     /// True when it compares what was read at different times: somebody else may have committed in between.
     pub(crate) const fn may_be_outdated(&self) -> bool {
-        matches!(self, Self::TornTransaction { .. } | Self::OffsetsDiffer { .. } | Self::ChangelogShortened { .. })
+        matches!(
+            self,
+            Self::TornTransaction { .. }
+                | Self::OffsetsDiffer { .. }
+                | Self::ChangelogShortened { .. }
+                | Self::CommitRecordLost { .. }
+        )
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millpond::broker::sim::{Fault, Isolation, SimBroker};
-use millpond::broker::{BrokerErrorKind, CommittedOffset};
+use millpond::broker::{Broker as _, BrokerErrorKind, CommittedOffset, Producer as _};
 use millpond::dsl::{Grouped, Materialized, StreamsBuilder};
 use millpond::record::{Headers, Offset, ProducerRecord};
 use millpond::runtime::{Error, Refusal, StartKind, TaskError, Topics};
@@ -260,4 +260,45 @@ fn the_end_of_a_changelog_that_is_lost_under_its_running_owner_is_told() {
             assert!(matches!(told, Refusal::ChangelogShortened { .. }), "{lost}: {told}");
         }
     }
+}
+
+/// A changelog has lost its end, and transactions that were aborted have filled it past the old one: its offsets tell nothing.
+/// Whoever has the disk reads its last commit record once more, and it is not there; whoever has none compares with the group.
+///
+/// ```text
+/// log: … row c commit(3) C     lost from `row c` on
+/// log: … x x x x x x A         what is on disk claims the offsets that the x have
+/// ```
+#[test]
+fn a_changelog_that_has_lost_its_end_and_was_filled_past_it_is_refused() {
+    let log = at(CHANGELOG, 0);
+    let (broker, disk, empty) = (broker(1), MemoryDirectory::new(), MemoryDirectory::new());
+    commit_each(&broker, table(), &disk, &["a", "b"]);
+    let before = broker.end_offset(&log).unwrap();
+    commit_each(&broker, table(), &disk, &["c"]);
+    let old_end = broker.end_offset(&log).unwrap();
+    broker.truncate(&log, before);
+    let mut filler = broker.producer("filler").unwrap();
+    filler.begin().unwrap();
+    while broker.end_offset(&log).unwrap() <= old_end {
+        let key = Some(Bytes::from_static(b"x"));
+        filler
+            .send(ProducerRecord {
+                target: log.clone(),
+                timestamp: T,
+                key: key.clone(),
+                value: key,
+                headers: Headers::new(),
+            })
+            .unwrap();
+    }
+    // The next of its name aborts it.
+    let _next = broker.producer("filler").unwrap();
+    let mut thread = start(&broker, table(), &disk, eager("app-0"), T);
+    let told = refusal(seconds(&mut thread, 20, T));
+    assert!(matches!(told, Refusal::CommitRecordLost { .. }), "{told}");
+    drop(thread);
+    let mut thread = start(&broker, table(), &empty, eager("app-0"), T);
+    let told = refusal(seconds(&mut thread, 20, T));
+    assert!(matches!(told, Refusal::OffsetsDiffer { .. }), "{told}");
 }

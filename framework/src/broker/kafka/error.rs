@@ -126,12 +126,28 @@ pub(super) fn of_transaction(operation: &'static str, failure: &Failure) -> Brok
     told(operation, kind, failure)
 }
 
-/// With what to do about a refusal.
+/// With what to do about a refusal, or about damage.
 fn told(operation: &'static str, kind: Kind, failure: &Failure) -> BrokerError {
     let error = BrokerError::new(operation, kind, reason(failure));
-    match refusal::advice(failure.code, &failure.reason).filter(|_| kind == Kind::Unauthorized) {
+    let refused = refusal::advice(failure.code, &failure.reason).filter(|_| kind == Kind::Unauthorized);
+    match refused.or_else(|| special(failure.code)) {
         Some(advice) => BrokerError { advice: advice.into(), ..error },
         None => error,
+    }
+}
+
+/// What to do about failures of which the class says too little.
+fn special(code: Code) -> Option<&'static str> {
+    match code {
+        Code::BadMessage | Code::BadCompression | Code::InvalidMessage => Some(
+            "records were damaged in the log or on the way; they are read again with a new client. If it comes again, let \
+             another replica lead the partition, or, when no replica has them whole, reset the application behind them",
+        ),
+        Code::InvalidTransactionTimeout => Some(
+            "transaction.timeout.ms is longer than the brokers allow: lower it, or raise their \
+             transaction.max.timeout.ms",
+        ),
+        _ => None,
     }
 }
 

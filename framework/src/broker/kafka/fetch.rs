@@ -9,7 +9,7 @@ use super::acl::Principal;
 use super::error;
 use super::ffi::{BATCH_MAX, BatchBuffer, Failure, Handle, Message, Queue};
 use crate::arena::Arena;
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, BrokerErrorKind};
 use crate::record::{ConsumedRecord, Headers, Offset, TopicPartition};
 use crate::time::Timestamp;
 
@@ -57,7 +57,11 @@ struct Slot {
     next: Offset,
     /// Where the broker last said that nothing more is committed.
     end_seen: Option<i64>,
+    /// Offset of the last notice that was no record: of an end, or of a failure.
+    notice: Option<i64>,
     paused: bool,
+    /// It has failed: librdkafka goes on behind what it could not read, so nothing more is taken before the next start.
+    failed: bool,
     /// Running mean of a record's bytes: bounds how many records are asked for at once.
     record_bytes: usize,
 }
@@ -92,7 +96,7 @@ impl Fetch {
 
     /// Delivers a partition from `offset` on; records below it, fetched before, are dropped.
     pub(super) fn start(&mut self, at: &TopicPartition, offset: Offset) {
-        let slot = Slot { next: offset, end_seen: None, paused: false, record_bytes: 256 };
+        let slot = Slot { next: offset, end_seen: None, notice: None, paused: false, failed: false, record_bytes: 256 };
         if self.slots.insert(at.clone(), slot).is_none() {
             self.turns.push_back(at.clone());
         }
@@ -135,7 +139,10 @@ impl Fetch {
     /// The next offset to look at; passes markers and aborted records.
     pub(super) fn position(&self, at: &TopicPartition) -> Option<Offset> {
         let slot = self.slots.get(at)?;
-        Some(position(slot.next, slot.end_seen, self.client.application_position(at)))
+        if slot.failed {
+            return Some(slot.next);
+        }
+        Some(position(slot.next, (slot.end_seen, slot.notice), self.client.application_position(at)))
     }
 
     /// What is there, without waiting, within the bounds: each partition gets its share in turn, then the rest is shared
@@ -182,7 +189,7 @@ impl Fetch {
         records: &mut Vec<ConsumedRecord>,
     ) -> usize {
         let (Some(slot), Some(queue)) = (self.slots.get_mut(at), self.queues.get(at)) else { return 0 };
-        if slot.paused {
+        if slot.paused || slot.failed {
             return 0;
         }
         let ask = room.min(bytes_max / slot.record_bytes.max(1)).max(1);
@@ -193,6 +200,9 @@ impl Fetch {
                 let failure = slot.failed(at, &message, &self.principal);
                 self.end_seen |= failure.is_none();
                 self.failure = failure.or(self.failure.take());
+                if slot.failed {
+                    break;
+                }
             } else if message.offset() >= slot.next.0 {
                 let record = record(&mut self.arena, at, &message);
                 bytes += record.size();
@@ -211,13 +221,17 @@ impl Slot {
     /// Notes the end of the partition, which is no failure; tells any other.
     fn failed(&mut self, at: &TopicPartition, message: &Message<'_>, who: &Principal) -> Option<BrokerError> {
         let mut failure = message.failure()?;
+        self.notice = Some(message.offset());
         if failure.code == Code::PartitionEOF {
             self.end_seen = Some(message.offset());
             return None;
         }
         failure.reason = format!("{at} at {}: {}", self.next, failure.reason);
         let failure = failure.on_topic(&at.topic);
-        Some(who.explain(error::of_client("poll", &failure), &failure, None))
+        let error = error::of_client("poll", &failure);
+        // What passes by itself is read again from the same place; a batch that cannot be read is skipped.
+        self.failed = error.kind != BrokerErrorKind::Retriable;
+        Some(who.explain(error, &failure, None))
     }
 }
 
@@ -225,12 +239,12 @@ impl Slot {
 /// - `next`: after the last record delivered. Knows no markers.
 /// - `end_seen`: where the broker said that nothing more is there. Exact, also behind batches that compaction emptied,
 ///   but a fetch late.
-/// - `application`: librdkafka's own. Passes markers at once, but counts the notice of an end as one record too many
-///   (librdkafka#4844): where it is exactly one past that notice it is not believed.
-fn position(next: Offset, end_seen: Option<i64>, application: Option<i64>) -> Offset {
+/// - `application`: librdkafka's own. Passes markers at once, but counts the `notice` of an end, and of any failure, as one
+///   record too many (librdkafka#4844): where it is exactly one past that notice it is not believed.
+fn position(next: Offset, (end_seen, notice): (Option<i64>, Option<i64>), application: Option<i64>) -> Offset {
     let known = end_seen.map_or(next, |end| next.max(Offset(end)));
     match application {
-        Some(application) if end_seen.is_none_or(|end| application != end.saturating_add(1)) => {
+        Some(application) if notice.is_none_or(|notice| application != notice.saturating_add(1)) => {
             known.max(Offset(application))
         }
         _ => known,
@@ -265,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_position_passes_markers_and_is_never_one_too_far() {
-        let at = |next, end, application| position(Offset(next), end, application).0;
+        let at = |next, end, application| position(Offset(next), (end, end), application).0;
         // p-0: 10 rec + C, nothing read yet; all read; the marker passed; the end told.
         assert_eq!(at(0, None, None), 0);
         assert_eq!(at(10, None, Some(10)), 10);
@@ -276,5 +290,8 @@ mod tests {
         assert_eq!(at(12, Some(11), Some(12)), 12);
         // The tail is a batch that compaction emptied: only the broker knows.
         assert_eq!(at(10, Some(25), Some(26)), 25);
+        // A failure that passes, told at 10: the record there is still to come.
+        let failed = |next, application| position(Offset(next), (None, Some(10)), application).0;
+        assert_eq!((failed(10, Some(11)), failed(11, Some(11)), failed(11, Some(12))), (10, 11, 12));
     }
 }

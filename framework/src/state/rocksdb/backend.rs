@@ -270,8 +270,8 @@ impl Backend for RocksBackend {
         if rows.is_empty() {
             return self.apply(&CommitBatch { rows: BTreeMap::new(), checkpoint: after });
         }
-        let Checkpoint { changelog, input, sequence, stream_time, .. } = self.checkpoint.clone();
-        let before = Checkpoint { changelog, input, sequence, stream_time, ..after.clone() };
+        let Checkpoint { changelog, input, sequence, record, stream_time, .. } = self.checkpoint.clone();
+        let before = Checkpoint { changelog, input, sequence, record, stream_time, ..after.clone() };
         let known = before == self.checkpoint;
         let loading = Loading {
             before: if known { None } else { Some(self.on_disk(&before)?) },

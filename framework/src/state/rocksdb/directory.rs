@@ -105,6 +105,7 @@ impl RocksDirectory {
         fs::rename(self.path(&task.to_string()), &target)?;
         older.truncate((older.len() + 1).saturating_sub(QUARANTINED_MAX));
         for (_, path) in older {
+            tracing::warn!(%task, path = %path.display(), "the oldest state that was set aside is removed: the two newest are kept");
             fs::remove_dir_all(path)?;
         }
         Ok(target)

@@ -2,12 +2,12 @@
 //!
 //! JSON, so that `ldb` shows it:
 //! `{"version":1,"changelog":{topic:{partition:offset}},"input":{..},"sequence":7,"stream_time":ms,"topic_ids":{topic:hex},
-//! "partitions":4,"topology_hash":n,"owned_until":ms}`
+//! "partitions":4,"topology_hash":n,"owned_until":ms,"record":offset}`; no record is left out.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::record::TaskId;
+use crate::record::{Offset, TaskId};
 use crate::serde::SerdeError;
 use crate::state::changelog::{
     OffsetsJson, TopicIdsJson, encode as to_json, offsets_from_json, offsets_to_json, parse, topic_ids_from_json,
@@ -41,6 +41,8 @@ struct CheckpointJson {
     partitions: i32,
     topology_hash: u64,
     owned_until: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    record: Option<i64>,
 }
 
 pub(super) fn encode(checkpoint: &Checkpoint) -> Result<Bytes, SerdeError> {
@@ -54,6 +56,7 @@ pub(super) fn encode(checkpoint: &Checkpoint) -> Result<Bytes, SerdeError> {
         partitions: checkpoint.partitions,
         topology_hash: checkpoint.topology_hash,
         owned_until: checkpoint.owned_until.as_millis(),
+        record: checkpoint.record.map(|record| record.0),
     })
 }
 
@@ -70,6 +73,7 @@ pub(super) fn decode(task: TaskId, bytes: &[u8]) -> Result<Checkpoint, StoreErro
         changelog: offsets_from_json(json.changelog),
         input: offsets_from_json(json.input),
         sequence: json.sequence,
+        record: json.record.map(Offset),
         stream_time: Timestamp::from_millis(json.stream_time),
         topic_ids: topic_ids_from_json(json.topic_ids).map_err(damaged)?,
         partitions: json.partitions,
@@ -82,13 +86,13 @@ pub(super) fn decode(task: TaskId, bytes: &[u8]) -> Result<Checkpoint, StoreErro
 mod tests {
     use super::*;
     use crate::broker::TopicId;
-    use crate::record::{Offset, Partition, TopicPartition};
+    use crate::record::{Partition, TopicPartition};
 
     const TASK: TaskId = TaskId { subtopology: 0, partition: Partition(3) };
     const GOLDEN: &str = concat!(
         r#"{"version":1,"changelog":{"app-carts-changelog":{"3":41}},"input":{"events":{"3":120,"10":1}},"sequence":7,"#,
         r#""stream_time":1700000000123,"topic_ids":{"app-carts-changelog":"000102030405060708090a0b0c0d0eff"},"#,
-        r#""partitions":4,"topology_hash":18446744073709551615,"owned_until":-1}"#,
+        r#""partitions":4,"topology_hash":18446744073709551615,"owned_until":-1,"record":40}"#,
     );
 
     fn checkpoint() -> Checkpoint {
@@ -99,6 +103,7 @@ mod tests {
             changelog: [offset("app-carts-changelog", 3, 41)].into(),
             input: [offset("events", 3, 120), offset("events", 10, 1)].into(),
             sequence: 7,
+            record: Some(Offset(40)),
             stream_time: Timestamp::from_millis(1_700_000_000_123),
             topic_ids: [("app-carts-changelog".into(), id)].into(),
             partitions: 4,
@@ -111,6 +116,8 @@ mod tests {
     fn a_checkpoint_has_its_golden_bytes() {
         assert_eq!(encode(&checkpoint()).unwrap(), GOLDEN);
         assert_eq!(decode(TASK, GOLDEN.as_bytes()).unwrap(), checkpoint());
+        let of_before = GOLDEN.replace(",\"record\":40", "");
+        assert_eq!(decode(TASK, of_before.as_bytes()).unwrap(), Checkpoint { record: None, ..checkpoint() });
         let empty = encode(&Checkpoint::default()).unwrap();
         assert_eq!(decode(TASK, &empty).unwrap(), Checkpoint::default());
     }

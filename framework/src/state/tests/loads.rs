@@ -94,6 +94,7 @@ fn a_load_that_fails_leaves_the_positions_of_before_and_tells_whose_its_rows_are
         changelog: [].into(),
         input: [].into(),
         sequence: 0,
+        record: None,
         stream_time: Checkpoint::default().stream_time,
         ..expected
     };

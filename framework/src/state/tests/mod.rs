@@ -61,6 +61,7 @@ fn checkpoint(sequence: u64) -> Checkpoint {
         topic_ids: [(changelog(CARTS).topic, TopicId([7; 16]))].into(),
         partitions: 4,
         topology_hash: u64::MAX - 1,
+        record: Some(Offset(at * 10 - 1)),
         owned_until: Timestamp::from_millis(1_700_000_000_500),
     }
 }

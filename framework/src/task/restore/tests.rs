@@ -103,6 +103,29 @@ fn a_store_past_the_logs_end_is_set_aside() {
     assert_eq!(decide(&stored(50), &group(None), |_| {}), replay_from(50));
 }
 
+/// log: … commit(7) at 28 │ C │ what was written since. A log that was cut behind it need not have it any more.
+#[test]
+fn a_store_reads_its_last_commit_record_again_and_refuses_a_log_that_does_not_have_it() {
+    let stored = Checkpoint { sequence: 7, record: Some(Offset(28)), ..stored(30) };
+    assert_eq!(decide(&stored, &group(ours(9, 7)), |_| {}), replay_from(28));
+    let ids = BTreeMap::from([(TopicName::from("log"), TopicId([1; 16]))]);
+    assert_eq!(decide_from(29, (&stored, &group(ours(9, 7))), &ids, |_| {}), replay_from(30));
+    let (committed, ends) = (group(ours(9, 7)), BTreeMap::new());
+    let told = |tail: &LogTail, recorded| {
+        let (topic_ids, checkpoint) =
+            (&BTreeMap::new(), &Checkpoint { input: [(tp("in"), Offset(9))].into(), ..stored.clone() });
+        let evidence =
+            Evidence { checkpoint, committed: &committed, tail, stateful: true, ends: &ends, recorded, topic_ids };
+        reconcile(TASK, evidence)
+    };
+    let of = |sequence| LogTail { begin: None, commit: commit(sequence, 9), values: None };
+    let lost = || Err(Refusal::CommitRecordLost { task: TASK, sequence: 7 });
+    assert_eq!(told(&LogTail::default(), Some(7)), lost());
+    assert_eq!(told(&of(6), Some(7)), lost());
+    assert!(told(&of(7), Some(7)).is_ok() && told(&of(8), Some(7)).is_ok());
+    assert!(told(&LogTail::default(), None).is_ok(), "it was not read from there");
+}
+
 /// Compaction leaves the start of a log where it is: somebody has deleted records.
 #[test]
 fn a_changelog_that_was_cut_gives_no_state_that_the_disk_does_not_have() {
@@ -253,7 +276,7 @@ fn judge(
     topic_ids: &BTreeMap<TopicName, TopicId>,
 ) -> Result<Verdict, Refusal> {
     let ends = BTreeMap::from([(tp("log"), Offset(50)), (tp("second"), Offset(80))]);
-    reconcile(TASK, Evidence { checkpoint, committed, tail, stateful, ends: &ends, topic_ids })
+    reconcile(TASK, Evidence { checkpoint, committed, tail, stateful, ends: &ends, recorded: None, topic_ids })
 }
 
 fn verdict(offset: Option<CommittedOffset>, tail: &LogTail, stateful: bool) -> Result<Verdict, Refusal> {
