@@ -1,11 +1,12 @@
 //! What may be changed over HTTP: for whoever shows the token, and for nobody when there is none.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::{Query, Request, State};
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +20,11 @@ use crate::runtime::config::Secret;
 
 /// Wrong tokens are told of in the log, but not more often.
 const TOLD_EVERY: Duration = Duration::from_mins(1);
+
+/// So many wrong tokens in a minute close the gate for the rest of it, to whoever asks: the shortest token that is allowed
+/// then takes longer to guess than anything lasts.
+const GUESSES_MAX: usize = 20;
+const GUESSES_WITHIN: Duration = Duration::from_mins(1);
 
 /// What is logged, by a filter in the words of `RUST_LOG`. The program that has set its logs up implements it.
 pub trait LogFilter: fmt::Debug + Send + Sync {
@@ -95,6 +101,8 @@ struct Gate {
 struct Wrong {
     count: u64,
     told: Option<Instant>,
+    /// When the last of them came.
+    lately: VecDeque<Instant>,
 }
 
 impl Gate {
@@ -106,22 +114,37 @@ impl Gate {
         bool::from(digest(token).as_slice().ct_eq(self.digest.as_slice())) && is_bearer
     }
 
+    /// How long nobody is let in, because too many have guessed.
+    fn closed_for(&self, now: Instant) -> Option<Duration> {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        wrong.lately.retain(|at| now.saturating_duration_since(*at) < GUESSES_WITHIN);
+        let first = wrong.lately.front().filter(|_| wrong.lately.len() >= GUESSES_MAX)?;
+        Some(GUESSES_WITHIN.saturating_sub(now.saturating_duration_since(*first)))
+    }
+
     /// Counts a request without the right token, and tells of it now and then.
-    fn refuse(&self) {
+    fn refuse(&self, now: Instant) {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         wrong.count = wrong.count.saturating_add(1);
-        if wrong.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
-            wrong.told = Some(Instant::now());
+        wrong.lately.push_back(now);
+        if wrong.told.is_none_or(|told| now.saturating_duration_since(told) >= TOLD_EVERY) {
+            wrong.told = Some(now);
             tracing::warn!(refused = wrong.count, "requests to /admin without the right token were refused");
         }
     }
 }
 
 async fn ask_for_token(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    let now = Instant::now();
+    if let Some(left) = gate.closed_for(now) {
+        let seconds = left.as_secs().saturating_add(1).to_string();
+        let text = "too many wrong tokens: nobody is let in for a while\n";
+        return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds)], text).into_response();
+    }
     if gate.opens(request.headers()) {
         return next.run(request).await;
     }
-    gate.refuse();
+    gate.refuse(now);
     let text = "show the token of http.admin.token: Authorization: Bearer <token>\n";
     (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], text).into_response()
 }
@@ -135,6 +158,23 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn whoever_guesses_closes_the_gate_for_a_minute() {
+        let gate = Gate { digest: digest(b"0123456789abcdef"), wrong: Mutex::default() };
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        for guess in 0..20 {
+            assert_eq!(gate.closed_for(at(guess)), None, "{guess}");
+            gate.refuse(at(guess));
+        }
+        assert_eq!(gate.closed_for(at(20)), Some(Duration::from_secs(40)));
+        assert_eq!(gate.closed_for(at(59)), Some(Duration::from_secs(1)));
+        assert_eq!(gate.closed_for(at(60)), None, "the first is a minute old");
+        gate.refuse(at(60));
+        assert_eq!(gate.closed_for(at(60)), Some(Duration::from_secs(1)), "one for each that has become old");
+        assert_eq!(gate.closed_for(at(200)), None);
+    }
 
     #[test]
     fn only_the_whole_token_opens() {

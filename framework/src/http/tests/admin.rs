@@ -67,6 +67,16 @@ fn the_filter_of_the_logs_changes_for_whoever_shows_the_token() {
     assert_eq!(logs.filter(), "info,millpond=debug");
 }
 
+#[test]
+fn guesses_are_answered_with_a_time_to_wait_before_long() {
+    let server = serving(Some(Admin::new(TOKEN.into(), Arc::new(Remembered(Mutex::new("info".to_owned()))))));
+    let codes: Vec<u16> = (0..25).map(|_| asked(&server, "GET /admin/log-level", Some("guess")).code).collect();
+    assert_eq!(codes, [[401; 20].as_slice(), &[429; 5]].concat());
+    let answer = asked(&server, "GET /admin/log-level", Some(TOKEN));
+    assert_eq!(answer.code, 429, "the right token is no way to learn that it is right");
+    assert!(answer.head.contains("retry-after: "), "{}", answer.head);
+}
+
 /// The token opens nothing else, and limits hold for whoever has it.
 #[test]
 fn what_every_request_must_fulfil_holds_with_the_token_too() {
