@@ -218,3 +218,63 @@ fn a_damaged_batch_is_named_and_nothing_behind_it_is_delivered() {
     assert_eq!(texts(&behind), ["behind"], "unless somebody says so");
     kafka.stop().unwrap();
 }
+
+/// A topic that was gone for a moment has new queues in librdkafka; those that were split before are dead, and its records come
+/// past them. What comes there must be read or told: the client counts it as read.
+#[test]
+fn records_that_come_past_their_queue_are_told_and_not_skipped() {
+    let mut config = KafkaConfig::new(Kafka::shared().unwrap().bootstrap_servers());
+    // It looks for its topic every second, and believes at once that it is gone.
+    for (property, value) in
+        [("topic.metadata.refresh.interval.ms", "1000"), ("topic.metadata.propagation.max.ms", "0")]
+    {
+        config.properties.insert(property.to_owned(), value.to_owned());
+    }
+    let broker = KafkaBroker::connect(config).unwrap();
+    create(&broker, "twice", 1);
+    let target = at("twice", 0);
+    let mut producer = broker.producer("twice").unwrap();
+    commit(&mut producer, &target, &["first life"]);
+    let (mut consumer, _) = joined(&broker, &member("twice", "a"), "twice");
+    consumer.start_at(&target, Offset(0)).unwrap();
+    assert_eq!(texts(&read(&mut consumer, 1)), ["first life"]);
+    drop(producer);
+    Kafka::shared().unwrap().client().delete_topics(&["twice"]).unwrap();
+    let (Rebalance::Revoke(_) | Rebalance::Lost(_)) = next_rebalance(&mut consumer) else {
+        panic!("the topic is gone")
+    };
+    consumer.acknowledge().unwrap();
+    create(&broker, "twice", 1);
+    let values: Vec<String> = (0..10).map(|number| number.to_string()).collect();
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    commit(&mut broker.producer("twice").unwrap(), &target, &values);
+    let begun = Instant::now();
+    let mut records = Vec::new();
+    let told = loop {
+        assert!(begun.elapsed() < LIMIT * 2, "neither records nor a failure: {}", records.len());
+        match consumer.poll(POLL) {
+            Ok(Polled::Records(more)) => records.extend(more),
+            Ok(Polled::Rebalance(Rebalance::Assign(partitions))) => {
+                consumer.acknowledge().unwrap();
+                if partitions.contains(&target) {
+                    consumer.start_at(&target, Offset(0)).unwrap();
+                }
+            }
+            Ok(Polled::Rebalance(_)) => consumer.acknowledge().unwrap(),
+            Ok(Polled::Idle) => {}
+            Err(error) => break Some(error),
+        }
+        let delivered = i64::try_from(records.len()).unwrap();
+        if delivered == 10 {
+            break None;
+        }
+        assert!(
+            consumer.position(&target).is_none_or(|at| at <= Offset(delivered)),
+            "a position passes what was not read"
+        );
+    };
+    match told {
+        None => assert_eq!(texts(&records), values),
+        Some(error) => assert_eq!(error.kind, BrokerErrorKind::MemberFenced, "a new client reads them: {error}"),
+    }
+}

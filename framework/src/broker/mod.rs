@@ -271,6 +271,13 @@ pub trait Producer {
     /// [`BrokerError`] when the producer is fenced, the record can never be sent, or the queue stays full.
     fn send(&mut self, record: ProducerRecord) -> Result<(), BrokerError>;
 
+    /// True when the first `count` records that were sent to the partition in the open transaction are in its log. Waits for
+    /// at most `wait`, and lets nothing of this producer wait for others meanwhile; without a wait it only looks.
+    ///
+    /// # Errors
+    /// [`BrokerError`] when they will not be: the transaction cannot be completed.
+    fn poll_delivered(&mut self, partition: &TopicPartition, count: u64, wait: Duration) -> Result<bool, BrokerError>;
+
     /// Puts the next offsets to read, with metadata, into the transaction.
     ///
     /// # Errors
@@ -288,15 +295,16 @@ pub trait Producer {
     /// same id followed by a stable offset fetch can tell.
     fn commit(&mut self, timeout: Duration) -> Result<CommitReceipt, BrokerError>;
 
-    /// [`send_offsets`](Self::send_offsets) and then [`commit`](Self::commit), without waiting for either: the caller may
+    /// Sends the records of `end` once everything before them is in its log, then does
+    /// [`send_offsets`](Self::send_offsets), then [`commit`](Self::commit), without waiting for any of it: the caller may
     /// go on with whatever is not this producer until [`poll_commit`](Self::poll_commit) tells how it ended. `timeout` is
-    /// that of the commit.
+    /// that of the whole.
     ///
     /// # Errors
     /// [`BrokerError`] when it could not be started; nothing is committed then, nor will be.
     fn start_commit(
         &mut self,
-        offsets: &BTreeMap<TopicPartition, CommittedOffset>,
+        end: TransactionEnd,
         membership: &Membership,
         timeout: Duration,
     ) -> Result<(), BrokerError>;
@@ -312,6 +320,15 @@ pub trait Producer {
     /// a disconnect during the transaction. A delayed request of it could complete the next one (no KIP-890 in
     /// librdkafka). `None`: it may be used on.
     fn taint(&self) -> Option<&'static str>;
+}
+
+/// What comes last in a transaction: it says that everything before it is there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TransactionEnd {
+    /// Commit records.
+    pub records: Vec<ProducerRecord>,
+    /// The next offsets to read, with metadata.
+    pub offsets: BTreeMap<TopicPartition, CommittedOffset>,
 }
 
 /// What a clean commit tells.

@@ -48,12 +48,16 @@ pub enum Breakage {
     IgnoreAge,
     /// A begin record without its commit record means nothing.
     IgnoreTorn,
+    /// Outputs go out although the begin record before them may not be in its log yet.
+    OutputsBeforeBegin,
+    /// Commit records and offsets go out although what they speak of may not be in its log yet.
+    EndBeforeDelivery,
 }
 
 #[cfg(any(test, feature = "testing"))]
 impl Breakage {
     /// Every breakage, in order.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::ApplyBeforeCommit,
         Self::CheckpointBeforeRows,
         Self::CheckpointPastCommit,
@@ -75,6 +79,8 @@ impl Breakage {
         Self::BelieveMissingOffsets,
         Self::IgnoreAge,
         Self::IgnoreTorn,
+        Self::OutputsBeforeBegin,
+        Self::EndBeforeDelivery,
     ];
 }
 

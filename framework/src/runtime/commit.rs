@@ -1,8 +1,8 @@
 //! The exactly-once sequence. Its order is the protocol; `exactly-once` 7.3 says why.
 //!
 //! ```text
-//! outputs … │ changelog rows, commit records │ offsets │ end of transaction │ rows + checkpoint, per task
-//!  sent while processing                    │          └─ the one durable moment
+//! begin records, then outputs … │ changelog rows, commit records │ offsets │ end of transaction │ rows + checkpoint, per task
+//!  sent while processing                         │          └─ the one durable moment
 //!                                           └── from here to the end the commit is in flight: the thread processes ahead
 //! ```
 //! A crash before the end: nothing happened. After it: the rows are in the changelog, and are replayed.
@@ -19,7 +19,7 @@ use super::observer::CommitPhase;
 use super::thread::StreamThread;
 use super::transaction::{CommitPlan, InFlight, Transaction};
 use super::waits::Wait;
-use crate::broker::{Broker, BrokerErrorKind, CommitReceipt, Consumer};
+use crate::broker::{Broker, BrokerError, BrokerErrorKind, CommitReceipt, Consumer};
 use crate::record::{Offset, TaskId, TopicPartition};
 use crate::task::TaskState;
 use crate::time::Timestamp;
@@ -63,8 +63,11 @@ impl<B: Broker> StreamThread<B> {
     /// [`Error`]; the caller must take the error path.
     pub fn commit(&mut self, now: Timestamp) -> Result<bool, Error> {
         let mut committed = self.finish_commit(now)?;
-        if self.start_commit(now)? {
+        if self.start_commit(self.config.request_timeout, now)? {
             committed |= self.finish_commit(now)?;
+        } else if self.begins_late {
+            let reason = "the begin record of a task was not delivered in time";
+            return Err(BrokerError::new("send", BrokerErrorKind::Abortable, reason).into());
         }
         Ok(committed)
     }
@@ -75,10 +78,13 @@ impl<B: Broker> StreamThread<B> {
     }
 
     /// Sends everything that belongs to a commit, and asks for the end of the transaction without waiting for it. False when
-    /// there is nothing to commit.
-    pub(super) fn start_commit(&mut self, now: Timestamp) -> Result<bool, Error> {
-        self.last_commit = now;
+    /// there is nothing to commit, or when a begin record was not delivered within `wait`: then it is due again.
+    pub(super) fn start_commit(&mut self, wait: Duration, now: Timestamp) -> Result<bool, Error> {
         let dirty = self.dirty_tasks();
+        if !self.all_have_begun(&dirty, wait, now)? {
+            return Ok(false);
+        }
+        self.last_commit = now;
         let (Some(transaction), Some(consumer), Some(ownership)) =
             (&mut self.transaction, &self.consumer, &self.ownership)
         else {
@@ -94,19 +100,19 @@ impl<B: Broker> StreamThread<B> {
         let mut plan = CommitPlan::default();
         for id in &dirty {
             let Some(task) = self.tasks.get_mut(id) else { continue };
-            // What was processed ahead of the last commit; it must precede the task's commit record.
+            // What was processed ahead; it must precede the task's commit record.
             let outputs = task.take_outputs();
             self.counters.count_sent(&outputs);
-            transaction.enlist(task, now)?;
-            transaction.send(task, outputs, now)?;
-            let (commit, records) = task.prepare_commit(|partition| consumer.position(partition), now)?;
-            plan.offsets.extend(commit.offsets());
-            plan.records.extend(records);
+            transaction.send(outputs)?;
+            let (commit, rows, record) = task.prepare_commit(|partition| consumer.position(partition), now)?;
+            plan.end.offsets.extend(commit.offsets());
+            plan.records.extend(rows);
+            plan.end.records.push(record);
             if broken!(self, ApplyBeforeCommit) {
                 task.apply_commit(&CommitReceipt::default(), now)?;
             }
             if broken!(self, CommitPolledOffsets) {
-                for (partition, offset) in &mut plan.offsets {
+                for (partition, offset) in &mut plan.end.offsets {
                     offset.next = consumer.position(partition).max(Some(offset.next)).unwrap_or_default();
                 }
             }
@@ -114,6 +120,7 @@ impl<B: Broker> StreamThread<B> {
         #[cfg(any(test, feature = "testing"))]
         {
             plan.offsets_apart = broken!(self, OffsetsApart);
+            plan.end_early = broken!(self, EndBeforeDelivery);
         }
         let member = (ownership, &consumer.membership());
         let in_flight = InFlight { tasks: dirty, started, bytes: transaction.open_bytes() };
@@ -121,6 +128,22 @@ impl<B: Broker> StreamThread<B> {
         self.observer.committed(CommitPhase::Flush, started);
         transaction.flushed(self.observer.start());
         Ok(true)
+    }
+
+    /// Makes these tasks part of the transaction, all of them before the first is waited for: their begin records go together.
+    /// False when one of a task that writes elsewhere, too, was not delivered within `wait`.
+    fn all_have_begun(&mut self, tasks: &[TaskId], wait: Duration, now: Timestamp) -> Result<bool, Error> {
+        self.begins_late = false;
+        let Some(transaction) = &mut self.transaction else { return Ok(true) };
+        for task in tasks.iter().filter_map(|id| self.tasks.get(id)) {
+            transaction.enlist(task, now)?;
+        }
+        let mut all = true;
+        for task in tasks.iter().filter_map(|id| self.tasks.get(id)).filter(|task| task.writes_elsewhere()) {
+            all = all && (broken!(self, OutputsBeforeBegin) || transaction.has_begun(task.id(), wait)?);
+        }
+        self.begins_late = !all;
+        Ok(all)
     }
 
     /// Waits for the commit in flight, if there is one. True when it has ended well.
@@ -172,8 +195,17 @@ impl<B: Broker> StreamThread<B> {
         if before.is_empty() {
             return;
         }
-        if let Err(error) = self.broker.delete_records(&before) {
-            tracing::debug!(%error, "repartition topics were not purged");
+        match self.broker.delete_records(&before) {
+            Ok(()) => self.purge_refused = false,
+            Err(error) if error.kind == BrokerErrorKind::Retriable || self.purge_refused => {
+                tracing::debug!(%error, "repartition topics were not purged");
+            }
+            Err(error) => {
+                // It does not pass by itself, and these topics keep everything for ever.
+                tracing::warn!(%error, "repartition topics cannot be purged, and grow until they can");
+                self.purge_refused = true;
+                self.last_error = Some((now, error.into()));
+            }
         }
     }
 

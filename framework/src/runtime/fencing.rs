@@ -21,6 +21,8 @@ const FENCED_MAX: usize = 5;
 /// So many clients that break within [`WINDOW`] mean that a new one does not mend it.
 const BROKEN_MAX: usize = 5;
 const WINDOW: Duration = Duration::from_mins(1);
+/// So long a client's failure is remembered: the same one comes again after each restore, which may take a while.
+const SAME_WINDOW: Duration = Duration::from_mins(10);
 /// What a twin may take from `init_transactions` to `JoinGroup`, and a heartbeat from being due to its answer.
 const JOIN_MAX: Duration = Duration::from_secs(2);
 
@@ -30,7 +32,7 @@ pub(super) struct Fencing {
     /// Fenced in a transaction that began then; the next round tells why.
     pub(super) inside: Option<Timestamp>,
     fenced_at: Vec<Timestamp>,
-    broken_at: Vec<Timestamp>,
+    broken: Vec<(Timestamp, String)>,
     held_since: Option<Timestamp>,
 }
 
@@ -67,9 +69,13 @@ impl<B: Broker> StreamThread<B> {
         }
     }
 
-    /// Counts a client that was given up.
+    /// Counts a client that was given up: for whatever reason within a minute, for the same one within ten.
     pub(super) fn note_broken_client(&mut self, source: &BrokerError, now: Timestamp) -> Result<(), Error> {
-        match count(&mut self.fencing.broken_at, now) {
+        let broken = &mut self.fencing.broken;
+        broken.retain(|(at, _)| now.since(*at) < SAME_WINDOW);
+        broken.push((now, source.reason.clone()));
+        let counts = |(at, reason): &&(Timestamp, _)| now.since(*at) < WINDOW || *reason == source.reason;
+        match broken.iter().filter(counts).count() {
             times if times < BROKEN_MAX => Ok(()),
             times => Err(Error::ClientBroken { times, source: source.clone() }),
         }

@@ -159,14 +159,16 @@ impl Replay {
         self.loading = self.bytes();
         let rows = std::mem::take(&mut self.rows);
         let mut checkpoint = self.checkpoint.clone();
+        // The commit that the disk is of was not met yet: the next start must look for it as this one does.
+        let found = self.tail.commit.as_ref().map_or(0, |commit| commit.sequence);
+        let sought = checkpoint.record.filter(|_| self.recorded.is_some_and(|sequence| found < sequence));
         for (partition, &position) in &self.positions {
             // A later start must meet these records again: as long as rows are missing this is no whole state.
-            let again = self.again.filter(|_| partition == &task.log().partition);
+            let again = [self.again, sought].into_iter().flatten().min().filter(|_| partition == &task.log().partition);
             let position = again.map_or(position, |again| again.min(position));
             checkpoint.changelog.insert(partition.clone(), position);
         }
-        // With none yet, the old one's place would make the next start begin there again.
-        checkpoint.record = self.commit_offset;
+        checkpoint.record = sought.or(self.commit_offset);
         // Half a restore belongs to a topic, too, and has an age. What lay here before it is as old as it was: the tombstones
         // that it needs may still be ahead.
         let owned_until = checkpoint.owned_until;

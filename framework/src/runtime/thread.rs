@@ -94,6 +94,8 @@ impl ThreadConfig {
 
 /// How long a poll may wait while a commit is in flight: its end is looked for after it.
 const IN_FLIGHT_POLL: Duration = Duration::from_millis(2);
+/// How long a commit that is due waits for begin records before the thread polls again.
+const BEGIN_WAIT: Duration = Duration::from_millis(20);
 
 /// What one round did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -198,12 +200,16 @@ pub struct StreamThread<B: Broker> {
     pub(super) last_commit: Timestamp,
     /// A commit has ended since the last round: the interval begins with the next one.
     pub(super) commit_ended: bool,
+    /// The last commit that was due could not be started: begin records were not delivered yet.
+    pub(super) begins_late: bool,
     pub(super) fencing: Fencing,
     pub(super) pace: Pace,
     /// The task with which the next round begins to process, where there are more tasks than records for it.
     next_task: Option<TaskId>,
     pub(super) rejected_at: Vec<Timestamp>,
     pub(super) last_purge: Timestamp,
+    /// The last purge was refused, which was told.
+    pub(super) purge_refused: bool,
     /// The last error that was mended, for reports.
     pub(super) last_error: Option<(Timestamp, Error)>,
     pub(super) counters: ThreadCounters,
@@ -251,11 +257,13 @@ impl<B: Broker> StreamThread<B> {
             topics_doubted_since: None,
             last_commit: now,
             commit_ended: false,
+            begins_late: false,
             fencing: Fencing::default(),
             pace,
             next_task: None,
             rejected_at: Vec::new(),
             last_purge: now,
+            purge_refused: false,
             last_error: None,
             counters: ThreadCounters::default(),
             observer: Box::new(super::observer::Silent),
@@ -315,7 +323,7 @@ impl<B: Broker> StreamThread<B> {
         self.drop_tainted();
         progress.changed |= self.open_waiting(now)?;
         let busy = self.replay_moved || self.tasks.values().any(|task| task.buffered() > 0);
-        let timeout = match (busy, self.commit_in_flight()) {
+        let timeout = match (busy, self.commit_in_flight() || self.waits_for_begins()) {
             (true, _) => Duration::ZERO,
             (false, true) => self.config.poll_timeout.min(IN_FLIGHT_POLL),
             (false, false) => self.config.poll_timeout,
@@ -356,7 +364,7 @@ impl<B: Broker> StreamThread<B> {
         let age = self.transaction.as_ref().and_then(Transaction::open_since).map(|since| now.since(since));
         let is_old = age.is_some_and(|age| age > self.config.transaction_timeout / 4);
         if is_old && !self.commit_in_flight() && self.commit_due(now) {
-            self.start_commit(now)?;
+            self.start_commit(BEGIN_WAIT, now)?;
         }
         // After the poll: whoever has lost its tasks hears of it there first.
         self.answer_questions(now);
@@ -365,7 +373,7 @@ impl<B: Broker> StreamThread<B> {
         self.apply_backpressure()?;
         // Without a producer nobody is asked: a processor's request would be forgotten.
         let may_commit = self.transaction.is_some() && !self.commit_in_flight();
-        if may_commit && self.commit_due(now) && self.start_commit(now)? {
+        if may_commit && self.commit_due(now) && self.start_commit(BEGIN_WAIT, now)? {
             progress.committed |= self.poll_commit(Duration::ZERO, now)?;
         }
         progress.in_flight = self.commit_in_flight();
@@ -388,9 +396,15 @@ impl<B: Broker> StreamThread<B> {
         }
     }
 
-    /// True when a commit is in flight and no more may be processed ahead of it.
+    /// True when the open transaction should have been committed, and its begin records are still on their way.
+    fn waits_for_begins(&self) -> bool {
+        self.begins_late && self.transaction.as_ref().and_then(Transaction::open_since).is_some()
+    }
+
+    /// True when a commit is in flight, or waits for its begin records, and no more may be processed ahead of it.
     fn is_full(&self) -> bool {
-        self.commit_in_flight() && self.uncommitted_bytes() > self.config.uncommitted_bytes_max
+        (self.commit_in_flight() || self.waits_for_begins())
+            && self.uncommitted_bytes() > self.config.uncommitted_bytes_max
     }
 
     /// Processes a round's worth of records, shared fairly among the tasks, and produces their outputs; while a commit is in
@@ -428,10 +442,19 @@ impl<B: Broker> StreamThread<B> {
                 crate::failpoint!("process.ahead", if processed > 0);
                 continue;
             }
+            if !task.has_outputs() && (took == 0 || !task.writes_elsewhere()) {
+                continue;
+            }
+            transaction.enlist(task, now)?;
+            if !broken!(self, OutputsBeforeBegin) && !transaction.has_begun(id, Duration::ZERO)? {
+                // Not before the begin record is in its log: see `enlist`.
+                task.hold_outputs();
+                continue;
+            }
             let outputs = task.take_outputs();
             self.counters.count_sent(&outputs);
             crate::failpoint!("process.before_send", if !outputs.is_empty());
-            transaction.send(task, outputs, now)?;
+            transaction.send(outputs)?;
             crate::failpoint!("process.after_send", if transaction.contains(task.id()));
         }
         self.observer.processed(started, processed);

@@ -1,13 +1,13 @@
 //! The transaction of a stream thread: begun lazily, and with each task's begin record before its first other record. While
 //! its commit is in flight nothing is sent: the next one begins when this one has ended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Error;
 use super::observer::Moment;
 use super::rebalance::Ownership;
-use crate::broker::{BrokerError, BrokerErrorKind, CommitReceipt, CommittedOffset, Membership, Producer};
+use crate::broker::{BrokerError, BrokerErrorKind, CommitReceipt, Membership, Producer, TransactionEnd};
 use crate::failpoint::COMPILED;
 use crate::record::{ProducerRecord, TaskId, TopicPartition};
 use crate::task::Task;
@@ -29,9 +29,20 @@ pub(crate) struct Transaction<P> {
 #[derive(Debug)]
 struct Open {
     since: Timestamp,
-    tasks: BTreeSet<TaskId>,
+    tasks: BTreeMap<TaskId, Begun>,
+    /// Begin records that were sent, by the partition they went to. Until a commit nothing else goes there.
+    begins: BTreeMap<TopicPartition, u64>,
     /// Of the tasks' outputs.
     bytes: usize,
+}
+
+/// A task's begin record on its way.
+#[derive(Debug)]
+struct Begun {
+    log: TopicPartition,
+    /// It is delivered when so many records are.
+    count: u64,
+    delivered: bool,
 }
 
 /// A commit that was started and has not ended.
@@ -47,11 +58,16 @@ pub(crate) struct InFlight {
 /// Everything of a commit that goes into the transaction.
 #[derive(Debug, Default)]
 pub(crate) struct CommitPlan {
+    /// Rows of the changelogs.
     pub(crate) records: Vec<ProducerRecord>,
-    pub(crate) offsets: BTreeMap<TopicPartition, CommittedOffset>,
+    /// Commit records and offsets.
+    pub(crate) end: TransactionEnd,
     /// The offsets go into a transaction of their own: when that is broken on purpose.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) offsets_apart: bool,
+    /// What comes last does not wait for the rest: the same.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) end_early: bool,
 }
 
 impl<P: Producer> Transaction<P> {
@@ -89,15 +105,11 @@ impl<P: Producer> Transaction<P> {
 
     /// True when the task has sent records in the open transaction.
     pub(crate) fn contains(&self, task: TaskId) -> bool {
-        self.open.as_ref().is_some_and(|open| open.tasks.contains(&task))
+        self.open.as_ref().is_some_and(|open| open.tasks.contains_key(&task))
     }
 
-    /// Sends outputs of a task; begins the transaction when none is open.
-    pub(crate) fn send(&mut self, task: &Task, outputs: Vec<ProducerRecord>, now: Timestamp) -> Result<(), Error> {
-        if outputs.is_empty() {
-            return Ok(());
-        }
-        self.enlist(task, now)?;
+    /// Sends outputs of a task that [has begun](Self::has_begun).
+    pub(crate) fn send(&mut self, outputs: Vec<ProducerRecord>) -> Result<(), Error> {
         for record in outputs {
             if let Some(open) = &mut self.open {
                 open.bytes = open.bytes.saturating_add(record.size());
@@ -110,8 +122,9 @@ impl<P: Producer> Transaction<P> {
         Ok(())
     }
 
-    /// Makes the task part of the transaction. The begin record must go out before anything else of the task: a
-    /// transaction that is torn apart then shows as a begin record without its commit record.
+    /// Makes the task part of the transaction. The begin record must go out before anything else of the task, and be in its log
+    /// ([`has_begun`](Self::has_begun)) before anything goes elsewhere: whatever a late request commits of a transaction that
+    /// is torn apart, a begin record without its commit record is part of it.
     pub(crate) fn enlist(&mut self, task: &Task, now: Timestamp) -> Result<(), Error> {
         if self.in_flight.is_some() {
             return Err(Error::bug("a record is sent while a commit is in flight"));
@@ -121,19 +134,36 @@ impl<P: Producer> Transaction<P> {
             self.producer.begin()?;
             self.unended_since = Some(now);
         }
-        let open = self.open.get_or_insert_with(|| Open { since: now, tasks: BTreeSet::new(), bytes: 0 });
-        if open.tasks.insert(task.id()) {
-            self.producer.send(task.begin_record(now)?)?;
-            crate::failpoint!("commit.after_begin_record");
+        let new = || Open { since: now, tasks: BTreeMap::new(), begins: BTreeMap::new(), bytes: 0 };
+        let open = self.open.get_or_insert_with(new);
+        if open.tasks.contains_key(&task.id()) {
+            return Ok(());
         }
+        let record = task.begin_record(now)?;
+        let log = record.target.clone();
+        let count = open.begins.entry(log.clone()).or_default();
+        *count += 1;
+        open.tasks.insert(task.id(), Begun { log, count: *count, delivered: false });
+        self.producer.send(record)?;
+        crate::failpoint!("commit.after_begin_record");
         Ok(())
     }
 
-    /// Changelogs and commit records, then offsets, then the end. The order is the protocol: offsets last, so that
-    /// nothing can be committed without them; and only while the partitions are ours. Does not wait for the end.
+    /// True when the task's begin record is in its log; waits for at most `wait`.
+    pub(crate) fn has_begun(&mut self, task: TaskId, wait: Duration) -> Result<bool, Error> {
+        let Some(begun) = self.open.as_mut().and_then(|open| open.tasks.get_mut(&task)) else { return Ok(false) };
+        if !begun.delivered {
+            begun.delivered = self.producer.poll_delivered(&begun.log, begun.count, wait)?;
+        }
+        Ok(begun.delivered)
+    }
+
+    /// Changelogs; when all of it is in its log the commit records and the offsets, which say so; then the end. The order is the
+    /// protocol: an end that comes from elsewhere finds everything, or a commit record or offsets are missing, which the next
+    /// start finds out. And only while the partitions are ours. Does not wait for the end.
     pub(crate) fn start_commit(
         &mut self,
-        plan: CommitPlan,
+        mut plan: CommitPlan,
         in_flight: InFlight,
         (ownership, membership): (&Ownership, &Membership),
         timeout: Duration,
@@ -154,10 +184,19 @@ impl<P: Producer> Transaction<P> {
         crate::failpoint!("commit.before_send_offsets");
         #[cfg(any(test, feature = "testing"))]
         if plan.offsets_apart {
+            for record in std::mem::take(&mut plan.end.records) {
+                self.producer.send(record)?;
+            }
             self.producer.commit(timeout)?;
             self.producer.begin()?;
         }
-        self.producer.start_commit(&plan.offsets, membership, timeout)?;
+        #[cfg(any(test, feature = "testing"))]
+        if plan.end_early {
+            let TransactionEnd { records, offsets } = std::mem::take(&mut plan.end);
+            records.into_iter().try_for_each(|record| self.producer.send(record))?;
+            self.producer.send_offsets(&offsets, membership)?;
+        }
+        self.producer.start_commit(plan.end, membership, timeout)?;
         self.in_flight = Some(in_flight);
         Ok(())
     }

@@ -101,14 +101,14 @@ impl Task {
         self.inputs.partitions().filter_map(|partition| Some((partition.clone(), next(partition)?))).collect()
     }
 
-    /// Freezes the overlay and says what goes into the transaction: rows of all changelogs, in key order, then the commit
-    /// record. They must be sent in this order, after all outputs of the task.
+    /// Freezes the overlay and says what goes into the transaction: rows of all changelogs, in key order, and the commit record.
+    /// The rows must be sent after all outputs of the task, and the commit record when all of it is in its log.
     pub(crate) fn prepare_commit(
         &mut self,
         position: impl Fn(&TopicPartition) -> Option<Offset>,
         now: Timestamp,
-    ) -> Result<(TaskCommit, Vec<ProducerRecord>), TaskError> {
-        let Rows { mut records, values, ends } = self.changelog_records(now)?;
+    ) -> Result<(TaskCommit, Vec<ProducerRecord>, ProducerRecord), TaskError> {
+        let Rows { records, values, ends } = self.changelog_records(now)?;
         let commit = TaskCommit {
             sequence: self.checkpoint.sequence + 1,
             stream_time: self.stream_time(),
@@ -130,11 +130,11 @@ impl Task {
             ends,
         };
         let value = record.encode().map_err(|source| TaskError::CommitLog { task: self.id, source })?;
-        records.push(self.log_record(commit_key(self.id), value, now));
+        let last = self.log_record(commit_key(self.id), value, now);
         self.in_flight = Some(commit.clone());
         self.committed_times = self.times.take();
         self.traced.freeze();
-        Ok((commit, records))
+        Ok((commit, records, last))
     }
 
     fn changelog_records(&self, now: Timestamp) -> Result<Rows, TaskError> {

@@ -559,7 +559,13 @@ impl Task {
         matches!(&self.phase, Phase::Running { context, .. } if !context.outputs.is_empty())
     }
 
-    /// Counts the outputs that stay here because a commit is in flight.
+    /// True when a transaction of this task may have records, so far or with its commit, in other partitions than the one of its
+    /// begin record.
+    pub(crate) fn writes_elsewhere(&self) -> bool {
+        self.has_outputs() || self.log.changelogs.iter().flatten().any(|changelog| *changelog != self.log.partition)
+    }
+
+    /// Counts the outputs that stay here, because a commit is in flight or the begin record is on its way.
     pub(crate) fn hold_outputs(&mut self) {
         let Phase::Running { context, .. } = &self.phase else { return };
         let new = context.outputs.get(self.held.records..).unwrap_or_default();

@@ -81,7 +81,8 @@ pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
     }
     // After the changelogs: with those gone, and nothing committed, the application was reset.
     recreated_input(task, (&checkpoint.topic_ids, &checkpoint.input), facts.topic_ids, facts.committed)?;
-    if let Some(reason) = outdated(facts) {
+    // Not what has more than its changelog: it may be the one place that has it, however old it is.
+    if let Some(reason) = outdated(facts).filter(|_| !is_past_an_end(facts)) {
         return instead(task, facts, Plan::Wipe(reason));
     }
     let mut from = BTreeMap::new();
@@ -102,6 +103,12 @@ pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
         from.insert(partition.clone(), start);
     }
     Ok(Plan::Replay(from))
+}
+
+/// True when the rows on disk are of offsets that a changelog does not have any more.
+fn is_past_an_end(facts: &Facts<'_>) -> bool {
+    let stored = |partition: &TopicPartition| facts.checkpoint.changelog.get(partition);
+    facts.ranges.iter().any(|(partition, range)| stored(partition).is_some_and(|stored| *stored > range.end))
 }
 
 /// The place of the last commit record, which must come again: by its offsets alone a log that has lost its end, and was

@@ -81,6 +81,7 @@ impl Broker for Edge {
         self.sim.create_topic(topic)
     }
     fn delete_records(&self, before: &BTreeMap<TopicPartition, Offset>) -> Result<(), BrokerError> {
+        self.enter("delete_records", "delete_records")?;
         self.sim.delete_records(before)
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use millpond::broker::sim::{Fault, Isolation, SimBroker};
 use millpond::broker::{Broker as _, BrokerErrorKind, CommittedOffset, Producer as _};
 use millpond::dsl::{Grouped, Materialized, StreamsBuilder};
-use millpond::record::{Headers, Offset, ProducerRecord};
+use millpond::record::{Headers, Offset, ProducerRecord, TopicPartition};
 use millpond::runtime::{Error, Refusal, StartKind, TaskError, Topics};
 use millpond::serde::{Int64, Utf8};
 use millpond::state::MemoryDirectory;
@@ -262,43 +262,79 @@ fn the_end_of_a_changelog_that_is_lost_under_its_running_owner_is_told() {
     }
 }
 
+/// Truncates the changelog to `end`, and fills it past where it ended with a transaction that is aborted.
+fn lose_end(broker: &SimBroker, log: &TopicPartition, end: Offset) {
+    let old_end = broker.end_offset(log).unwrap();
+    broker.truncate(log, end);
+    let mut filler = broker.producer("filler").unwrap();
+    filler.begin().unwrap();
+    while broker.end_offset(log).unwrap() <= old_end {
+        filler.send(row(log, "x")).unwrap();
+    }
+    // The next of its name aborts it.
+    drop(broker.producer("filler").unwrap());
+}
+
+fn row(log: &TopicPartition, key: &'static str) -> ProducerRecord {
+    let key = Some(Bytes::from_static(key.as_bytes()));
+    ProducerRecord { target: log.clone(), timestamp: T, key: key.clone(), value: key, headers: Headers::new() }
+}
+
+/// The first has the commit records; the rows of the second come from its changelog at each start.
+fn one_of_two_in_memory() -> Topology {
+    let builder = StreamsBuilder::new();
+    let stream = builder.stream(&IN);
+    let disk = Materialized::persistent("first", &Utf8, &Int64);
+    let _disk = stream.group_by_key(Grouped::named("first", &Utf8, &Utf8)).count(disk);
+    let memory = Materialized::in_memory("second", &Utf8, &Int64);
+    let _memory = stream.group_by_key(Grouped::named("second", &Utf8, &Utf8)).count(memory);
+    builder.build().unwrap()
+}
+
 /// A changelog has lost its end, and transactions that were aborted have filled it past the old one: its offsets tell nothing.
-/// Whoever has the disk reads its last commit record once more, and it is not there; whoever has none compares with the group.
+/// Whoever has the disk looks for its last commit record once more, and it is not there; whoever has none compares with the
+/// group. Rows that are replayed meanwhile, of another store or of somebody else, do not make it forget what it looks for.
 ///
 /// ```text
 /// log: … row c commit(3) C     lost from `row c` on
 /// log: … x x x x x x A         what is on disk claims the offsets that the x have
 /// ```
 #[test]
-fn a_changelog_that_has_lost_its_end_and_was_filled_past_it_is_refused() {
-    let log = at(CHANGELOG, 0);
-    let (broker, disk, empty) = (broker(1), MemoryDirectory::new(), MemoryDirectory::new());
-    commit_each(&broker, table(), &disk, &["a", "b"]);
-    let before = broker.end_offset(&log).unwrap();
-    commit_each(&broker, table(), &disk, &["c"]);
-    let old_end = broker.end_offset(&log).unwrap();
-    broker.truncate(&log, before);
-    let mut filler = broker.producer("filler").unwrap();
-    filler.begin().unwrap();
-    while broker.end_offset(&log).unwrap() <= old_end {
-        let key = Some(Bytes::from_static(b"x"));
-        filler
-            .send(ProducerRecord {
-                target: log.clone(),
-                timestamp: T,
-                key: key.clone(),
-                value: key,
-                headers: Headers::new(),
-            })
-            .unwrap();
+fn a_changelog_that_has_lost_its_end_and_was_filled_past_it_is_refused_by_every_start() {
+    for (topology, changelog, stray) in [
+        (table as fn() -> Topology, CHANGELOG, false),
+        (table, CHANGELOG, true),
+        (one_of_two_in_memory, "app-first-changelog", false),
+    ] {
+        let log = at(changelog, 0);
+        let (broker, disk, empty) = (broker(1), MemoryDirectory::new(), MemoryDirectory::new());
+        commit_each(&broker, topology(), &disk, &["a", "b"]);
+        let before = broker.end_offset(&log).unwrap();
+        commit_each(&broker, topology(), &disk, &["c"]);
+        lose_end(&broker, &log, before);
+        if stray {
+            broker.append(row(&log, "stray")).unwrap();
+        }
+        for _ in 0..3 {
+            let mut thread = start(&broker, topology(), &disk, eager("app-0"), T);
+            let told = refusal(seconds(&mut thread, 20, T));
+            assert!(matches!(told, Refusal::CommitRecordLost { .. }), "{changelog} {stray}: {told}");
+        }
+        let mut thread = start(&broker, topology(), &empty, eager("app-0"), T);
+        let told = refusal(seconds(&mut thread, 20, T));
+        assert!(matches!(told, Refusal::OffsetsDiffer { .. }), "{changelog} {stray}: {told}");
     }
-    // The next of its name aborts it.
-    let _next = broker.producer("filler").unwrap();
-    let mut thread = start(&broker, table(), &disk, eager("app-0"), T);
-    let told = refusal(seconds(&mut thread, 20, T));
-    assert!(matches!(told, Refusal::CommitRecordLost { .. }), "{told}");
-    drop(thread);
-    let mut thread = start(&broker, table(), &empty, eager("app-0"), T);
-    let told = refusal(seconds(&mut thread, 20, T));
-    assert!(matches!(told, Refusal::OffsetsDiffer { .. }), "{told}");
+}
+
+/// The brokers come back from a long outage without the end of a changelog, and the disk is older than its deletions are kept: it
+/// is the one place that has those rows, and is not removed.
+#[test]
+fn state_that_is_old_and_has_more_than_its_changelog_is_set_aside() {
+    let (broker, disk) = (broker(1), MemoryDirectory::new());
+    commit_each(&broker, table(), &disk, &["a", "b", "c"]);
+    let log = at(CHANGELOG, 0);
+    broker.truncate(&log, Offset(broker.end_offset(&log).unwrap().0 - 4));
+    let mut thread = start(&broker, table(), &disk, eager("app-0"), later(13));
+    refusal(seconds(&mut thread, 20, later(13)));
+    assert_eq!(disk.quarantined(), 1);
 }

@@ -281,6 +281,23 @@ fn a_client_that_breaks_again_and_again_is_told_as_such() {
     assert!(matches!(stopped, Err(Error::ClientBroken { times: 5, .. })), "{stopped:?}");
 }
 
+/// A batch that cannot be read comes again after each restore, and that may take longer than a few seconds.
+#[test]
+fn a_failure_that_comes_again_after_each_long_restore_ends_the_process() {
+    let edge = Edge::new(broker(1));
+    let mut thread = start(&edge, copy(), &MemoryDirectory::new(), eager("app-0"), T);
+    rounds(&mut thread, 10, T).unwrap();
+    for time in 1..5 {
+        let now = T.plus(Duration::from_secs(time * 50));
+        edge.fail("poll", BrokerErrorKind::MemberFenced, 1);
+        rounds(&mut thread, 20, now).unwrap();
+        assert!(thread.tasks().all(|task| task.state() == TaskState::Running));
+    }
+    edge.fail("poll", BrokerErrorKind::MemberFenced, 1);
+    let stopped = rounds(&mut thread, 1, T.plus(Duration::from_secs(250)));
+    assert!(matches!(stopped, Err(Error::ClientBroken { times: 5, .. })), "{stopped:?}");
+}
+
 /// A rebalance moves a task from one stream thread of a process to another, which opens the same state directory.
 #[test]
 fn a_task_moves_between_two_threads_of_a_process() {

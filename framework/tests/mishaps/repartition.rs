@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use millpond::broker::BrokerErrorKind;
 use millpond::broker::sim::Fault;
 use millpond::dsl::{Repartitioned, StreamsBuilder};
 use millpond::record::Offset;
@@ -11,6 +12,7 @@ use millpond::serde::Utf8;
 use millpond::state::MemoryDirectory;
 use millpond::topology::Topology;
 
+use super::edge::Edge;
 use super::{IN, OUT, T, append, at, broker, committed_keys, eager, rounds, seconds, start};
 
 fn over_a_repartition() -> Topology {
@@ -67,4 +69,24 @@ fn a_repartition_is_deleted_up_to_what_is_committed() {
     let start_of_log = broker.log_start(&again).unwrap();
     assert!(start_of_log > Offset(0) && Some(start_of_log) <= committed, "{start_of_log} {committed:?}");
     assert_eq!(committed_keys(&broker, "out"), ["a", "b"]);
+}
+
+/// Without the right to delete, repartition topics grow for ever: that is told once, and nothing else stops.
+#[test]
+fn a_purge_that_is_refused_is_told_once_and_stops_nothing() {
+    let (edge, directory) = (Edge::new(broker(1)), MemoryDirectory::new());
+    edge.fail("delete_records", BrokerErrorKind::Unauthorized, u32::MAX);
+    let mut thread = start(&edge, over_a_repartition(), &directory, eager("app-0"), T);
+    let mut told = 0;
+    for minute in 1..4 {
+        append(&edge.sim, "a");
+        let now = T.plus(Duration::from_secs(minute * 60));
+        for _ in 0..30 {
+            rounds(&mut thread, 1, now).unwrap();
+            told += usize::from(thread.take_last_error().is_some());
+        }
+    }
+    assert!(edge.calls("delete_records") > 1);
+    assert_eq!(told, 1);
+    assert_eq!(committed_keys(&edge.sim, "out"), ["a", "a", "a"]);
 }

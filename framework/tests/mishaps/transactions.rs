@@ -9,12 +9,12 @@ use millpond::broker::sim::{Fault, SimBroker, SimConfig};
 use millpond::broker::{Broker, Producer};
 use millpond::record::{Headers, ProducerRecord};
 use millpond::runtime::config::StartFrom;
-use millpond::runtime::{Error, Refusal, TaskError, TaskState, ThreadConfig};
+use millpond::runtime::{Breakage, Error, Refusal, TaskError, TaskState, ThreadConfig};
 use millpond::state::MemoryDirectory;
 use millpond::topology::Topology;
 
 use super::edge::Edge;
-use super::{T, append, at, broker, committed_keys, copy, eager, patient, rounds, start, table_with_output};
+use super::{T, append, at, broker, committed_keys, copy, eager, patient, rounds, seconds, start, table_with_output};
 
 /// The contract lets `send` fail with `Retriable`: nothing was queued, the producer lives on.
 #[test]
@@ -251,5 +251,87 @@ fn under_load_a_transaction_is_younger_than_half_its_time_out_and_polls_come_in_
         assert!(busy > 50, "{round_ms} ms: there was no load");
         assert!(oldest <= TIMEOUT / 2 + round * 2, "{round_ms} ms: a transaction was open for {oldest:?}");
         assert!(oldest < TIMEOUT && thread.counters().aborts.is_empty(), "{:?}", thread.counters());
+    }
+}
+
+/// The same, with a begin record that is slower than the output: their partitions are led by two brokers. Without waiting for it
+/// the late copy commits an output of which nothing tells, and the process that dies then repeats it in silence.
+///
+/// ```text
+/// out-0: a C │ b C ← the late copy, or nothing      app-commits-0: begin(2) commit(2) C │ begin(3) is on its way
+/// ```
+#[test]
+fn no_output_is_in_its_log_before_the_begin_record_is_in_its_own() {
+    for (breakage, early, end) in
+        [(None, vec!["a"], vec!["a", "b"]), (Some(Breakage::OutputsBeforeBegin), vec!["a", "b"], vec!["a", "b", "b"])]
+    {
+        let (broker, directory) = (broker(1), MemoryDirectory::new());
+        let config = ThreadConfig { breakage, ..patient("app-0") };
+        let mut thread = start(&broker, copy(), &directory, config.clone(), T);
+        rounds(&mut thread, 20, T).unwrap();
+        append(&broker, "a");
+        broker.fail_next(Fault::EndTxnDuplicatedUnnoticed);
+        let second = T.plus(Duration::from_secs(1));
+        rounds(&mut thread, 5, second).unwrap();
+        append(&broker, "b");
+        broker.fail_next(Fault::DeliverySlow);
+        rounds(&mut thread, 5, second).unwrap();
+        assert_eq!(broker.release(), 1);
+        assert_eq!(committed_keys(&broker, "out"), early, "{breakage:?}");
+        drop(thread);
+        let mut thread = start(&broker, copy(), &directory, config, T.plus(Duration::from_secs(2)));
+        seconds(&mut thread, 5, T.plus(Duration::from_secs(2))).unwrap();
+        assert_eq!(committed_keys(&broker, "out"), end, "{breakage:?}");
+        assert_eq!(broker.lag("app").values().sum::<u64>(), 0);
+    }
+}
+
+/// A commit that is due waits for begin records without standing still, and is due again.
+#[test]
+fn a_begin_record_that_is_slow_delays_its_commit_and_nothing_else() {
+    for topology in [copy as fn() -> Topology, table_with_output] {
+        let (broker, directory) = (broker(1), MemoryDirectory::new());
+        let mut thread = start(&broker, topology(), &directory, eager("app-0"), T);
+        rounds(&mut thread, 20, T).unwrap();
+        for key in ["a", "b", "c"] {
+            broker.fail_next(Fault::DeliverySlow);
+            append(&broker, key);
+            rounds(&mut thread, 10, T).unwrap();
+        }
+        assert_eq!(broker.lag("app").values().sum::<u64>(), 0);
+        assert_eq!(broker.unfinished_transactions(), Vec::<String>::new());
+    }
+}
+
+/// An output that is slower than the commit record: the late copy comes between the two, and then the process dies.
+///
+/// ```text
+/// out-0: a C │ b is on its way      app-commits-0: begin(3) commit(3)? C ← the late copy
+/// ```
+/// Without waiting for "b" before commit record and offsets, both say that it is there.
+#[test]
+fn no_commit_record_is_in_its_log_before_the_outputs_are_in_theirs() {
+    for (breakage, end) in [(None, vec!["a", "b"]), (Some(Breakage::EndBeforeDelivery), vec!["a"])] {
+        let (broker, directory) = (broker(1), MemoryDirectory::new());
+        let config = ThreadConfig { breakage, ..patient("app-0") };
+        let mut thread = start(&broker, copy(), &directory, config.clone(), T);
+        rounds(&mut thread, 20, T).unwrap();
+        append(&broker, "a");
+        broker.fail_next(Fault::EndTxnDuplicatedUnnoticed);
+        let second = T.plus(Duration::from_secs(1));
+        rounds(&mut thread, 5, second).unwrap();
+        append(&broker, "b");
+        // The begin record is in time, the output is not.
+        broker.fail_after(Fault::DeliverySlow, 1);
+        rounds(&mut thread, 5, second).unwrap();
+        broker.fail_next(Fault::CrashAfterSendOffsets);
+        let third = T.plus(Duration::from_secs(2));
+        drop(rounds(&mut thread, 5, third));
+        drop(thread);
+        broker.take_crash();
+        broker.release();
+        let mut thread = start(&broker, copy(), &directory, config, third);
+        drop(seconds(&mut thread, 5, third));
+        assert_eq!(committed_keys(&broker, "out"), end, "{breakage:?}");
     }
 }

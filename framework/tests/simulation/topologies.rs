@@ -35,7 +35,7 @@ pub(crate) fn broken(breakage: Breakage) -> Simulation {
     let simulation = match breakage {
         // Only deletions can come back.
         Breakage::IgnoreAge => table(),
-        Breakage::IgnoreTorn => copy().tearing(),
+        Breakage::IgnoreTorn | Breakage::OutputsBeforeBegin | Breakage::EndBeforeDelivery => copy().tearing(),
         _ => counts(),
     };
     simulation.broken(breakage)

@@ -9,14 +9,18 @@ use std::time::{Duration, Instant};
 use rdkafka::TopicPartitionList;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::ffi::Failure;
+use super::ffi::{Failure, Topic};
 use crate::broker::Membership;
+use crate::record::ProducerRecord;
 
 /// How much longer than its own time-out a call may take before it is given up: librdkafka answers with its time-out.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// What is called: librdkafka, or a stand-in of a test.
 pub(super) trait Waiting: Send + 'static {
+    /// Waits until everything that was sent is in its log, and then sends these.
+    fn deliver(&self, last: &[Last], timeout: Duration) -> Result<(), Failure>;
+
     /// Puts offsets into the transaction.
     fn send_offsets(&self, offsets: &Offsets) -> Result<(), Failure>;
 
@@ -33,9 +37,18 @@ pub(super) struct Offsets {
     pub(super) timeout: Duration,
 }
 
-/// One or both, in this order.
+/// A record that says that others are there.
+pub(super) struct Last {
+    pub(super) topic: Arc<Topic>,
+    /// Comes back with its delivery report.
+    pub(super) tag: usize,
+    pub(super) record: ProducerRecord,
+}
+
+/// One or more, in this order.
 #[derive(Default)]
 pub(super) struct Job {
+    pub(super) last: Vec<Last>,
     pub(super) offsets: Option<Offsets>,
     /// The time-out of the commit; together with offsets that of both.
     pub(super) commit: Option<Duration>,
@@ -44,6 +57,8 @@ pub(super) struct Job {
 /// How far a job came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
+    /// A record was not delivered: nothing is committed.
+    Records,
     /// The offsets were refused or did not get through: nothing is committed.
     Offsets,
     /// The end of the transaction was refused: nothing is committed, unless the code says otherwise.
@@ -86,7 +101,7 @@ impl Calls {
     ) -> Result<Self, std::io::Error> {
         let (jobs, todo) = channel::<Job>();
         let (done, answers) = channel();
-        let progress = Mutex::new(Progress { step: Step::Offsets, offsets_took: None });
+        let progress = Mutex::new(Progress { step: Step::Records, offsets_took: None });
         let shared = Arc::new(Shared { progress, given_up: AtomicBool::new(false) });
         let of_thread = Arc::clone(&shared);
         let work = move || {
@@ -146,7 +161,7 @@ impl Calls {
     fn give_up(&self) -> Step {
         self.shared.given_up.store(true, Ordering::Release);
         match self.shared.progress().step {
-            Step::Offsets => Step::Offsets,
+            step @ (Step::Records | Step::Offsets) => step,
             Step::Commit | Step::Unanswered => Step::Unanswered,
         }
     }
@@ -162,15 +177,21 @@ impl Drop for Calls {
 
 impl Shared {
     fn run(&self, waiting: &impl Waiting, job: Job) -> Ended {
-        self.reach(Step::Offsets, None);
         let (begun, mut took) = (Instant::now(), None);
+        self.reach(Step::Records, None);
+        // Offsets, too, say that everything before them is there.
+        if let (Some(_), Some(limit)) = (&job.offsets, job.commit) {
+            waiting.deliver(&job.last, limit).map_err(|failure| (Step::Records, failure))?;
+        }
+        self.reach(Step::Offsets, None);
+        let offsets_begun = Instant::now();
         if let Some(offsets) = job.offsets {
             // Handed over before its producer was dropped.
             if self.given_up.load(Ordering::Acquire) {
                 return Err((Step::Offsets, abandoned()));
             }
             waiting.send_offsets(&offsets).map_err(|failure| (Step::Offsets, failure))?;
-            took = Some(begun.elapsed());
+            took = Some(offsets_begun.elapsed());
             self.reach(Step::Offsets, took);
             crate::failpoint!("commit.inside_end_txn", if job.commit.is_some());
         }
@@ -212,6 +233,10 @@ mod tests {
     }
 
     impl Waiting for Held {
+        fn deliver(&self, _: &[Last], _: Duration) -> Result<(), Failure> {
+            Ok(())
+        }
+
         fn send_offsets(&self, _: &Offsets) -> Result<(), Failure> {
             self.offsets.recv().map_err(|_| Failure::of(Code::Fail))
         }
@@ -260,7 +285,7 @@ mod tests {
     #[test]
     fn a_job_ends_when_both_of_its_steps_have() {
         let mut it = fixture();
-        it.calls.begin(Job { offsets: Some(offsets()), commit: Some(LONG) }).unwrap();
+        it.calls.begin(Job { offsets: Some(offsets()), commit: Some(LONG), ..Job::default() }).unwrap();
         assert!(it.calls.end(Duration::ZERO).is_none());
         assert!(it.calls.begin(Job::default()).is_err(), "one at a time");
         it.offsets.send(()).unwrap();
@@ -268,7 +293,7 @@ mod tests {
         assert!(it.calls.end(Duration::ZERO).is_none());
         it.commit.send(()).unwrap();
         assert!(it.calls.wait().is_ok());
-        it.calls.begin(Job { offsets: Some(offsets()), commit: None }).unwrap();
+        it.calls.begin(Job { offsets: Some(offsets()), ..Job::default() }).unwrap();
         it.offsets.send(()).unwrap();
         assert!(it.calls.wait().is_ok());
     }
@@ -276,7 +301,7 @@ mod tests {
     #[test]
     fn a_call_that_never_comes_back_is_given_up_and_nothing_follows_it() {
         let mut it = fixture();
-        it.calls.begin(Job { offsets: Some(offsets()), commit: Some(LONG) }).unwrap();
+        it.calls.begin(Job { offsets: Some(offsets()), commit: Some(LONG), ..Job::default() }).unwrap();
         expire(&mut it.calls);
         let (step, failure) = it.calls.end(Duration::ZERO).unwrap().unwrap_err();
         assert_eq!((step, failure.code), (Step::Offsets, Code::OperationTimedOut));
@@ -291,7 +316,7 @@ mod tests {
     #[test]
     fn a_commit_that_never_comes_back_may_have_happened() {
         let mut it = fixture();
-        it.calls.begin(Job { offsets: None, commit: Some(LONG) }).unwrap();
+        it.calls.begin(Job { commit: Some(LONG), ..Job::default() }).unwrap();
         it.committed.recv().unwrap();
         expire(&mut it.calls);
         assert_eq!(it.calls.end(LONG).unwrap().unwrap_err().0, Step::Unanswered);
@@ -300,7 +325,7 @@ mod tests {
     #[test]
     fn whoever_goes_does_not_wait_for_a_call() {
         let mut it = fixture();
-        it.calls.begin(Job { offsets: Some(offsets()), commit: None }).unwrap();
+        it.calls.begin(Job { offsets: Some(offsets()), ..Job::default() }).unwrap();
         drop(it.calls);
         assert!(it.gone.try_recv().is_err(), "the client is kept as long as somebody is in it");
         it.offsets.send(()).unwrap();

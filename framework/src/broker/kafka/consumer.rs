@@ -10,6 +10,7 @@ use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::Message as _;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, TopicPartitionList};
 
@@ -117,8 +118,19 @@ impl KafkaConsumer {
                 break;
             }
             self.polled = Instant::now();
-            if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
-                self.judge(&error)?;
+            match self.consumer.poll(Duration::ZERO) {
+                Some(Err(error)) => self.judge(&error)?,
+                // A topic that was gone for a moment, by the word of one broker, has new queues; ours are dead. The client
+                // counts what is taken here as read: it is given up before anything is committed.
+                Some(Ok(message)) => {
+                    let reason = format!(
+                        "a record of {}-{} came past its partition's queue",
+                        message.topic(),
+                        message.partition()
+                    );
+                    return Err(BrokerError::new("poll", BrokerErrorKind::MemberFenced, reason));
+                }
+                None => {}
             }
         }
         match self.consumer.context().link.refusal() {

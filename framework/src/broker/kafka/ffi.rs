@@ -213,6 +213,15 @@ impl Handle {
         }
     }
 
+    /// Sends what waits for more to go with it, and waits for all reports: true when they came in time. Somebody else must
+    /// serve them.
+    pub(super) fn flush(&self, timeout: Duration) -> bool {
+        // SAFETY: the client is alive.
+        unsafe {
+            sys::rd_kafka_flush(self.client, millis(timeout)) == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+        }
+    }
+
     /// `EndTxn(commit)` after everything outstanding is delivered. Somebody else must serve the delivery reports.
     pub(super) fn commit_transaction(&self, timeout: Duration) -> Result<(), Failure> {
         // SAFETY: the client is alive; a returned error is taken over.
@@ -443,6 +452,8 @@ pub(super) struct Topic {
 
 // SAFETY: librdkafka's topic objects are thread safe by its documentation.
 unsafe impl Send for Topic {}
+// SAFETY: the same.
+unsafe impl Sync for Topic {}
 
 /// A record as the producer wants it; all bytes are copied by the call.
 pub(super) struct Outgoing<'a> {

@@ -14,17 +14,21 @@ use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerCon
 
 use super::acl::Resource;
 use super::admin::EventServer;
-use super::calls::{Calls, Job, Offsets, Step, Waiting};
+use super::calls::{Calls, Job, Last, Offsets, Step, Waiting};
 use super::consumer::list_of_committed;
 use super::error;
 use super::ffi::{Failure, Group, Handle, Outgoing, Topic};
 use super::groups::Groups;
 use super::link::Link;
-use crate::broker::{BrokerError, BrokerErrorKind, CommitReceipt, CommittedOffset, Membership, Producer};
+use crate::broker::{
+    BrokerError, BrokerErrorKind, CommitReceipt, CommittedOffset, Membership, Producer, TransactionEnd,
+};
 use crate::record::{Offset, Partition, ProducerRecord, TopicName, TopicPartition};
 
 /// One try of a call that librdkafka resumes when it is called again.
 const SLICE: Duration = Duration::from_secs(1);
+/// One wait for the delivery of what was sent.
+const FLUSH_SLICE: Duration = Duration::from_millis(100);
 /// A commit slower than this is held to have had trouble that nobody told.
 const SLOW_COMMIT: Duration = Duration::from_secs(3);
 
@@ -52,7 +56,7 @@ pub struct KafkaProducer {
 /// often equal by its address.
 struct Outlet {
     name: TopicName,
-    topic: Topic,
+    topic: Arc<Topic>,
     tags: BTreeMap<Partition, usize>,
 }
 
@@ -213,18 +217,20 @@ impl KafkaProducer {
     /// Makes the topic known, and its partition: the tag is the number that comes back with a record's delivery report.
     fn open(&mut self, at: &TopicPartition) -> Result<(), Failure> {
         if !self.outlets.iter().any(|outlet| outlet.name == at.topic) {
-            let topic = self.handle.topic(&at.topic)?;
+            let topic = Arc::new(self.handle.topic(&at.topic)?);
             self.outlets.push(Outlet { name: TopicName::clone(&at.topic), topic, tags: BTreeMap::new() });
         }
         if let Some(outlet) = self.outlets.iter_mut().find(|outlet| outlet.name == at.topic) {
             outlet.tags.insert(at.partition, self.targets.len());
             self.targets.push(at.clone());
-            self.reports().deliveries().last.push(Delivered::Nothing);
+            let mut deliveries = self.reports().deliveries();
+            deliveries.last.push(Delivered::Nothing);
+            deliveries.counts.push(0);
         }
         Ok(())
     }
 
-    fn target(&self, at: &TopicPartition) -> Option<(&Topic, usize)> {
+    fn target(&self, at: &TopicPartition) -> Option<(&Arc<Topic>, usize)> {
         let outlet = self.outlets.iter().find(|outlet| outlet.name == at.topic)?;
         Some((&outlet.topic, *outlet.tags.get(&at.partition)?))
     }
@@ -235,14 +241,7 @@ impl KafkaProducer {
             self.open(&record.target)?;
         }
         let Some((topic, tag)) = self.target(&record.target) else { return Ok(()) };
-        let outgoing = Outgoing {
-            partition: record.target.partition,
-            key: record.key.as_deref(),
-            value: record.value.as_deref(),
-            headers: &record.headers,
-            timestamp: wire_timestamp(record.timestamp.as_millis()),
-            tag,
-        };
+        let outgoing = outgoing(record, tag);
         let mut deadline = None;
         loop {
             match topic.produce(&outgoing) {
@@ -256,6 +255,19 @@ impl KafkaProducer {
                 done => return done,
             }
         }
+    }
+
+    /// Records that are sent when all others are delivered, ready for the thread that waits for that.
+    fn last(&mut self, records: Vec<ProducerRecord>) -> Result<Vec<Last>, BrokerError> {
+        let mut last = Vec::with_capacity(records.len());
+        for record in records {
+            if self.target(&record.target).is_none() {
+                self.open(&record.target).map_err(|failure| self.judged("send", &failure))?;
+            }
+            let target = self.target(&record.target).map(|(topic, tag)| (Arc::clone(topic), tag));
+            last.extend(target.map(|(topic, tag)| Last { topic, tag, record }));
+        }
+        Ok(last)
     }
 
     /// Offsets with the membership that the broker checks. What it would not check is refused here.
@@ -294,6 +306,11 @@ impl KafkaProducer {
                 let last_offsets = self.reports().deliveries().last_offsets(&self.targets);
                 Ok(CommitReceipt { last_offsets, offsets_took: self.calls.offsets_took() })
             }
+            Err((Step::Records, failure)) => {
+                // The transaction has failed before, and the last record is only told so.
+                let told = if failure.code == Code::State { self.begin_failure() } else { None };
+                Err(self.judged_commit(&Failure { abortable: true, ..told.unwrap_or(failure) }))
+            }
             Err((Step::Offsets, failure)) => Err(self.judged("send_offsets", &failure)),
             Err((Step::Commit, failure)) => Err(self.judged_commit(&failure)),
             Err((Step::Unanswered, failure)) => {
@@ -301,6 +318,18 @@ impl KafkaProducer {
                 Err(BrokerError::new("commit_transaction", BrokerErrorKind::OutcomeUnknown, reason))
             }
         }
+    }
+}
+
+/// A record as librdkafka takes it.
+fn outgoing(record: &ProducerRecord, tag: usize) -> Outgoing<'_> {
+    Outgoing {
+        partition: record.target.partition,
+        key: record.key.as_deref(),
+        value: record.value.as_deref(),
+        headers: &record.headers,
+        timestamp: wire_timestamp(record.timestamp.as_millis()),
+        tag,
     }
 }
 
@@ -360,6 +389,26 @@ impl Producer for KafkaProducer {
         })
     }
 
+    fn poll_delivered(&mut self, partition: &TopicPartition, count: u64, wait: Duration) -> Result<bool, BrokerError> {
+        let Some((_, tag)) = self.target(partition) else { return Ok(count == 0) };
+        let deadline = Instant::now() + wait;
+        loop {
+            let (delivered, refused) = self.reports().deliveries().told_of(tag);
+            if delivered >= count {
+                return Ok(true);
+            }
+            if refused {
+                return Err(self.judged_commit(&Failure { abortable: true, ..Failure::of(Code::Fail) }));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            // A slice: a report of a refusal does not end the wait for the others.
+            self.handle.flush(left.min(FLUSH_SLICE));
+        }
+    }
+
     fn send_offsets(
         &mut self,
         offsets: &BTreeMap<TopicPartition, CommittedOffset>,
@@ -367,27 +416,28 @@ impl Producer for KafkaProducer {
     ) -> Result<(), BrokerError> {
         let offsets = Some(self.offsets(offsets, membership)?);
         self.group = offsets.as_ref().map(|offsets| offsets.group_id.clone());
-        self.begin_calls("send_offsets", Job { offsets, commit: None })?;
+        self.begin_calls("send_offsets", Job { offsets, ..Job::default() })?;
         let ended = self.calls.wait();
         self.told(ended).map(drop)
     }
 
     fn commit(&mut self, timeout: Duration) -> Result<CommitReceipt, BrokerError> {
-        self.begin_calls("commit_transaction", Job { offsets: None, commit: Some(timeout) })?;
+        self.begin_calls("commit_transaction", Job { commit: Some(timeout), ..Job::default() })?;
         let ended = self.calls.wait();
         self.told(ended)
     }
 
     fn start_commit(
         &mut self,
-        offsets: &BTreeMap<TopicPartition, CommittedOffset>,
+        end: TransactionEnd,
         membership: &Membership,
         timeout: Duration,
     ) -> Result<(), BrokerError> {
-        let offsets = self.offsets(offsets, membership)?;
+        let offsets = self.offsets(&end.offsets, membership)?;
         self.group = Some(offsets.group_id.clone());
         let offsets = Some(Offsets { timeout: offsets.timeout.min(timeout), ..offsets });
-        self.begin_calls("send_offsets", Job { offsets, commit: Some(timeout) })
+        let last = self.last(end.records)?;
+        self.begin_calls("send_offsets", Job { last, offsets, commit: Some(timeout) })
     }
 
     fn poll_commit(&mut self, wait: Duration) -> Result<Option<CommitReceipt>, BrokerError> {
@@ -407,6 +457,18 @@ struct ClientCalls {
 }
 
 impl Waiting for ClientCalls {
+    fn deliver(&self, last: &[Last], timeout: Duration) -> Result<(), Failure> {
+        // Before the records, which say that the others are there: an end of the transaction that comes from elsewhere finds
+        // both or not these.
+        if !self.handle.flush(timeout) {
+            return Err(Failure {
+                reason: "records were not delivered in time".into(),
+                ..Failure::of(Code::OperationTimedOut)
+            });
+        }
+        last.iter().try_for_each(|last| last.topic.produce(&outgoing(&last.record, last.tag)))
+    }
+
     fn send_offsets(&self, offsets: &Offsets) -> Result<(), Failure> {
         let group = Group { id: &offsets.group_id, instance_id: &offsets.instance_id, membership: &offsets.membership };
         self.handle.send_offsets(&offsets.list, &group, offsets.timeout)
@@ -450,6 +512,8 @@ struct Reports {
 struct Deliveries {
     /// By tag.
     last: Vec<Delivered>,
+    /// How many there were, by tag.
+    counts: Vec<u64>,
     /// The first record that was refused.
     refused: Option<(usize, Code)>,
     /// Somebody waits for room in the queue.
@@ -468,7 +532,13 @@ enum Delivered {
 impl Deliveries {
     fn forget(&mut self) {
         self.last.fill(Delivered::Nothing);
+        self.counts.fill(0);
         self.refused = None;
+    }
+
+    /// How many records of a partition were delivered, and whether one of any partition was refused.
+    fn told_of(&self, tag: usize) -> (u64, bool) {
+        (self.counts.get(tag).copied().unwrap_or(0), self.refused.is_some())
     }
 
     fn last_offsets(&self, targets: &[TopicPartition]) -> BTreeMap<TopicPartition, Offset> {
@@ -523,6 +593,9 @@ impl ProducerContext for Reports {
                 if let Some(last) = deliveries.last.get_mut(tag) {
                     let offset = message.offset();
                     *last = if offset >= 0 { Delivered::At(offset) } else { Delivered::Somewhere };
+                }
+                if let Some(count) = deliveries.counts.get_mut(tag) {
+                    *count += 1;
                 }
             }
             Err((error, _)) => {

@@ -14,6 +14,9 @@ pub enum Fault {
     ProducerQueueFull,
     /// `Producer::send`: the record stays in the client's queue until the next call that delivers.
     DeliveryHeld,
+    /// `Producer::send`: the partition's records stay in the client's queue while those of others go ahead, until somebody waits
+    /// for their delivery.
+    DeliverySlow,
     /// `Producer::send`: the delivery report has no offset (a filtered duplicate); missing in the commit's receipt.
     DeliveryOffsetUnknown,
     /// `Producer::send_offsets`: the coordinator cannot be reached; nothing happened. `Abortable`.
@@ -85,12 +88,13 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault, in order.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::InitRetriable,
         Self::BeforeSend,
         Self::AfterSend,
         Self::ProducerQueueFull,
         Self::DeliveryHeld,
+        Self::DeliverySlow,
         Self::DeliveryOffsetUnknown,
         Self::SendOffsets,
         Self::SendOffsetsResponseLost,

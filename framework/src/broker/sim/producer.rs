@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
-use crate::broker::{BrokerError, BrokerErrorKind, CommitReceipt, CommittedOffset, Membership, Producer};
+use crate::broker::{
+    BrokerError, BrokerErrorKind, CommitReceipt, CommittedOffset, Membership, Producer, TransactionEnd,
+};
 use crate::record::{Offset, ProducerRecord, TopicPartition};
 
 use super::cluster::{Cluster, Request, pause};
@@ -37,7 +39,7 @@ struct InFlight {
 /// How much of it the broker has heard of.
 enum Work {
     Ahead {
-        offsets: BTreeMap<TopicPartition, CommittedOffset>,
+        end: TransactionEnd,
         membership: Membership,
     },
     /// The offsets are in the transaction, its end is not asked for.
@@ -63,6 +65,10 @@ struct Transaction {
     offsets_sent: bool,
     /// Last offset of each partition by delivery report; `None` when a report came without.
     delivered: BTreeMap<TopicPartition, Option<Offset>>,
+    /// How many records each partition has got.
+    counts: BTreeMap<TopicPartition, u64>,
+    /// Partitions whose records wait while those of others go ahead, until somebody waits for them.
+    slow: BTreeSet<TopicPartition>,
     /// The first failed delivery: surfaces at the next call.
     failed: Option<BrokerError>,
 }
@@ -105,6 +111,27 @@ impl SimProducer {
         })
     }
 
+    /// Everything that was sent is in its log, then the records of `end`, then its offsets.
+    fn send_end(&mut self, end: TransactionEnd, membership: &Membership) -> Result<(), BrokerError> {
+        let operation = "produce";
+        self.run(operation, |cluster, (id, stamp), open| {
+            open.slow.clear();
+            for _ in 0..PATIENCE_CALLS {
+                open.deliver(cluster, id, stamp);
+                open.check()?;
+                if open.queue.is_empty() {
+                    return Ok(());
+                }
+                cluster.tick();
+            }
+            Err(BrokerError::new(operation, BrokerErrorKind::Abortable, "time-out while records were delivered"))
+        })?;
+        for record in end.records {
+            self.send(record).map_err(abortable_at_least)?;
+        }
+        self.send_offsets(&end.offsets, membership)
+    }
+
     /// Runs a call inside the transaction; an error that is not `Retriable` ends the producer's life.
     fn run<T>(
         &mut self,
@@ -132,10 +159,11 @@ impl SimProducer {
 }
 
 impl Transaction {
-    /// Sends what is queued, in order, until the coordinator asks to wait.
+    /// Sends what is queued, each partition's in order, until the coordinator asks to wait.
     fn deliver(&mut self, cluster: &mut Cluster, id: &str, stamp: ProducerStamp) {
-        while let Some(record) = self.queue.front() {
-            let at = record.target.clone();
+        let is_ready = |this: &Self| this.queue.iter().position(|record| !this.slow.contains(&record.target));
+        while let Some(place) = is_ready(self) {
+            let Some(at) = self.queue.get(place).map(|record| record.target.clone()) else { return };
             if !self.added.contains(&at) {
                 match cluster.add_partition(id, stamp, &at) {
                     Ok(()) => {}
@@ -144,10 +172,11 @@ impl Transaction {
                 }
                 self.added.insert(at.clone());
             }
-            let Some(record) = self.queue.pop_front() else { return };
+            let Some(record) = self.queue.remove(place) else { return };
             match cluster.produce(id, stamp, record) {
                 Ok(offset) => {
                     let known = cluster.strikes(id, Fault::DeliveryOffsetUnknown).is_none();
+                    *self.counts.entry(at.clone()).or_default() += 1;
                     self.delivered.insert(at, known.then_some(offset));
                 }
                 Err(code) => return self.fail(code),
@@ -220,12 +249,38 @@ impl Producer for SimProducer {
                 let reason = format!("there is no partition {}", record.target);
                 return Err(BrokerError::new(operation, BrokerErrorKind::RecordRejected, reason));
             }
+            if cluster.strikes(id, Fault::DeliverySlow).is_some() {
+                open.slow.insert(record.target.clone());
+            }
             open.queue.push_back(record);
             if cluster.strikes(id, Fault::DeliveryHeld).is_none() {
                 open.deliver(cluster, id, stamp);
             }
             cluster.crashes(id, operation, Fault::CrashAfterSend)?;
             cluster.fails(id, (operation, Fault::AfterSend, BrokerErrorKind::Abortable))
+        })
+    }
+
+    fn poll_delivered(&mut self, partition: &TopicPartition, count: u64, wait: Duration) -> Result<bool, BrokerError> {
+        let operation = "produce";
+        if wait.is_zero() {
+            return match &self.state {
+                State::Open(open) => Ok(open.counts.get(partition).copied().unwrap_or(0) >= count),
+                State::Dead(error) => Err(error.clone()),
+                State::Ready => Ok(count == 0),
+            };
+        }
+        self.run(operation, |cluster, (id, stamp), open| {
+            open.slow.clear();
+            for _ in 0..PATIENCE_CALLS {
+                open.deliver(cluster, id, stamp);
+                open.check()?;
+                if open.counts.get(partition).copied().unwrap_or(0) >= count {
+                    return Ok(true);
+                }
+                cluster.tick();
+            }
+            Ok(false)
         })
     }
 
@@ -251,6 +306,7 @@ impl Producer for SimProducer {
         let result = self.run(operation, |cluster, (id, stamp), open| {
             cluster.fails(id, (operation, Fault::BeforeEndTxn, BrokerErrorKind::Abortable))?;
             // Everything is delivered before the coordinator is asked to commit it.
+            open.slow.clear();
             for _ in 0..PATIENCE_CALLS {
                 open.deliver(cluster, id, stamp);
                 if open.queue.is_empty() {
@@ -292,18 +348,18 @@ impl Producer for SimProducer {
 
     fn start_commit(
         &mut self,
-        offsets: &BTreeMap<TopicPartition, CommittedOffset>,
+        end: TransactionEnd,
         membership: &Membership,
         timeout: Duration,
     ) -> Result<(), BrokerError> {
         let operation = "commit_transaction";
         let slow = self.run(operation, |cluster, (id, _), _| Ok(cluster.strikes(id, Fault::CommitSlow)))?;
         if let Some(delay) = slow {
-            let work = Work::Ahead { offsets: offsets.clone(), membership: membership.clone() };
+            let work = Work::Ahead { end, membership: membership.clone() };
             self.in_flight = Some(InFlight { looks: delay.calls(), work });
             return Ok(());
         }
-        let done = self.send_offsets(offsets, membership).and_then(|()| self.commit(timeout));
+        let done = self.send_end(end, membership).and_then(|()| self.commit(timeout));
         let late = self.cluster.borrow_mut().strikes(&self.id, Fault::CommitToldLate);
         let looks = late.map_or(Some(0), Delay::calls);
         self.in_flight = Some(InFlight { looks, work: Work::Done(done) });
@@ -323,8 +379,8 @@ impl Producer for SimProducer {
         };
         if ended {
             return match work {
-                Work::Ahead { offsets, membership } => {
-                    self.send_offsets(&offsets, &membership)?;
+                Work::Ahead { end, membership } => {
+                    self.send_end(end, &membership)?;
                     self.commit(wait).map(Some)
                 }
                 Work::OffsetsIn => self.commit(wait).map(Some),
@@ -333,8 +389,8 @@ impl Producer for SimProducer {
         }
         let looks = looks.map(|looks| looks - worth);
         // At some look in between the client gets through with the first half.
-        if let (Work::Ahead { offsets, membership }, Some(true)) = (&work, looks.map(|looks| looks % 3 == 0)) {
-            let sent = self.send_offsets(offsets, membership);
+        if let (Work::Ahead { end, membership }, Some(true)) = (&work, looks.map(|looks| looks % 3 == 0)) {
+            let sent = self.send_end(end.clone(), membership);
             work = sent.map_or_else(|error| Work::Done(Err(error)), |()| Work::OffsetsIn);
         }
         self.in_flight = Some(InFlight { looks, work });
@@ -373,13 +429,18 @@ impl Drop for SimProducer {
         if cluster.crashed.is_some() {
             return;
         }
+        open.slow.clear();
         open.deliver(&mut cluster, &self.id, self.stamp);
+        if let (Work::Ahead { end, .. }, true) = (&work, open.queue.is_empty()) {
+            open.queue.extend(end.records.iter().cloned());
+            open.deliver(&mut cluster, &self.id, self.stamp);
+        }
         if !open.queue.is_empty() || open.failed.is_some() {
             return;
         }
         let (id, producer, delay) = (self.id.clone(), self.stamp, Delay::Calls(1 + looks));
         match work {
-            Work::Ahead { offsets, membership } => {
+            Work::Ahead { end: TransactionEnd { offsets, .. }, membership } => {
                 let Some(group) = cluster.group_of(&id, &membership) else { return };
                 let request = Request::Offsets { id, producer, group, offsets, membership, end_after: 1 + looks };
                 cluster.delay(delay, request);

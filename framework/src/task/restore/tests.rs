@@ -99,7 +99,10 @@ fn a_store_goes_on_from_its_own_offset_and_a_new_one_from_the_start() {
 /// It may be the one place that has what the log has lost.
 #[test]
 fn a_store_past_the_logs_end_is_set_aside() {
-    assert!(matches!(decide(&stored(51), &group(None), |_| {}), Ok(Plan::Quarantine(_))));
+    for hours in [0, 13] {
+        let later = |facts: &mut Facts<'_>| facts.now = now().plus(Duration::from_hours(hours));
+        assert!(matches!(decide(&stored(51), &group(None), later), Ok(Plan::Quarantine(_))), "after {hours} hours");
+    }
     assert_eq!(decide(&stored(50), &group(None), |_| {}), replay_from(50));
 }
 

@@ -27,11 +27,14 @@ pub(super) fn draw(seed: u64, tearing: bool, tells_offsets: bool) -> Faults {
         let rates: &[u32] = match fault {
             Fault::Paused => &PAUSES,
             Fault::CommitSlow | Fault::CommitToldLate => &IN_FLIGHT,
+            // What a late request tears depends on what is delivered when.
+            Fault::DeliverySlow if tearing => &IN_FLIGHT,
             _ if is_death(fault) => &DEATHS,
             _ => &OFTEN,
         };
         let rate = usize::try_from(rng.below(rates.len() as u64)).ok().and_then(|index| rates.get(index));
-        let wanted = if fault == TEARING { tearing } else { rng.one_in(2) && !calm };
+        let always = fault == TEARING || (fault == Fault::DeliverySlow && tearing);
+        let wanted = if always { tearing } else { rng.one_in(2) && !calm };
         let wanted = wanted && !(tells_offsets && fault == HIDING);
         if wanted {
             faults = faults.with(fault, rate.copied().unwrap_or(0));
