@@ -13,6 +13,7 @@ mod ahead;
 mod edge;
 mod logs;
 mod members;
+mod membership;
 mod memory;
 mod queries;
 mod records;
