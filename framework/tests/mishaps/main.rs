@@ -20,6 +20,7 @@ mod records;
 mod refusals;
 mod repartition;
 mod reset;
+mod said;
 mod slow;
 mod spans;
 mod starts;
