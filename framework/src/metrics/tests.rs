@@ -296,6 +296,8 @@ fn a_scrape_shows_names_labels_and_cumulative_buckets() {
         "millpond_commits_total{thread=\"7\",result=\"ok\",application_id=\"shop\"} 10008",
         "millpond_consumer_lag_records{task=\"1_2\",topic=\"events\",partition=\"2\",application_id=\"shop\"} 10020",
         "millpond_task_start{task=\"1_2\",kind=\"replayed\",verified=\"true\",figure=\"rows\",application_id=\"shop\"} 10034",
+        "millpond_task_start{task=\"1_2\",kind=\"replayed\",verified=\"true\",figure=\"offset\",application_id=\"shop\"} 10035",
+        "millpond_task_start{task=\"1_2\",kind=\"replayed\",verified=\"true\",figure=\"replayed\",application_id=\"shop\"} 10036",
         "# TYPE millpond_commit_seconds histogram",
         "millpond_commit_seconds_bucket{thread=\"7\",phase=\"flush\",application_id=\"shop\",le=\"0.01\"} 0",
         "millpond_commit_seconds_bucket{thread=\"7\",phase=\"flush\",application_id=\"shop\",le=\"0.025\"} 1",

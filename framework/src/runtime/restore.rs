@@ -123,16 +123,34 @@ impl<B: Broker> StreamThread<B> {
     /// A replay stands still while another producer's transaction is open on its changelog. It ends with that producer's
     /// time-out; one that does not is hanging, and a person must end it.
     fn tell_when_stuck(&mut self, now: Timestamp) {
-        let waiting = self.restoration.iter().flat_map(|restoration| restoration.tasks.values());
-        let behind = waiting.flat_map(Replay::behind).next().filter(|_| !self.replay_moved);
-        let Some(behind) = behind.map(|(at, position, target)| format!("{at} offset={position} of {target}")) else {
+        if self.replay_moved {
+            // What is read anew, up to where it stood still, is no progress.
+            let stuck = self.stuck_at.as_ref();
+            let again = |(at, reached): &(TopicPartition, Offset)| {
+                self.behind().any(|(partition, position, _)| partition == at && position <= *reached)
+            };
+            if !stuck.is_some_and(again) {
+                self.waits.over(Wait::Transaction);
+            }
+            return;
+        }
+        let first = self.behind().next().map(|(at, position, target)| (at.clone(), position, target));
+        let Some((at, position, target)) = first else {
             self.waits.over(Wait::Transaction);
             return;
         };
-        if self.waits_for(Wait::Transaction, &behind, now) {
+        let place = format!("{at} offset={position} of {target}");
+        self.stuck_at = Some((at, position));
+        if self.waits_for(Wait::Transaction, &place, now) {
             // A log that has lost its end meanwhile never reaches where it ended.
             self.restoration = None;
         }
+    }
+
+    /// What is still to be replayed: partitions with position and target.
+    fn behind(&self) -> impl Iterator<Item = (&TopicPartition, Offset, Offset)> {
+        let replays = self.restoration.iter().flat_map(|restoration| restoration.tasks.values());
+        replays.flat_map(Replay::behind)
     }
 
     /// Reads offsets, then ends, and decides from where each task replays. `None`: the broker asks to wait.

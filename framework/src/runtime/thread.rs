@@ -19,7 +19,7 @@ use super::transaction::Transaction;
 use super::waits::Waits;
 use crate::broker::{Broker, BrokerErrorKind, Consumer, MemberConfig, Polled};
 use crate::error::Recovery;
-use crate::record::{ConsumedRecord, ProducerRecord, TaskId, TopicName, TopicPartition};
+use crate::record::{ConsumedRecord, Offset, ProducerRecord, TaskId, TopicName, TopicPartition};
 use crate::runtime::config::StartFrom;
 use crate::state::StateDirectory;
 use crate::task::queue::BufferLimit;
@@ -191,6 +191,8 @@ pub struct StreamThread<B: Broker> {
     pub(super) doubted: BTreeSet<TaskId>,
     /// The last step of the restore has brought something.
     pub(super) replay_moved: bool,
+    /// Where the replay stood still when everything was to be read anew.
+    pub(super) stuck_at: Option<(TopicPartition, Offset)>,
     pub(super) waits: Waits,
     /// Assigned tasks whose state another thread of this process still holds.
     pub(super) waiting: BTreeMap<TaskId, Vec<TopicPartition>>,
@@ -251,6 +253,7 @@ impl<B: Broker> StreamThread<B> {
             restore_not_before: now,
             doubted: BTreeSet::new(),
             replay_moved: false,
+            stuck_at: None,
             waits: Waits::default(),
             waiting: BTreeMap::new(),
             waiting_since: now,
@@ -562,7 +565,7 @@ impl<B: Broker> StreamThread<B> {
     }
 
     /// The end of an assigned input, as last heard.
-    pub fn known_end(&self, partition: &TopicPartition) -> Option<crate::record::Offset> {
+    pub fn known_end(&self, partition: &TopicPartition) -> Option<Offset> {
         self.consumer.as_ref()?.known_end(partition)
     }
 
@@ -572,7 +575,7 @@ impl<B: Broker> StreamThread<B> {
     }
 
     /// The consumer's next offset of an input partition, past markers.
-    pub fn position(&self, partition: &TopicPartition) -> Option<crate::record::Offset> {
+    pub fn position(&self, partition: &TopicPartition) -> Option<Offset> {
         self.consumer.as_ref()?.position(partition)
     }
 }

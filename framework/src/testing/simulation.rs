@@ -11,6 +11,9 @@
 //! - no state was wiped, but after damage and days of absence; a process that died is at most one commit behind its log;
 //! - every process that stopped has said a reason that the schedule explains.
 //!
+//! Where a run ends with a process that stops by name, as [`tearing`](Simulation::tearing) and
+//! [`mistaken`](Simulation::mistaken) allow, offsets and wipes are checked all the same.
+//!
 //! A seed that fails prints what is wrong, the faults and events without which it would not be, and the logs.
 //!
 //! | File | Holds |

@@ -1,16 +1,19 @@
 //! The simulated broker behind clients that fail on demand, where its own faults have no name for it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use millpond::broker::sim::{SimBroker, SimConsumer, SimProducer, SimReader};
 use millpond::broker::{
-    Broker, BrokerError, BrokerErrorKind, CommittedOffset, Consumer, LogRange, MemberConfig, Membership, NewTopic,
-    Polled, TopicDescription,
+    Broker, BrokerError, BrokerErrorKind, CommitReceipt, CommittedOffset, Consumer, LogRange, MemberConfig, Membership,
+    NewTopic, Polled, Producer, TopicDescription,
 };
-use millpond::record::{Offset, TopicName, TopicPartition};
+use millpond::record::{Offset, ProducerRecord, TopicName, TopicPartition};
+
+/// Who a client says that it is, from who it is.
+pub(crate) type Claim = fn(Membership) -> Membership;
 
 #[derive(Clone)]
 pub(crate) struct Edge {
@@ -18,11 +21,12 @@ pub(crate) struct Edge {
     failures: Rc<RefCell<BTreeMap<String, (BrokerErrorKind, u32)>>>,
     calls: Rc<RefCell<BTreeMap<String, usize>>>,
     waits: Rc<RefCell<Vec<Duration>>>,
+    claim: Rc<Cell<Option<Claim>>>,
 }
 
 impl Edge {
     pub(crate) fn new(sim: SimBroker) -> Self {
-        Self { sim, failures: Rc::default(), calls: Rc::default(), waits: Rc::default() }
+        Self { sim, failures: Rc::default(), calls: Rc::default(), waits: Rc::default(), claim: Rc::default() }
     }
 
     /// The next `times` calls of that name fail, and do nothing.
@@ -40,6 +44,11 @@ impl Edge {
         self.waits.take()
     }
 
+    /// What consumers say of their membership from now on; `None`: what is so.
+    pub(crate) fn claim(&self, claim: Option<Claim>) {
+        self.claim.set(claim);
+    }
+
     fn enter(&self, operation: &'static str, call: &str) -> Result<(), BrokerError> {
         *self.calls.borrow_mut().entry(call.to_owned()).or_default() += 1;
         match self.failures.borrow_mut().get_mut(call) {
@@ -54,17 +63,19 @@ impl Edge {
 
 pub(crate) struct EdgeConsumer(SimConsumer, Edge);
 
+pub(crate) struct EdgeProducer(SimProducer, Edge);
+
 impl Broker for Edge {
     type Consumer = EdgeConsumer;
-    type Producer = SimProducer;
+    type Producer = EdgeProducer;
     type Reader = SimReader;
 
     fn consumer(&self, member: &MemberConfig) -> Result<EdgeConsumer, BrokerError> {
         Ok(EdgeConsumer(self.sim.consumer(member)?, self.clone()))
     }
-    fn producer(&self, id: &str) -> Result<SimProducer, BrokerError> {
+    fn producer(&self, id: &str) -> Result<EdgeProducer, BrokerError> {
         self.enter("init_transactions", "producer")?;
-        self.sim.producer(id)
+        Ok(EdgeProducer(self.sim.producer(id)?, self.clone()))
     }
     fn reader(&self) -> Result<SimReader, BrokerError> {
         self.sim.reader()
@@ -100,7 +111,11 @@ impl Consumer for EdgeConsumer {
         self.0.acknowledge()
     }
     fn membership(&self) -> Membership {
-        self.0.membership()
+        let so = self.0.membership();
+        match self.1.claim.get() {
+            Some(claim) => claim(so),
+            None => so,
+        }
     }
     fn committed(
         &mut self,
@@ -131,5 +146,41 @@ impl Consumer for EdgeConsumer {
     }
     fn close(self, leave_group: bool) -> Result<(), BrokerError> {
         self.0.close(leave_group)
+    }
+}
+
+impl Producer for EdgeProducer {
+    fn begin(&mut self) -> Result<(), BrokerError> {
+        self.0.begin()
+    }
+    fn send(&mut self, record: ProducerRecord) -> Result<(), BrokerError> {
+        self.0.send(record)
+    }
+    fn send_offsets(
+        &mut self,
+        offsets: &BTreeMap<TopicPartition, CommittedOffset>,
+        membership: &Membership,
+    ) -> Result<(), BrokerError> {
+        self.1.enter("send_offsets", "send_offsets")?;
+        self.0.send_offsets(offsets, membership)
+    }
+    fn commit(&mut self, timeout: Duration) -> Result<CommitReceipt, BrokerError> {
+        self.1.enter("commit_transaction", "commit")?;
+        self.0.commit(timeout)
+    }
+    fn start_commit(
+        &mut self,
+        offsets: &BTreeMap<TopicPartition, CommittedOffset>,
+        membership: &Membership,
+        timeout: Duration,
+    ) -> Result<(), BrokerError> {
+        self.1.enter("commit_transaction", "start_commit")?;
+        self.0.start_commit(offsets, membership, timeout)
+    }
+    fn poll_commit(&mut self, wait: Duration) -> Result<Option<CommitReceipt>, BrokerError> {
+        self.0.poll_commit(wait)
+    }
+    fn taint(&self) -> Option<&'static str> {
+        self.0.taint()
     }
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use millpond::broker::BrokerErrorKind;
 use millpond::broker::sim::{Fault, SimBroker};
 use millpond::dsl::{StreamsBuilder, Topic};
 use millpond::record::{Headers, Offset, ProducerRecord};
-use millpond::runtime::Error;
+use millpond::runtime::{Error, Refusal, TaskError, Topics};
 use millpond::serde::Utf8;
 use millpond::state::MemoryDirectory;
-use millpond::topology::Topology;
+use millpond::topology::{Topology, TopologyError};
 
 use super::{
     IN, OUT, T, TASK, append, append_all, append_to, at, broker, committed_keys, copy, eager, rounds, rows, seconds,
@@ -51,7 +52,9 @@ fn input_that_is_made_again_under_a_running_thread_is_not_read_from_the_middle()
     rounds(&mut thread, 20, T).unwrap();
     make_again(&broker);
     let stopped = rounds(&mut thread, 50, T);
-    assert!(matches!(stopped, Err(Error::Topology(_))), "{stopped:?} {:?}", committed_keys(&broker, "out"));
+    let told = |error: &Error| matches!(error, Error::Topology(TopologyError::Recreated { topic }) if topic == "in");
+    assert!(stopped.as_ref().is_err_and(told), "{stopped:?} {:?}", committed_keys(&broker, "out"));
+    assert_eq!(committed_keys(&broker, "out"), FIRST);
 }
 
 /// Offsets that a person set after making the topic again are about the new one.
@@ -125,8 +128,8 @@ fn input_that_is_gone_stops_the_thread_with_a_message() {
     broker.delete_records_before(&at("in", 0), Offset(3));
     let mut thread = start(&broker, copy(), &directory, eager("app-0"), T);
     let stopped = rounds(&mut thread, 500, T);
-    let counters = thread.counters();
-    assert!(stopped.is_err(), "still going round: {} producers made, aborts={:?}", counters.producers, counters.aborts);
+    let gone = |error: &Error| matches!(error, Error::InputGone { source } if source.kind == BrokerErrorKind::OffsetOutOfRange);
+    assert!(stopped.as_ref().is_err_and(gone), "{stopped:?}, or still going round: {:?}", thread.counters());
 }
 
 /// `exactly-once` 3.4: a changed number of partitions stops the application. New partitions are assigned to somebody.
@@ -137,8 +140,50 @@ fn partitions_added_while_running_are_processed_or_told() {
     rounds(&mut thread, 20, T).unwrap();
     broker.add_partitions("in", 1);
     append_to(&broker, 1, "a", Some("v".into()));
-    let told = rounds(&mut thread, 100, T).is_err();
-    assert!(told || committed_keys(&broker, "out") == ["a"], "nobody reads in-1, and nobody says so");
+    let stopped = rounds(&mut thread, 100, T);
+    let told = |error: &Error| {
+        let Error::Topology(TopologyError::PartitionsAdded { topic, expected: 1, actual: 2 }) = error else {
+            return false;
+        };
+        topic == "in"
+    };
+    assert!(stopped.as_ref().is_err_and(told), "nobody reads in-1, and nobody says so: {stopped:?}");
+}
+
+/// Partitions were added while the application was down: keys have moved, and the rows are where they were. With the changelog
+/// as it was that is told before a thread starts; with one that was given as many, by the task.
+#[test]
+fn an_input_with_more_partitions_than_its_state_is_refused_and_the_state_is_left_alone() {
+    for changelog_grows in [false, true] {
+        let (broker, directory) = (broker(1), MemoryDirectory::new());
+        let mut thread = start(&broker, table(), &directory, eager("app-0"), T);
+        append_all(&broker, &FIRST);
+        rounds(&mut thread, 20, T).unwrap();
+        drop(thread);
+        let before = (rows(&directory, "table"), directory.checkpoint(TASK).unwrap(), broker.committed_offsets("app"));
+        broker.add_partitions("in", 1);
+        if changelog_grows {
+            broker.add_partitions("app-table-changelog", 1);
+            broker.add_partitions("app-commits", 1);
+            let mut thread = start(&broker, table(), &directory, eager("app-0"), T);
+            let stopped = rounds(&mut thread, 50, T);
+            let told = |error: &Error| {
+                let Error::Task(TaskError::Refused(refusal)) = error else { return false };
+                *refusal == Refusal::PartitionsChanged { task: TASK, before: 1, now: 2 }
+            };
+            assert!(stopped.as_ref().is_err_and(told), "{stopped:?}");
+            assert_eq!(thread.counters().state_wipes, 0);
+        } else {
+            let refused = Topics::prepare(&broker, &table(), "app", 1, None);
+            let Err(Error::Topology(TopologyError::PartitionsChanged { topic, actual: 1, expected: 2 })) = refused
+            else {
+                panic!("{refused:?}")
+            };
+            assert_eq!(topic, "app-table-changelog");
+        }
+        let after = (rows(&directory, "table"), directory.checkpoint(TASK).unwrap(), broker.committed_offsets("app"));
+        assert_eq!((after, directory.quarantined()), (before, 0), "changelog_grows={changelog_grows}");
+    }
 }
 
 /// The changelog was deleted and created again under a running thread; another machine takes over without a disk.
@@ -152,12 +197,14 @@ fn a_recreated_changelog_is_not_taken_for_the_whole_state() {
     broker.add_topic("app-table-changelog", 1);
     append(&broker, "second");
     let running = rounds(&mut thread, 50, T);
+    let told = |error: &Error| matches!(error, Error::Task(TaskError::Refused(Refusal::ChangelogShortened { .. })));
+    assert!(running.as_ref().is_err_and(told), "{running:?}");
     drop(thread);
     let empty = MemoryDirectory::new();
     let mut thread = start(&broker, table(), &empty, eager("app-0"), T);
-    let refused = rounds(&mut thread, 50, T).is_err();
-    let rows = empty.contents(TASK, "table").len();
-    assert!(running.is_err() || refused || rows == 2, "running with {rows} of 2 rows");
+    let refused = rounds(&mut thread, 50, T);
+    let told = |error: &Error| matches!(error, Error::Task(TaskError::Refused(Refusal::ChangelogRecreated { .. })));
+    assert!(refused.as_ref().is_err_and(told), "{refused:?} with {} of 2 rows", empty.contents(TASK, "table").len());
 }
 
 /// A program that reads one topic less, without state.

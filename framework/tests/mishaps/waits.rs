@@ -1,9 +1,14 @@
 //! Brokers that ask to wait, and never stop asking: waiting is right, silence is not.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use millpond::broker::sim::{Fault, Faults};
+use millpond::broker::{Broker, Producer};
+use millpond::record::{Headers, ProducerRecord};
 use millpond::state::MemoryDirectory;
 
-use super::{T, append, broker, committed_keys, eager, seconds, start, table_with_output};
+use super::{T, append, at, broker, committed_keys, eager, rounds, seconds, start, table_with_output};
 
 /// What a thread tells when this fault strikes each time for so many seconds, and again when it has ceased.
 fn told(fault: Fault, restarted: bool, lasting: u64) -> (Vec<String>, Vec<String>) {
@@ -21,10 +26,10 @@ fn told(fault: Fault, restarted: bool, lasting: u64) -> (Vec<String>, Vec<String
         broker.fail_next(Fault::BeforeEndTxn);
     }
     seconds(&mut thread, lasting, T).unwrap();
-    let before = thread.waiting_for(T.plus(std::time::Duration::from_secs(lasting)));
+    let before = thread.waiting_for(T.plus(Duration::from_secs(lasting)));
     broker.set_faults(Faults::none());
     append(&broker, "b");
-    let from = T.plus(std::time::Duration::from_secs(lasting));
+    let from = T.plus(Duration::from_secs(lasting));
     seconds(&mut thread, 5, from).unwrap();
     let expected: &[&str] = if restarted { &["b"] } else { &["a", "b"] };
     assert_eq!(committed_keys(&broker, "changes"), expected);
@@ -47,4 +52,49 @@ fn whoever_waits_for_long_is_not_ready_and_says_for_what() {
         // A moment is nothing that somebody must know.
         assert_eq!(told(fault, restarted, 15).0, [""; 0], "{fault:?}");
     }
+}
+
+/// The changelog ends behind a transaction of somebody else, which is ended after so many seconds.
+fn told_behind_a_transaction(lasting: u64) -> (Vec<String>, Vec<String>) {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let mut thread = start(&broker, table_with_output(), &directory, eager("app-0"), T);
+    append(&broker, "a");
+    rounds(&mut thread, 20, T).unwrap();
+    drop(thread);
+    let mut other = broker.producer("other").unwrap();
+    other.begin().unwrap();
+    let record = ProducerRecord {
+        target: at("app-table-changelog", 0),
+        timestamp: T,
+        key: Some(Bytes::from_static(b"z")),
+        value: Some(Bytes::from_static(b"z")),
+        headers: Headers::new(),
+    };
+    other.send(record).unwrap();
+    let mut thread = start(&broker, table_with_output(), &directory, eager("app-0"), T);
+    seconds(&mut thread, lasting, T).unwrap();
+    let from = T.plus(Duration::from_secs(lasting));
+    let before = thread.waiting_for(from);
+    // Whoever comes after it aborts it.
+    drop(broker.producer("other").unwrap());
+    append(&broker, "b");
+    seconds(&mut thread, 5, from).unwrap();
+    assert_eq!(committed_keys(&broker, "changes"), ["a", "b"]);
+    (before, thread.waiting_for(from))
+}
+
+#[test]
+fn whoever_waits_behind_a_transaction_says_where_and_how_to_end_it() {
+    // Also when it lasts longer than until the ends are read again.
+    for lasting in [25, 30, 44, 70] {
+        let (before, after) = told_behind_a_transaction(lasting);
+        let [told] = &before[..] else { panic!("{lasting} s: {before:?}") };
+        for part in
+            ["an open transaction of another producer", "kafka-transactions.sh find-hanging", "app-table-changelog-0"]
+        {
+            assert!(told.contains(part), "{lasting} s: {part}: {told}");
+        }
+        assert_eq!(after, [""; 0], "{lasting} s");
+    }
+    assert_eq!(told_behind_a_transaction(15).0, [""; 0]);
 }

@@ -35,7 +35,7 @@ pub(crate) fn strike(
             if *fault == Fault::Wire {
                 wire(servers, tally, round)?;
             } else {
-                one(servers, *fault, struck, &mut rng)?;
+                one(servers, tally, (*fault, struck), &mut rng)?;
                 tally.injected(*fault);
             }
             *count = count.saturating_sub(1);
@@ -61,7 +61,7 @@ fn wire(servers: &Servers, tally: &Tally, round: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn one(servers: &Servers, fault: Fault, number: usize, rng: &mut ChaCha8Rng) -> Result<(), Error> {
+fn one(servers: &Servers, tally: &Tally, (fault, number): (Fault, usize), rng: &mut ChaCha8Rng) -> Result<(), Error> {
     let away = Duration::from_millis(rng.random_range(0..1_500));
     match fault {
         // With three, each in its turn, and the controller.
@@ -71,7 +71,11 @@ fn one(servers: &Servers, fault: Fault, number: usize, rng: &mut ChaCha8Rng) -> 
                 std::thread::park_timeout(if fault == Fault::BrokerDown { Duration::from_secs(70) } else { away });
                 kafka.restart()
             });
-            restarted.unwrap_or(Ok(()))
+            let Some((restarted, is_controller)) = restarted else { return Ok(()) };
+            let mut counts = tally.counts();
+            let kills = if is_controller { &mut counts.controller_kills } else { &mut counts.broker_kills };
+            *kills += 1;
+            restarted
         }
         Fault::Postgres => servers.postgres(|postgres| {
             postgres.kill()?;

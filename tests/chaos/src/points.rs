@@ -2,6 +2,12 @@
 
 use rand::Rng;
 
+use crate::fault::Fault;
+use crate::options::Options;
+
+/// So many tenths of all kills are at failpoints, if those are asked for.
+const FAILPOINT_TENTHS: u64 = 7;
+
 const STREAMS: &[&str] = &["redaction", "fraud", "attribution"];
 const STATEFUL: &[&str] = &["fraud", "attribution"];
 const LOADER: &[&str] = &["loader"];
@@ -80,6 +86,12 @@ impl Point {
             format!("{}:{pass}", self.name)
         }
     }
+}
+
+/// How often each failpoint must kill: not at all where none is asked for.
+pub(crate) fn per_point(options: &Options) -> u64 {
+    let points = Point::all().len() as u64;
+    if options.has(Fault::Failpoint) { (options.kills * FAILPOINT_TENTHS / 10).div_ceil(points).max(1) } else { 0 }
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::fault::Fault;
 use crate::options::Options;
-use crate::points::Point;
-use crate::report::Report;
+use crate::points::{Point, per_point};
+use crate::report::{End, Report};
 use crate::round::{self, Plan};
 use crate::scenario;
 use crate::servers::Servers;
@@ -21,8 +21,6 @@ use crate::victim::Injection;
 
 /// A round has at most about so many kills: its events must last for them.
 const KILLS_PER_ROUND: u64 = 100;
-/// So many tenths of all kills are at failpoints, if those are asked for.
-const FAILPOINT_TENTHS: u64 = 7;
 /// How often a failpoint that was missed is tried again, in rounds.
 const MORE_ROUNDS_MAX: u64 = 4;
 
@@ -49,14 +47,18 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     // A round takes so many events at most.
     let rounds = options.kills.div_ceil(KILLS_PER_ROUND).max(options.events.div_ceil(EVENTS_MAX)).max(1);
-    let mut number = 0;
-    while number < rounds + MORE_ROUNDS_MAX && began.elapsed().as_secs() < options.seconds {
+    let (mut number, mut by_time) = (0, false);
+    while number < rounds + MORE_ROUNDS_MAX {
         let last = number + 1 >= rounds;
         let mut queues = if number < rounds { deal(options, rounds, number, &mut rng) } else { Queues::new() };
         if last {
             top_up(options, &tally, &mut queues, rounds);
         }
         if queues.values().all(Vec::is_empty) {
+            break;
+        }
+        by_time = began.elapsed().as_secs() >= options.seconds;
+        if by_time {
             break;
         }
         let plan = Plan {
@@ -88,7 +90,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     {
         tally.complain(format!("the round on a bad wire could not be finished: {error}"));
     }
-    let report = Report::new(options, &tally.counts(), began.elapsed().as_secs());
+    let report = Report::new(options, &tally.counts(), End { seconds: began.elapsed().as_secs(), by_time });
     eprint(if report.is_good() { "good" } else { "NOT good" });
     Ok(report)
 }
@@ -142,12 +144,6 @@ fn with_servers(name: &str, options: &Options, fault: (Fault, u64), kills: usize
         injections: BINARIES.map(|binary| (binary, queue.clone())).into(),
         servers: vec![fault],
     }
-}
-
-/// How often each failpoint must kill.
-fn per_point(options: &Options) -> u64 {
-    let points = Point::all().len() as u64;
-    if options.has(Fault::Failpoint) { (options.kills * FAILPOINT_TENTHS / 10).div_ceil(points).max(1) } else { 0 }
 }
 
 /// What the applications suffer in a round, in random order.

@@ -16,8 +16,8 @@ pub(crate) struct Servers {
     pub(crate) proxy: Option<Proxy>,
     /// What is killed in its turn.
     nodes: Vec<Mutex<Kafka>>,
-    /// What is not.
-    _controller: Option<Kafka>,
+    /// What is not. Where there is none, the last of the nodes is the controller.
+    controller: Option<Kafka>,
     postgres: Mutex<Postgres>,
 }
 
@@ -69,7 +69,7 @@ impl Servers {
             replicas: i32::try_from(replicas).unwrap_or(1),
             proxy,
             nodes: nodes.into_iter().map(Mutex::new).collect(),
-            _controller: controller,
+            controller,
             postgres: Mutex::new(Postgres::start(dir.join("postgres"))?),
         })
     }
@@ -78,10 +78,11 @@ impl Servers {
         self.postgres(|postgres| postgres.create_database())
     }
 
-    /// Does something with a broker; nobody else does so meanwhile.
-    pub(crate) fn node<T>(&self, number: usize, work: impl FnOnce(&mut Kafka) -> T) -> Option<T> {
-        let node = self.nodes.get(number % self.nodes.len().max(1))?;
-        Some(work(&mut node.lock().unwrap_or_else(PoisonError::into_inner)))
+    /// Does something with the node whose turn it is, and tells whether that is the controller; nobody else does so meanwhile.
+    pub(crate) fn node<T>(&self, number: usize, work: impl FnOnce(&mut Kafka) -> T) -> Option<(T, bool)> {
+        let (turn, is_controller) = turn(number, self.nodes.len(), self.controller.is_some());
+        let mut node = self.nodes.get(turn)?.lock().unwrap_or_else(PoisonError::into_inner);
+        Some((work(&mut node), is_controller))
     }
 
     /// Transactions that Kafka has left open for ever, by partition.
@@ -95,6 +96,12 @@ impl Servers {
     pub(crate) fn postgres<T>(&self, work: impl FnOnce(&mut Postgres) -> T) -> T {
         work(&mut self.postgres.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Which of so many nodes a number means, and whether that is the controller: the last one, unless that stands apart.
+const fn turn(number: usize, nodes: usize, apart: bool) -> (usize, bool) {
+    let Some(turn) = number.checked_rem(nodes) else { return (0, false) };
+    (turn, !apart && turn + 1 == nodes)
 }
 
 /// A controller in a process of its own, as in every cluster for production. It decides how many copies a topic gets.
@@ -121,4 +128,17 @@ fn properties(count: u32) -> Vec<(String, String)> {
         ("min.insync.replicas", &in_sync),
     ];
     lines.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fourth_kill_of_three_brokers_and_their_controller_is_the_controllers() {
+        let turns: Vec<(usize, bool)> = (1..=8).map(|number| turn(number, 4, false)).collect();
+        let round = [(1, false), (2, false), (3, true), (0, false)];
+        assert_eq!(turns, [round, round].concat());
+        assert!((1..=8).all(|number| turn(number, 1, true) == (0, false)), "a controller apart has no turn");
+    }
 }

@@ -16,6 +16,9 @@ pub(crate) struct Counts {
     pub(crate) missed: BTreeMap<&'static str, u64>,
     /// Processes of applications killed.
     pub(crate) kills: u64,
+    /// Of servers: brokers, and controllers apart from them.
+    pub(crate) broker_kills: u64,
+    pub(crate) controller_kills: u64,
     /// Ends that nobody asked for, by what the process said last.
     pub(crate) exits: BTreeMap<String, u64>,
     /// Milliseconds from a kill to the first commit of the next process, without faults of servers, and with them.

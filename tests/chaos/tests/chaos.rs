@@ -1,8 +1,11 @@
 //! A short run of everything that `./dev chaos` can do to processes.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test panics where it fails")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a test panics where it fails")]
 
 use millpond_chaos::{Fault, Options, run};
+
+/// How long it may take, to the comparison of the last output.
+const SECONDS_MAX: u64 = 300;
 
 /// One kill at each failpoint, with all outputs compared.
 #[test]
@@ -19,4 +22,6 @@ fn a_kill_at_every_failpoint_changes_nothing() {
     let report = run(&options).unwrap();
     println!("{:#}", report.json());
     assert!(report.is_good(), "{:#}", report.json());
+    let seconds = report.json()["seconds"].as_u64().unwrap();
+    assert!(seconds <= SECONDS_MAX, "{seconds} s: `./dev test` waits for it");
 }

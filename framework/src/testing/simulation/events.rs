@@ -69,6 +69,9 @@ impl World {
     }
 
     fn compact(&self, drop_tombstones: bool) {
+        if !self.is_spoilt() {
+            self.check_commits();
+        }
         self.note(Note::Compacted);
         for topic in self.compacted_topics() {
             self.broker.compact(&topic, drop_tombstones);

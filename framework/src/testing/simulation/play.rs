@@ -99,6 +99,9 @@ fn run(simulation: &Simulation, schedule: &Schedule) -> Run {
         wrong.extend(world.check());
         let finished = Finished { world: &world, feed: &feed };
         wrong.extend(simulation.check(&finished).err());
+    } else if wrong.is_empty() {
+        // Nobody knows how far the output came.
+        wrong.extend(world.check_stopped());
     }
     let logs = if wrong.is_empty() { Vec::new() } else { world.logs() };
     let outcome = match refused {

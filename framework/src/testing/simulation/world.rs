@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::machine::Machine;
+use super::oracle::Commits;
 use super::schedule::{Disk, Schedule};
 use super::zombie::Zombie;
 use super::{Shared, Simulation};
 use crate::broker::CommittedOffset;
 use crate::broker::sim::{SimBroker, SimConfig, SplitMix64};
-use crate::record::{Offset, TopicName};
+use crate::record::{Offset, TopicName, TopicPartition};
 use crate::runtime::config::StartFrom;
 use crate::runtime::query::Asker;
 use crate::runtime::{StreamThread, TaskState, ThreadConfig};
@@ -81,6 +82,8 @@ pub(super) struct Facts {
     pub(super) events: BTreeMap<&'static str, u64>,
     /// Queries whose answers were compared with the log.
     pub(super) answers: u64,
+    /// Of each log with commit records, how far they were looked at.
+    pub(super) commits: BTreeMap<TopicPartition, Commits>,
 }
 
 /// What excuses something later.
