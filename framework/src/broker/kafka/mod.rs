@@ -15,7 +15,7 @@
 //! | `acl` | the right that a refused request lacked, and the command that grants it |
 //! | `link` | what connections tell: logs, refused credentials, the taint of a transaction |
 //! | `clients` | what the statistics of all clients say, for metrics |
-//! | `auth`, `msk_iam` | tokens for OAUTHBEARER |
+//! | `auth`, `msk_iam`, `token_file` | tokens for OAUTHBEARER |
 //! | `refusal` | why a connection was refused, and what to do about it |
 //! | `error` | librdkafka's codes as the core's classes |
 //! | `ffi` | all `unsafe` |
@@ -45,6 +45,7 @@ mod reader;
 mod refusal;
 mod scrubber;
 mod wakeup;
+mod token_file;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,6 +63,7 @@ pub use operate::{Cluster, Group, GroupMember, Node, Replicas, Right, Settings, 
 pub use producer::KafkaProducer;
 pub use reader::KafkaReader;
 
+pub use token_file::TokenFile;
 use self::acl::Principal;
 use self::admin::Admin;
 use self::clients::Clients;
