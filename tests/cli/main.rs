@@ -8,6 +8,7 @@ mod dead_letters;
 mod doctor;
 mod reset;
 mod state;
+mod starting;
 
 use std::path::PathBuf;
 use std::process::Command;

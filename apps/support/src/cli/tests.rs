@@ -3,6 +3,7 @@ use millpond::dsl::{StreamsBuilder, Topic};
 use millpond::serde::{Raw, Utf8};
 use millpond::topology::Topology;
 
+use super::failure::EXIT_USAGE;
 use super::*;
 use crate::startup::Env;
 
@@ -51,6 +52,28 @@ fn without_a_command_the_application_runs() {
     assert!(parsed.command.is_none());
     let refused = Cli::command_of(&SHOP.tool()).try_get_matches_from(["millpond", "--bootstrap-servers=b:1"]);
     assert!(refused.is_err(), "the tool has nothing to run");
+}
+
+#[test]
+fn a_mistake_in_the_line_is_told_like_any_other_error() {
+    let told = |program: &Program<'_>, line: &[&str]| {
+        let line: Vec<OsString> = line.iter().map(OsString::from).collect();
+        let failure = usage::failure(&Cli::of_line(program, &line).unwrap_err());
+        assert_eq!(failure.exit(), EXIT_USAGE);
+        (failure.json()["error"]["message"].to_string(), failure.json()["error"]["fix"].to_string())
+    };
+    let shop = SHOP.program(topology);
+    let (message, fix) = told(&shop, &["shop", "reset", "--to-earlyest", "--json"]);
+    assert!(message.contains("unexpected argument '--to-earlyest'"), "{message}");
+    assert!(fix.contains("--to-earliest"), "{fix}");
+    let (message, fix) = told(&shop, &["shop", "state", "get", "--json"]);
+    assert!(message.contains("<STORE> <KEY>") && fix.contains("--help"), "{message} {fix}");
+    let (message, _) = told(&SHOP.tool(), &["millpond"]);
+    assert_eq!(message, "\"a command is missing\"");
+    let wants = |line: &[&str]| usage::wants_json(&line.iter().map(OsString::from).collect::<Vec<_>>());
+    assert!(
+        wants(&["shop", "--nonsense", "--json"]) && !wants(&["shop", "--jsn"]) && !wants(&["shop", "--", "--json"])
+    );
 }
 
 #[test]
