@@ -4,11 +4,12 @@
 
 mod admin;
 mod commands;
+mod configuration;
 mod dead_letters;
 mod doctor;
 mod reset;
-mod state;
 mod starting;
+mod state;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -117,7 +117,7 @@ impl<'a> Program<'a> {
     }
 
     /// The same for an application that keeps its offsets itself, in `place`: `reset` moves them there, and shows `notes`
-    /// with its plan.
+    /// with its plan. `open` refuses what is wrong in the configuration and connects to nobody yet: `config check` asks it, too.
     #[must_use]
     pub fn offsets_in(
         mut self,

@@ -111,6 +111,12 @@ impl Failure {
         }
     }
 
+    /// The same as a mistake in the configuration.
+    #[must_use]
+    pub(crate) fn in_configuration(self) -> Self {
+        Self { exit: EXIT_USAGE, ..self }
+    }
+
     /// The output could not be written.
     pub fn output(error: &std::io::Error) -> Self {
         Self::new("output", "the output cannot be written", "check the disk, or where the output goes").because(error)

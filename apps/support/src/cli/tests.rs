@@ -115,6 +115,10 @@ fn the_configuration_is_checked_with_the_applications_own_section() {
     assert_eq!(wrong.exit(), EXIT_USAGE);
     let missing = answered(&["config", "check"]).unwrap_err();
     assert!(missing.to_string().contains("bootstrap.servers"), "{missing}");
+    let unknown =
+        answered(&["config", "check", "--bootstrap-servers=b:1", "--set=kafka.lingre.ms=canary"]).unwrap_err();
+    assert!(unknown.to_string().contains("lingre.ms") && !unknown.to_string().contains("canary"), "{unknown}");
+    assert_eq!((unknown.code, unknown.exit()), ("broker-configuration", EXIT_USAGE));
 }
 
 #[test]
