@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,6 +18,7 @@ use millpond::broker::{
 };
 use millpond::error::Recovery;
 use millpond::record::{Headers, Offset, Partition, ProducerRecord, TopicPartition};
+use millpond::runtime::config::{Flag, Sources, StreamsConfig};
 use millpond::time::Timestamp;
 use millpond_harness::{Kafka, KafkaOptions, Scratch, Secured, wait_for};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
@@ -352,16 +353,70 @@ impl TokenSource for Unsigned {
             return Err(TokenError::NoCredentials("the token source of the test".into()));
         }
         *self.given.lock().unwrap() += 1;
-        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
-        let by_their_clock = now + self.ahead;
-        let claims = format!(r#"{{"sub":"alice","iat":{by_their_clock},"exp":{}}}"#, by_their_clock + self.seconds);
-        let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
         Ok(Token {
-            value: format!("{}.{}.", encode(r#"{"alg":"none"}"#), encode(&claims)).into(),
+            value: unsigned(now() + self.ahead, self.seconds).into(),
             principal: "alice".into(),
-            expires_at_ms: (now + self.seconds) * 1000,
+            expires_at_ms: (now() + self.seconds) * 1000,
         })
     }
+}
+
+/// Seconds since the Unix epoch.
+fn now() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
+}
+
+/// A token that is good for so many seconds from then on.
+fn unsigned(issued: i64, seconds: i64) -> String {
+    let claims = format!(r#"{{"sub":"alice","iat":{issued},"exp":{}}}"#, issued + seconds);
+    let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    format!("{}.{}.", encode(r#"{"alg":"none"}"#), encode(&claims))
+}
+
+/// Connects as an application does whose configuration names this file.
+fn by_token_file(file: &Path) -> KafkaBroker {
+    let flag = |(key, value): (&str, &str)| Flag { flag: "--set".into(), key: key.into(), value: value.into() };
+    let flags = [
+        ("application.id", "token-file"),
+        ("bootstrap.servers", &secured().sasl_ssl),
+        ("state.dir", "/nowhere"),
+        ("security.protocol", "SASL_SSL"),
+        ("sasl.mechanism", "OAUTHBEARER"),
+        ("sasl.oauthbearer.token.file", file.to_str().unwrap()),
+        ("ssl.ca.location", secured().ca.to_str().unwrap()),
+    ];
+    let sources = Sources { flags: flags.map(flag).into(), ..Sources::default() };
+    KafkaBroker::connect(KafkaConfig::of(&StreamsConfig::load(&sources).unwrap()).unwrap()).unwrap()
+}
+
+#[test]
+fn a_token_is_read_from_its_file_and_a_renewed_file_is_taken() {
+    let scratch = Scratch::new("token-file").unwrap();
+    let file = scratch.path().join("token");
+    // As Kubernetes does it: the new file is in its place at once.
+    let write = |text: &str| {
+        std::fs::write(scratch.path().join("new"), text).unwrap();
+        std::fs::rename(scratch.path().join("new"), &file).unwrap();
+    };
+    says(&by_token_file(&file), "mend the source of tokens");
+    write(&format!("{}\n", unsigned(now(), 8)));
+    let broker = by_token_file(&file);
+    broker.describe_topics(&["token-file".into()]).unwrap();
+    // The client that is there goes on when its token ends, and those that are made later begin with what then is in the file.
+    write(&unsigned(now(), 120));
+    let begun = Instant::now();
+    wait_for(LIMIT, "the token of the beginning has ended", || begun.elapsed() > Duration::from_secs(9)).unwrap();
+    works(&broker, "token-file");
+
+    let ended = "the token in the file of sasl.oauthbearer.token.file ended";
+    for (text, said) in [(String::new(), "is empty"), (unsigned(now() - 120, 60), ended)] {
+        write(&text);
+        let broker = by_token_file(&file);
+        is_refused(&broker, "token-file-refused");
+        says(&broker, said);
+    }
+    write(&unsigned(now(), 60));
+    works(&by_token_file(&file), "token-file-mended");
 }
 
 #[test]

@@ -3,9 +3,11 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
+use zeroize::{Zeroize as _, ZeroizeOnDrop};
 
 /// A password, key or token: `Debug` and `Display` print `***`, and it cannot be serialised. Only
-/// [`expose`](Self::expose) gives the text.
+/// [`expose`](Self::expose) gives the text. Its memory is overwritten when it is dropped; what others have copied of it, such
+/// as librdkafka, is theirs.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(String);
 
@@ -23,6 +25,14 @@ impl Secret {
         &self.0
     }
 }
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for Secret {}
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {
@@ -63,5 +73,16 @@ mod tests {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret} {secret:?} {secret:#?}"), "*** *** ***");
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    /// What lies in memory afterwards only unsafe code could tell; that it is overwritten, the type promises.
+    #[test]
+    fn a_secret_is_overwritten_when_it_is_dropped() {
+        const fn promises<T: ZeroizeOnDrop>() {}
+        promises::<Secret>();
+        assert!(std::mem::needs_drop::<Secret>());
+        let mut secret = Secret::new("hunter2");
+        secret.0.zeroize();
+        assert_eq!(secret.expose(), "", "what is done at the end");
     }
 }

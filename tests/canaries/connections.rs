@@ -94,7 +94,7 @@ pub(crate) fn refused(shop: &Shop, sinks: &mut Sinks) {
         }
         let ended = process.wait(LIMIT).unwrap_or_else(|error| panic!("{name}: {error}: {}", process.log_tail()));
         assert_eq!(ended.code(), Some(1), "{name}: {}", process.log_tail());
-        assert!(process.log().contains("\nerror: "), "{name} says why: {}", process.log_tail());
+        assert!(process.log().contains("\nerror["), "{name} says why: {}", process.log_tail());
         sinks.file(name, process.log_path());
     }
 }

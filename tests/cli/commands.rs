@@ -25,6 +25,7 @@ const COMMANDS: [(&[&str], &[&str]); 17] = [
             "--shift-by",
             "--to-datetime",
             "--by-duration",
+            "--from-file",
             "--dry-run",
             "--yes",
         ],

@@ -4,9 +4,11 @@
 
 mod admin;
 mod commands;
+mod configuration;
 mod dead_letters;
 mod doctor;
 mod reset;
+mod starting;
 mod state;
 
 use std::path::PathBuf;

@@ -79,9 +79,24 @@ fn it_begins_where_it_is_told_to() {
     // Users 0, 2, 4… are in partition 0, five events each, a second apart: user 10 is the first at or after.
     assert_eq!(offsets(&["--to-datetime=2023-11-14T22:13:30.000"]), [25, 25]);
     assert_eq!(offsets(&["--by-duration=P1D"]), [50, 50], "nothing is as young");
+    let file = shop.dir.join("places.csv");
+    let from_file = format!("--from-file={}", file.display());
+    let written = |text: &str| std::fs::write(&file, text).unwrap();
+    written("cli-to-events,1,50\ncli-to-events,0,3\n");
+    assert_eq!(offsets(&[&from_file]), [3, 50], "as kafka-consumer-groups.sh has exported it");
+    for (text, code, said) in [
+        ("cli-to-events,0,3\n", "not-all-inputs", "cli-to-events-1"),
+        ("cli-to-events,0,3\ncli-to-events,1,3\nothers,0,3\n", "not-all-inputs", "others-0"),
+        ("cli-to-events,0,3\ncli-to-events,1,end\n", "usage", "places.csv:2: `end` is no offset"),
+    ] {
+        written(text);
+        let refused = shop.fraud(&["reset", "--json", &from_file]);
+        assert!(refused.error() == code && refused.err.contains(said), "{text}: {refused:?}");
+    }
     for (line, code) in [
         (&["--to-datetime=yesterday"][..], "usage"),
         (&["--by-duration=long"], "usage"),
+        (&["--force"], "usage"),
         (&["--input-topics=others"], "part-of-input"),
         (&["--internal-topics=others"], "not-internal"),
     ] {
@@ -293,6 +308,13 @@ fn the_loader_is_reset_where_its_offsets_are_and_loads_anew() {
     }
     let of_one = ["--input-topics=cli-loader-processed", "--shift-by=-3", "--json"];
     let offsets = shop.ask(&of_one).json()["offsets"].clone();
+    let file = shop.dir.join("places.csv");
+    std::fs::write(&file, "cli-loader-attributed,0,1\ncli-loader-attributed,1,2\n").unwrap();
+    let from_file = format!("--from-file={}", file.display());
+    assert_eq!(shop.ask(&[&from_file, "--json"]).error(), "not-all-inputs", "the other topic would be left out");
+    let placed = shop.ask(&["--input-topics=cli-loader-attributed", &from_file, "--json"]).json();
+    let placed: Vec<_> = placed["offsets"].as_array().unwrap().iter().map(|of| of["offset"].clone()).collect();
+    assert_eq!(placed, [1, 2], "each topic stands for itself");
     assert_eq!((offsets.as_array().unwrap().len(), &offsets[0]["offset"]), (2, &7.into()), "{offsets}");
     assert_eq!(shop.offsets(), ["10", "10", "2", "2"], "a plan changes nothing");
 

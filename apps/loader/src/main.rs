@@ -107,13 +107,21 @@ fn run(env: &Env<'_>, measures: &Arc<Measures>) -> Result<(), Box<dyn Error>> {
         let mut ended = Ok(());
         for thread in threads {
             let joined = thread.join().map_err(|_| Box::<dyn Error>::from("a loader thread panicked; see the log"));
-            ended = ended.and(joined.and_then(|joined| Ok(joined?)));
+            ended = ended.and(joined.and_then(|joined| joined.map_err(told)));
         }
         ended
     });
     drop(spans);
     drop(page);
     ended
+}
+
+/// What a broker said is told as it would be told of any other application.
+fn told(error: loader::Error) -> Box<dyn Error> {
+    match error {
+        loader::Error::Broker(error) => error.into(),
+        other => other.into(),
+    }
 }
 
 /// A thread that runs. However it ends, by a panic too, nobody waits for it any longer; and unless it ended well the others

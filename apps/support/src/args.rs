@@ -13,7 +13,7 @@ use crate::startup::StartupError;
 #[command(disable_help_subcommand = true, next_help_heading = "Configuration")]
 pub struct Args {
     /// The configuration file, TOML
-    #[arg(long, global = true, value_name = "FILE", env = "MILLPOND_CONFIG")]
+    #[arg(long, global = true, alias = "config-file", value_name = "FILE", env = "MILLPOND_CONFIG")]
     pub config: Option<PathBuf>,
     /// Brokers to begin with: host:port, separated by commas
     #[arg(long, global = true, alias = "bootstrap-server", value_name = "SERVERS")]

@@ -117,7 +117,7 @@ impl<'a> Program<'a> {
     }
 
     /// The same for an application that keeps its offsets itself, in `place`: `reset` moves them there, and shows `notes`
-    /// with its plan.
+    /// with its plan. `open` refuses what is wrong in the configuration and connects to nobody yet: `config check` asks it, too.
     #[must_use]
     pub fn offsets_in(
         mut self,
@@ -170,11 +170,14 @@ impl<'a> Program<'a> {
     /// The whole of a `main`: reads flags and configuration, then runs the application until it is asked to stop, or does
     /// what a command says.
     pub fn main(&self) -> ExitCode {
-        let cli = Cli::of_process(self);
+        let cli = match Cli::of_process(self) {
+            Ok(cli) => cli,
+            Err(ended) => return ended,
+        };
         if let Some(command) = &cli.command {
             return cli::run(self, &cli, command);
         }
-        self.app.start(&cli.args, |env| match &self.shape {
+        self.app.start(&cli.args, cli.json, |env| match &self.shape {
             Shape::Streams(topology) => {
                 let story = self.story.as_ref().map(|story| story(env)).transpose()?;
                 let extras = run::Extras { story, own: self.own.clone(), formats: self.formats.clone() };

@@ -11,7 +11,7 @@ use millpond::http::LogFilter;
 use millpond::runtime::config::{ConfigErrors, StreamsConfig};
 
 use crate::args::Args;
-use crate::cli::EXIT_USAGE;
+use crate::cli::Failure;
 use crate::logs::set_up_logs;
 use crate::stop::Stop;
 
@@ -84,35 +84,35 @@ pub struct Env<'a> {
 impl App<'_> {
     /// Reads the configuration, sets up logs and signals, and runs `main` until it returns.
     ///
-    /// Exit codes: 0 after a stop as asked, 1 after an error, 2 when flags or configuration are wrong. The error is
-    /// printed with its causes.
-    pub(crate) fn start(self, args: &Args, main: impl FnOnce(&Env<'_>) -> Result<(), Box<dyn Error>>) -> ExitCode {
-        let config = match environment(std::env::vars_os()).and_then(|variables| self.configure(args, variables)) {
-            Ok(config) => config,
-            Err(error) => return fail(&error, EXIT_USAGE),
-        };
+    /// Exit codes: 0 after a stop as asked, 1 after an error, 2 when flags or configuration are wrong. The error is told as
+    /// commands tell theirs, in the form that was asked for.
+    pub(crate) fn start(
+        self,
+        args: &Args,
+        json: bool,
+        main: impl FnOnce(&Env<'_>) -> Result<(), Box<dyn Error>>,
+    ) -> ExitCode {
+        match self.run_to_end(args, main) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => Failure::of_application(&*error).tell(json),
+        }
+    }
+
+    fn run_to_end(
+        self,
+        args: &Args,
+        main: impl FnOnce(&Env<'_>) -> Result<(), Box<dyn Error>>,
+    ) -> Result<(), Box<dyn Error>> {
+        let config = self.configure(args, environment(std::env::vars_os())?)?;
         if args.show_config {
-            return match show(&config, &mut std::io::stdout().lock()) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => fail(&StartupError::Print(error), 1),
-            };
+            return Ok(show(&config, &mut std::io::stdout().lock()).map_err(StartupError::Print)?);
         }
         let logs = set_up_logs(args.log_format.as_deref());
-        let stop = match Stop::on_signals() {
-            Ok(stop) => stop,
-            Err(error) => return fail(&error, 1),
-        };
+        let stop = Stop::on_signals()?;
         tracing::info!(application_id = config.application_id, version = self.version, "starting");
-        match main(&Env { app: self, config, stop, logs }) {
-            Ok(()) => {
-                tracing::info!("stopped");
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                // The `[app]` section is read by the application itself.
-                fail(&*error, if error.is::<ConfigErrors>() { EXIT_USAGE } else { 1 })
-            }
-        }
+        main(&Env { app: self, config, stop, logs })?;
+        tracing::info!("stopped");
+        Ok(())
     }
 
     /// The configuration from these flags and this environment.
@@ -155,23 +155,6 @@ pub(crate) fn show(config: &StreamsConfig, out: &mut impl Write) -> std::io::Res
     Ok(())
 }
 
-fn fail(error: &dyn Error, code: u8) -> ExitCode {
-    // Standard error may be closed; the exit code still tells.
-    let _ = std::io::stderr().lock().write_all(chain(error).as_bytes());
-    ExitCode::from(code)
-}
-
-/// The error and its causes, a line each.
-fn chain(error: &dyn Error) -> String {
-    let mut text = format!("error: {error}\n");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.extend(["  caused by: ", &cause.to_string(), "\n"]);
-        source = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,16 +166,6 @@ mod tests {
         defaults: &[("application.id", "shop"), ("app.input", "events")],
         placeholders: &[],
     };
-
-    #[test]
-    fn an_error_is_printed_with_its_causes() {
-        let source = std::io::Error::other("no such file");
-        let error = StartupError::ConfigFile { path: "shop.toml".into(), source };
-        assert_eq!(
-            chain(&error),
-            "error: the configuration file cannot be read; correct --config: path=shop.toml\n  caused by: no such file\n"
-        );
-    }
 
     #[test]
     fn the_shown_configuration_says_who_said_what() {

@@ -28,6 +28,8 @@ pub enum ResetTo {
     ShiftBy(i64),
     /// What was found for a time; the end where no record is as young.
     Found(BTreeMap<TopicPartition, Option<Offset>>),
+    /// An offset for each partition, or as near as its log has it. None may be left out: the state is of all of them.
+    Each(BTreeMap<TopicPartition, Offset>),
 }
 
 /// What there is before a reset.
@@ -109,6 +111,18 @@ pub enum ResetError {
         /// The partition.
         partition: TopicPartition,
     },
+    /// A partition has no place to begin at.
+    #[error("{partition} is not among those that are told where to begin")]
+    LeftOut {
+        /// The partition.
+        partition: TopicPartition,
+    },
+    /// A place to begin at is of no input.
+    #[error("{partition} is told where to begin, and is no partition of an input that is reset")]
+    NotAnInput {
+        /// The partition.
+        partition: TopicPartition,
+    },
     /// There is nothing to read.
     #[error("the application has no input: no partition of it was found")]
     NoInput,
@@ -122,6 +136,8 @@ impl ResetError {
                 "stop every process of it, wait until session.timeout.ms has passed (10 s unless configured), and try again"
             }
             Self::NothingToShift { .. } => "say --to-earliest, --to-latest, --to-offset or a time instead",
+            Self::LeftOut { .. } => "add a line for it: all partitions begin anew together",
+            Self::NotAnInput { .. } => "leave its line out, or correct the topic and the partition",
             Self::NoInput => "say --input-topics, and create them if they are not there",
         }
     }
@@ -137,6 +153,11 @@ pub fn plan(facts: &ResetFacts, to: &ResetTo) -> Result<ResetPlan, ResetError> {
     }
     if facts.inputs.is_empty() {
         return Err(ResetError::NoInput);
+    }
+    if let ResetTo::Each(each) = to
+        && let Some(partition) = each.keys().find(|partition| !facts.inputs.contains_key(*partition))
+    {
+        return Err(ResetError::NotAnInput { partition: partition.clone() });
     }
     let set = facts.inputs.iter().map(|(partition, range)| {
         let from = facts.committed.get(partition).map(|committed| committed.next);
@@ -170,6 +191,9 @@ fn target(
             Offset(from.0.saturating_add(*by))
         }
         ResetTo::Found(found) => found.get(partition).copied().flatten().unwrap_or(range.end),
+        ResetTo::Each(each) => {
+            *each.get(partition).ok_or_else(|| ResetError::LeftOut { partition: partition.clone() })?
+        }
     })
 }
 

@@ -37,6 +37,13 @@ enum Seen {
     Died,
 }
 
+/// The error that an application has ended with, and its causes, in one line.
+fn last_error(log: &str) -> String {
+    let Some((_, told)) = log.rsplit_once("\nerror[") else { return "nothing".to_owned() };
+    let lines = told.lines().take_while(|line| !line.starts_with("  fix: ")).map(str::trim);
+    format!("error[{}", lines.collect::<Vec<_>>().join("; "))
+}
+
 /// What is to be entered into the counts.
 #[derive(Debug, Default)]
 struct Notes {
@@ -182,9 +189,7 @@ impl<'r> Victim<'r> {
             return Ok(true);
         }
         self.account();
-        let log = self.a.log();
-        let said = log.lines().rev().find(|line| line.starts_with("error:") || line.contains("caused by:"));
-        let said = log.lines().rev().find(|line| line.starts_with("error:")).or(said).unwrap_or("nothing");
+        let said = last_error(&self.a.log());
         let code = status.and_then(|status| status.code());
         let exit = format!("{} code={code:?} {}", self.a.binary(), said.chars().take(300).collect::<String>());
         *self.tally.counts().exits.entry(exit).or_default() += 1;
@@ -289,8 +294,7 @@ impl<'r> Victim<'r> {
     /// `b` leaves the group; one that has ended by itself is told.
     fn part(&mut self) {
         if std::mem::take(&mut self.b_runs) && self.b.stop().is_err() {
-            let said =
-                self.b.log().lines().rev().find(|line| line.starts_with("error:")).unwrap_or("nothing").to_owned();
+            let said = last_error(&self.b.log());
             *self.tally.counts().exits.entry(format!("{} b: {said}", self.b.binary())).or_default() += 1;
         }
     }

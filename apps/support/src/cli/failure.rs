@@ -2,9 +2,15 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io::Write as _;
+use std::process::ExitCode;
 
 use millpond::broker::{BrokerError, BrokerErrorKind};
+use millpond::http::HttpError;
+use millpond::runtime::config::ConfigErrors;
+use millpond::runtime::{self, InstanceError};
 use millpond::state::StoreError;
+use millpond::topology::TopologyError;
 use serde_json::{Value, json};
 
 use crate::startup::StartupError;
@@ -12,7 +18,10 @@ use crate::startup::StartupError;
 /// Exit code for a mistake in flags or configuration, as clap's.
 pub(crate) const EXIT_USAGE: u8 = 2;
 
-/// An error of a command.
+/// What to do where the error itself does not tell.
+const LOOK: &str = "look at the log above this line for what came before it";
+
+/// An error of a command, or of an application that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub(crate) code: &'static str,
@@ -52,11 +61,76 @@ impl Failure {
         Self { causes: causes.unwrap_or_default(), exit: EXIT_USAGE, ..failure }
     }
 
+    /// Why an application did not start, or ended before it was asked to.
+    pub(crate) fn of_application(error: &(dyn Error + 'static)) -> Self {
+        match error.downcast_ref() {
+            Some(StartupError::Signals(_) | StartupError::Print(_)) => return Self::told("system", error),
+            Some(_) => return Self::configuration(error),
+            None => {}
+        }
+        if error.is::<ConfigErrors>() {
+            return Self::configuration(error);
+        }
+        if let Some(error) = error.downcast_ref::<BrokerError>() {
+            return error.clone().into();
+        }
+        if let Some(error) = error.downcast_ref::<runtime::Error>() {
+            return Self::of_runtime(error);
+        }
+        let code = match () {
+            () if error.is::<InstanceError>() => "instance",
+            () if error.is::<HttpError>() => "http-listen",
+            () if error.is::<TopologyError>() => "topology",
+            () => "application",
+        };
+        Self::told(code, error)
+    }
+
+    fn of_runtime(error: &runtime::Error) -> Self {
+        let code = match error {
+            runtime::Error::Broker(error) => return error.clone().into(),
+            runtime::Error::Store(error) => return Self::told(code_of(error), error),
+            runtime::Error::Task(_) => "task",
+            runtime::Error::Topology(_) => "topology",
+            runtime::Error::Instance(_) | runtime::Error::DuplicateInstance { .. } => "instance",
+            runtime::Error::InputGone { .. } => "input-gone",
+            runtime::Error::Panicked { .. } | runtime::Error::Bug { .. } => "bug",
+            _ => "application",
+        };
+        Self::told(code, error)
+    }
+
+    /// An error whose text ends with what to do, behind a semicolon, as ours do.
+    fn told(code: &'static str, error: &dyn Error) -> Self {
+        let text = error.to_string();
+        let (message, fix) = text.split_once("; ").unwrap_or((&text, LOOK));
+        let failure = Self::new(code, message, fix);
+        match error.source() {
+            Some(source) => failure.because(source),
+            None => failure,
+        }
+    }
+
+    /// The same as a mistake in the configuration.
+    #[must_use]
+    pub(crate) fn in_configuration(self) -> Self {
+        Self { exit: EXIT_USAGE, ..self }
+    }
+
     /// The output could not be written.
     pub fn output(error: &std::io::Error) -> Self {
         Self::new("output", "the output cannot be written", "check the disk, or where the output goes").because(error)
     }
 
+    /// Tells it on standard error, as JSON for programs, and gives the exit code.
+    pub(crate) fn tell(&self, json: bool) -> ExitCode {
+        let text = if json { format!("{}\n", self.json()) } else { self.to_string() };
+        // Standard error may be closed; the exit code still tells.
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        ExitCode::from(self.exit)
+    }
+
+    #[cfg(test)]
     pub(crate) const fn exit(&self) -> u8 {
         self.exit
     }
@@ -100,17 +174,24 @@ impl From<BrokerError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let (code, fix) = match &error {
-            StoreError::Locked { .. } => ("state-in-use", "stop the process that has it"),
+        let fix = match &error {
+            StoreError::Locked { .. } => "stop the process that has it",
             StoreError::Corrupt { .. } => {
-                ("state-damaged", "start the application: it sets the state aside and restores it from the changelog")
+                "start the application: it sets the state aside and restores it from the changelog"
             }
-            StoreError::Format { .. } => {
-                ("state-format", "use the version that wrote it, or reset the application with `reset`")
-            }
-            _ => ("state-unreadable", "check state.dir, its permissions and the disk"),
+            StoreError::Format { .. } => "use the version that wrote it, or reset the application with `reset`",
+            _ => "check state.dir, its permissions and the disk",
         };
-        Self::new(code, error.to_string(), fix)
+        Self::new(code_of(&error), error.to_string(), fix)
+    }
+}
+
+const fn code_of(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Locked { .. } => "state-in-use",
+        StoreError::Corrupt { .. } => "state-damaged",
+        StoreError::Format { .. } => "state-format",
+        _ => "state-unreadable",
     }
 }
 
@@ -140,5 +221,28 @@ mod tests {
              credentials and the ACLs of this principal\n"
         );
         assert_eq!(failure.json()["error"]["code"], "not-authorized");
+    }
+
+    #[test]
+    fn an_application_ends_with_the_same_form_of_error_as_a_command() {
+        let of = |error: Box<dyn Error>| Failure::of_application(&*error);
+        let broker = || BrokerError::new("poll", BrokerErrorKind::Unauthorized, "refused");
+        for failure in [of(broker().into()), of(runtime::Error::from(broker()).into())] {
+            assert_eq!(failure, Failure::from(broker()));
+        }
+        let running = InstanceError::Running { name: "0".into(), path: "/s/lock".into() };
+        assert_eq!(
+            of(running.into()).to_string(),
+            "error[instance]: instance=0 is already running here (locked: /s/lock)\n  fix: stop it, or give this one another \
+             `instance`\n"
+        );
+        let source = std::io::Error::other("no such file");
+        let file = StartupError::ConfigFile { path: "shop.toml".into(), source };
+        let failure = of(file.into());
+        assert_eq!((failure.code, failure.exit()), ("configuration", EXIT_USAGE));
+        assert!(failure.to_string().contains("  cause: no such file\n"), "{failure}");
+        let signals = of(StartupError::Signals(std::io::Error::other("none")).into());
+        assert_eq!((signals.code, signals.exit()), ("system", 1));
+        assert_eq!(of("it went wrong".into()).json()["error"]["fix"], LOOK);
     }
 }

@@ -1,12 +1,12 @@
 //! The commands that every application has, and the `millpond` binary for any application of the library.
 //!
 //! Without a command the application runs. Answers go to standard output: text for people, with `--json` JSON for programs.
-//! Errors go to standard error, with a code, the cause, and what to do. Exit codes: 0 done, 1 not done, or `doctor` and
-//! `verify` have found something, 2 the flags or the configuration are wrong.
+//! Errors go to standard error, with a code, the cause, and what to do; those of an application that runs as well. Exit codes: 0
+//! done, 1 not done, or `doctor` and `verify` have found something, 2 the flags or the configuration are wrong.
 //!
 //! | File | One concept |
 //! |---|---|
-//! | `failure`, `output` | errors; tables and JSON |
+//! | `failure`, `usage`, `output` | errors, those in the flags; tables and JSON |
 //! | `progress`, `time` | bars; times as Kafka's tools write them |
 //! | `topology`, `metrics`, `config`, `generate` | what is known without a cluster |
 //! | `state` | rows and checkpoints on disk, read only |
@@ -26,14 +26,14 @@ mod reset;
 mod state;
 mod time;
 mod topology;
+mod usage;
 
-use std::io::Write;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use millpond::runtime::config::StreamsConfig;
 
-pub(crate) use failure::EXIT_USAGE;
 pub use failure::Failure;
 pub(crate) use output::Output;
 
@@ -101,10 +101,22 @@ impl Cli {
             .fold(alone, |command, id| command.mut_arg(id, |arg| arg.hide(true)))
     }
 
-    /// The flags that this process was given; help, version and mistakes end the process here, as they do with
-    /// `Parser::parse`.
-    pub(crate) fn of_process(program: &Program<'_>) -> Self {
-        Self::from_arg_matches(&Self::command_of(program).get_matches()).unwrap_or_else(|error| error.exit())
+    /// The flags that this process was given. Help, the version and mistakes are told here, in the form that was asked for, and
+    /// end the process with this code.
+    pub(crate) fn of_process(program: &Program<'_>) -> Result<Self, ExitCode> {
+        let line: Vec<OsString> = std::env::args_os().collect();
+        Self::of_line(program, &line).map_err(|error| {
+            if error.use_stderr() && usage::wants_json(&line) {
+                return usage::failure(&error).tell(true);
+            }
+            // Where it goes may be closed; the exit code still tells.
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
+        })
+    }
+
+    fn of_line(program: &Program<'_>, line: &[OsString]) -> Result<Self, clap::Error> {
+        Self::from_arg_matches(&Self::command_of(program).try_get_matches_from(line)?)
     }
 }
 
@@ -152,12 +164,7 @@ pub(crate) fn run(program: &Program<'_>, cli: &Cli, command: &Command) -> ExitCo
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the answer has closed it.
         Err(failure) if failure.code == "output-closed" => ExitCode::SUCCESS,
-        Err(failure) => {
-            let text = if cli.json { format!("{}\n", failure.json()) } else { failure.to_string() };
-            // Standard error may be closed; the exit code still tells.
-            let _ = std::io::stderr().lock().write_all(text.as_bytes());
-            ExitCode::from(failure.exit())
-        }
+        Err(failure) => failure.tell(cli.json),
     }
 }
 

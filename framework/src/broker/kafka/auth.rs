@@ -1,6 +1,7 @@
 //! Tokens for SASL OAUTHBEARER.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::secret::Secret;
 
@@ -39,4 +40,44 @@ pub enum TokenError {
     /// The token could not be made.
     #[error("the token could not be made: {0}")]
     Failed(String),
+    /// The file of tokens cannot be read.
+    #[error(
+        "the file of sasl.oauthbearer.token.file cannot be read: path={}: {reason}; correct the path or its permissions, or \
+         mount the token there", path.display()
+    )]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// There is nothing in it.
+    #[error(
+        "the file of sasl.oauthbearer.token.file is empty: path={}; whoever writes it must put the token there, best by a \
+         rename", path.display()
+    )]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is something else in it.
+    #[error(
+        "the file of sasl.oauthbearer.token.file holds no token, which is one line without spaces: path={}; correct the path",
+        path.display()
+    )]
+    NoToken {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The token in it is not good any more.
+    #[error(
+        "the token in the file of sasl.oauthbearer.token.file ended {seconds} s ago: path={}; see that whoever writes it \
+         renews it in time, and that this machine's clock is right", path.display()
+    )]
+    Expired {
+        /// The file.
+        path: PathBuf,
+        /// For how long.
+        seconds: u64,
+    },
 }

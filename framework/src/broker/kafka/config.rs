@@ -164,7 +164,7 @@ pub enum Sasl {
         /// Password.
         password: Secret,
     },
-    /// `OAUTHBEARER` with tokens from a source, for example MSK IAM's.
+    /// `OAUTHBEARER` with tokens from a source, such as a [`TokenFile`](super::TokenFile) or MSK IAM's.
     OAuthBearer(Arc<dyn TokenSource>),
 }
 

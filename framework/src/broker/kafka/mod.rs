@@ -6,7 +6,7 @@
 //!
 //! | File | One concept |
 //! |---|---|
-//! | `config`, `properties`, `scrubber` | what may be configured, what may not and why, what is never shown |
+//! | `config`, `properties`, `check`, `scrubber` | what may be configured, what may not and why, whether clients can be made of it, what is never shown |
 //! | `consumer`, `fetch`, `wakeup` | the group member; its partitions' queues; waiting for all of them at once |
 //! | `producer` | transactions and delivery reports |
 //! | `reader` | changelogs, outside the group |
@@ -15,7 +15,7 @@
 //! | `acl` | the right that a refused request lacked, and the command that grants it |
 //! | `link` | what connections tell: logs, refused credentials, the taint of a transaction |
 //! | `clients` | what the statistics of all clients say, for metrics |
-//! | `auth`, `msk_iam` | tokens for OAUTHBEARER |
+//! | `auth`, `msk_iam`, `token_file` | tokens for OAUTHBEARER |
 //! | `refusal` | why a connection was refused, and what to do about it |
 //! | `error` | librdkafka's codes as the core's classes |
 //! | `ffi` | all `unsafe` |
@@ -26,6 +26,7 @@ mod acl;
 mod admin;
 mod auth;
 mod calls;
+mod check;
 mod clients;
 mod config;
 mod consumer;
@@ -44,6 +45,7 @@ mod properties;
 mod reader;
 mod refusal;
 mod scrubber;
+mod token_file;
 mod wakeup;
 
 use std::collections::BTreeMap;
@@ -61,6 +63,7 @@ pub use msk_iam::MskIam;
 pub use operate::{Cluster, Group, GroupMember, Node, Replicas, Right, Settings, TopicDetails};
 pub use producer::KafkaProducer;
 pub use reader::KafkaReader;
+pub use token_file::TokenFile;
 
 use self::acl::Principal;
 use self::admin::Admin;
@@ -69,7 +72,7 @@ use self::groups::Groups;
 use self::link::Link;
 use self::producer::Patience;
 use self::properties::{Role, client_config};
-use crate::broker::{Broker, BrokerError, BrokerErrorKind, MemberConfig, NewTopic, TopicDescription};
+use crate::broker::{Broker, BrokerError, MemberConfig, NewTopic, TopicDescription};
 use crate::record::{Offset, TopicName, TopicPartition};
 use crate::runtime::process::ClientSnapshot;
 pub use crate::secret::Secret;
@@ -98,12 +101,7 @@ impl KafkaBroker {
     /// # Errors
     /// [`BrokerError`] of kind `Configuration` that names the property: correct it.
     pub fn connect(config: KafkaConfig) -> Result<Self, BrokerError> {
-        for name in config.properties.keys() {
-            let refused = |refused: PropertyRefused| {
-                BrokerError::new("connect", BrokerErrorKind::Configuration, refused.to_string())
-            };
-            check_property(name).map_err(refused)?;
-        }
+        config.check_properties()?;
         let client = client_config(&config, Role::Admin);
         let admin = Admin::new(&client, new_link(&config, "admin"), config.request_timeout)?;
         Ok(Self {

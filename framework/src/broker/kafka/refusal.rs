@@ -30,7 +30,9 @@ pub(super) fn advice(code: Code, reason: &str) -> Option<&'static str> {
         {
             Some(MECHANISM)
         }
-        Code::Authentication | Code::SaslAuthenticationFailed if says(&["no credentials", "acquire sasl", "aws"]) => {
+        Code::Authentication | Code::SaslAuthenticationFailed
+            if says(&["no credentials", "acquire sasl", "aws", "token.file"]) =>
+        {
             Some(NO_TOKEN)
         }
         Code::Authentication | Code::SaslAuthenticationFailed if says(&["oauthbearer", "token"]) => Some(TOKEN),
@@ -86,6 +88,7 @@ mod tests {
                 "sasl.enabled.mechanisms",
             ),
             (Code::Authentication, "no credentials: AWS gave none", "source of tokens"),
+            (Code::Authentication, "the file of sasl.oauthbearer.token.file is empty: path=/t", "source of tokens"),
         ] {
             let advice = advice(code, reason).unwrap_or_default();
             assert!(advice.contains(said), "{reason}: {advice}");

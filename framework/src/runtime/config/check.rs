@@ -207,6 +207,7 @@ impl Checks<'_> {
             ("sasl.mechanism", security.sasl_mechanism.is_some()),
             ("sasl.username", security.sasl_username.is_some()),
             ("sasl.password", security.sasl_password.is_some()),
+            ("sasl.oauthbearer.token.file", security.sasl_oauthbearer_token_file.is_some()),
         ];
         if security.auth.is_some() {
             for (key, _) in said.iter().filter(|(_, given)| *given) {
@@ -228,10 +229,27 @@ impl Checks<'_> {
             }
             return;
         }
-        let by_password = security.sasl_mechanism.as_deref().is_none_or(|mechanism| mechanism != "OAUTHBEARER");
+        let by_token = security.sasl_mechanism.as_deref() == Some("OAUTHBEARER");
         for (key, given) in said {
-            if !given && (by_password || key == "sasl.mechanism") {
-                self.missing(key, "security.protocol uses SASL");
+            let is_of_mechanism = match key {
+                "sasl.mechanism" => true,
+                "sasl.oauthbearer.token.file" => by_token,
+                _ => !by_token,
+            };
+            match (is_of_mechanism, given) {
+                (true, false) if key == "sasl.oauthbearer.token.file" => {
+                    let hint =
+                        "OAUTHBEARER shows a token; say the file that holds it, or auth = msk-iam for Amazon MSK";
+                    self.missing(key, hint);
+                }
+                (true, false) => self.missing(key, "security.protocol uses SASL"),
+                (false, true) if by_token => {
+                    self.impossible(key, "sasl.mechanism = OAUTHBEARER shows a token and no password; leave this out");
+                }
+                (false, true) => {
+                    self.impossible(key, "only sasl.mechanism = OAUTHBEARER shows a token; leave this out")
+                }
+                _ => {}
             }
         }
     }

@@ -74,6 +74,7 @@ pub static REFUSED: &[Refused] = &[
     refused("sasl.mechanisms", "say sasl.mechanism outside [kafka]"),
     refused("sasl.username", TOP),
     refused("sasl.password", TOP),
+    refused("sasl.oauthbearer.token.file", TOP),
     refused("session.timeout.ms", TOP),
     refused("heartbeat.interval.ms", TOP),
     refused("max.poll.interval.ms", TOP),

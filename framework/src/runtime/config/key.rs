@@ -311,6 +311,12 @@ pub(super) static KEYS: &[Key] = &[
         show: |config| shown(config.security.sasl_password.as_ref()),
     },
     Key {
+        name: "sasl.oauthbearer.token.file",
+        meaning: "file with the token for OAUTHBEARER, read anew for each: as Kubernetes projects one into a pod",
+        kind: Kind::Path(|config, value| config.security.sasl_oauthbearer_token_file = Some(value)),
+        show: |config| shown(config.security.sasl_oauthbearer_token_file.as_ref().map(|path| path.display())),
+    },
+    Key {
         name: "auth",
         meaning: "shorthand for authentication: msk-iam, with aws.region",
         kind: Kind::Choice(&["msk-iam"], |config, _| config.security.auth = Some(Auth::MskIam)),

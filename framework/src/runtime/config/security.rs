@@ -113,6 +113,8 @@ pub struct SecurityConfig {
     pub sasl_username: Option<String>,
     /// `sasl.password`.
     pub sasl_password: Option<Secret>,
+    /// `sasl.oauthbearer.token.file`: holds the token for `OAUTHBEARER`.
+    pub sasl_oauthbearer_token_file: Option<PathBuf>,
     /// `auth`.
     pub auth: Option<Auth>,
     /// `aws.region`: where the MSK cluster, or the database on RDS, is.

@@ -150,6 +150,14 @@ fn impossible_values_are_refused_with_their_key() {
         ("security.protocol = \"SASL_SSL\"", "sasl.mechanism"),
         ("ssl.ca.location = \"ca.pem\"", "ssl.ca.location"),
         ("auth = \"msk-iam\"", "aws.region"),
+        ("sasl.oauthbearer.token.file = \"t\"", "sasl.oauthbearer.token.file"),
+        ("auth = \"msk-iam\"\nsasl.oauthbearer.token.file = \"t\"", "sasl.oauthbearer.token.file"),
+        ("security.protocol = \"SASL_SSL\"\nsasl.mechanism = \"OAUTHBEARER\"", "sasl.oauthbearer.token.file"),
+        (
+            "security.protocol = \"SASL_SSL\"\nsasl.mechanism = \"PLAIN\"\nsasl.oauthbearer.token.file = \"t\"",
+            "sasl.oauthbearer.token.file",
+        ),
+        ("security.protocol = \"SASL_SSL\"\nsasl.mechanism = \"OAUTHBEARER\"\nsasl.username = \"u\"", "sasl.username"),
         ("otlp.endpoint = \"collector:4318\"", "otlp.endpoint"),
         ("otlp.endpoint = \"http://\"", "otlp.endpoint"),
         ("otlp.endpoint = \"https://c:4318?token=1\"", "otlp.endpoint"),
@@ -219,6 +227,18 @@ fn librdkafka_properties_pass_through_except_those_exactly_once_depends_on() {
     assert!(
         messages(&variable("MILLPOND_KAFKA_ISOLATION_LEVEL", "read_uncommitted")).contains("MILLPOND_KAFKA_ISOLATION")
     );
+}
+
+#[test]
+fn a_token_file_is_all_that_oauthbearer_wants() {
+    let text = "security.protocol = \"SASL_SSL\"\nsasl.mechanism = \"OAUTHBEARER\"\n\
+                sasl.oauthbearer.token.file = \"/var/run/kafka/token\"\n";
+    let config = StreamsConfig::load(&file(text)).unwrap();
+    assert_eq!(config.security.sasl_oauthbearer_token_file, Some("/var/run/kafka/token".into()));
+    let shown = config.settings().into_iter().find(|setting| setting.key == "sasl.oauthbearer.token.file").unwrap();
+    assert_eq!(shown.value, "/var/run/kafka/token", "where it is is no secret");
+    let said = variable("MILLPOND_SASL_OAUTHBEARER_TOKEN_FILE", "/t");
+    assert!(messages(&said).contains("MILLPOND_SASL_OAUTHBEARER_TOKEN_FILE"), "without the mechanism it has no use");
 }
 
 #[test]

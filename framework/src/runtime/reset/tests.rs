@@ -56,6 +56,19 @@ fn each_way_to_say_where_to_begin_gives_its_offsets() {
 }
 
 #[test]
+fn a_place_for_each_partition_must_be_of_all_inputs_and_of_no_other() {
+    let each = |places: &[(&str, i32, i64)]| {
+        ResetTo::Each(places.iter().map(|&(topic, partition, to)| (at(topic, partition), Offset(to))).collect())
+    };
+    assert_eq!(targets(&each(&[("events", 0, 30), ("events", 1, 4)])), Ok(vec![30, 4]));
+    assert_eq!(targets(&each(&[("events", 0, 3), ("events", 1, 99)])), Ok(vec![5, 9]), "the nearest that the log has");
+    let left_out = Err(ResetError::LeftOut { partition: at("events", 1) });
+    assert_eq!(targets(&each(&[("events", 0, 30)])), left_out);
+    let other = Err(ResetError::NotAnInput { partition: at("events", 2) });
+    assert_eq!(targets(&each(&[("events", 0, 30), ("events", 1, 4), ("events", 2, 0)])), other);
+}
+
+#[test]
 fn an_offset_outside_a_log_becomes_the_nearest_in_it_and_the_plan_says_so() {
     assert_eq!(targets(&ResetTo::Offset(Offset(10))), Ok(vec![10, 9]));
     assert_eq!(targets(&ResetTo::Offset(Offset(4))), Ok(vec![5, 4]));

@@ -3,15 +3,19 @@
 
 mod act;
 mod facts;
+mod places;
 mod table;
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Args};
 use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
-use millpond::record::Offset;
+use millpond::record::{Offset, TopicPartition};
 use millpond::runtime::config::StreamsConfig;
 use millpond::runtime::reset::{ResetError, ResetFacts, ResetPlan, ResetStep, ResetTo, plan};
+use millpond::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::output::{Output, lines};
@@ -48,20 +52,42 @@ pub(crate) struct ResetArgs {
     /// Begin at the first record that is so old or younger: PnDTnHnMnS
     #[arg(long, group = "where", value_name = "DURATION")]
     by_duration: Option<String>,
+    /// Begin where this file says: a line topic,partition,offset for each partition, as kafka-consumer-groups.sh writes it
+    #[arg(long, group = "where", value_name = "FILE")]
+    from_file: Option<PathBuf>,
     /// Do it; without this the plan is shown and nothing is changed
     #[arg(long)]
     yes: bool,
     /// Only show the plan, as it is without --yes
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
+    /// Kafka's, refused by name
+    #[arg(long, hide = true)]
+    force: bool,
+}
+
+/// Where to begin, as far as it is known before the cluster is asked.
+enum Aim {
+    Place(ResetTo),
+    Time(Timestamp),
+}
+
+impl Aim {
+    fn at(self, broker: &KafkaBroker, inputs: &BTreeSet<TopicPartition>) -> Result<ResetTo, Failure> {
+        Ok(match self {
+            Self::Place(to) => to,
+            Self::Time(time) => ResetTo::Found(broker.offsets_at(inputs, time)?),
+        })
+    }
 }
 
 pub(crate) fn run(args: &ResetArgs, context: Context<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
+    args.refuse_force()?;
     if let Some(keeper) = context.program.keeper() {
         return table::run(args, context, keeper, out);
     }
     let config = context.config()?;
-    let time = args.time()?;
+    let aim = args.aim()?;
     let broker = KafkaBroker::connect(KafkaConfig::of(&config)?)?;
     let topology = context.described(&config)?.and_then(|described| described.topology);
     let source = facts::Source { broker: &broker, config: &config, topology: topology.as_ref() };
@@ -73,10 +99,7 @@ pub(crate) fn run(args: &ResetArgs, context: Context<'_>, out: &mut Output<'_>) 
         let fix = "use the application's own binary: a sink, such as loader, keeps its offsets elsewhere, and resets them there";
         return Err(Failure::new("not-a-topology", message, fix));
     }
-    let to = match time {
-        None => args.place(),
-        Some(time) => ResetTo::Found(broker.offsets_at(&found.facts.inputs.keys().cloned().collect(), time)?),
-    };
+    let to = aim.at(&broker, &found.facts.inputs.keys().cloned().collect())?;
     let plan = plan(&found.facts, &to).map_err(|error| refused(&config, &error))?;
     let notes = notes(&found.facts, &found);
     if args.yes {
@@ -117,8 +140,26 @@ const PAUSE: Duration = Duration::from_millis(200);
 const NOT_YET: &str = "nothing was changed; say --yes to do this\n";
 
 impl ResetArgs {
+    /// Kafka's tool throws living members out of the group with it.
+    fn refuse_force(&self) -> Result<(), Failure> {
+        if !self.force {
+            return Ok(());
+        }
+        let message = "--force is not taken: it would throw members out of the group that may be at work, and what they commit \
+                       afterwards would not fit the reset";
+        let fix = "stop every process of the application, and wait until session.timeout.ms has passed (10 s unless configured)";
+        Err(Failure::usage(message, fix))
+    }
+
+    fn aim(&self) -> Result<Aim, Failure> {
+        if let Some(path) = &self.from_file {
+            return Ok(Aim::Place(ResetTo::Each(places::read(path)?)));
+        }
+        Ok(self.time()?.map_or_else(|| Aim::Place(self.place()), Aim::Time))
+    }
+
     /// The time to begin at, if it is one.
-    fn time(&self) -> Result<Option<millpond::time::Timestamp>, Failure> {
+    fn time(&self) -> Result<Option<Timestamp>, Failure> {
         if let Some(text) = &self.to_datetime {
             let time = time::parse_datetime(text);
             let fix = "say it as 2026-11-23T06:00:00.000, in UTC, or with an offset as in +02:00";
@@ -145,6 +186,7 @@ impl ResetArgs {
 fn refused(config: &StreamsConfig, error: &ResetError) -> Failure {
     let code = match error {
         ResetError::Live { .. } => "group-is-live",
+        ResetError::LeftOut { .. } | ResetError::NotAnInput { .. } => "not-all-inputs",
         _ => "nothing-to-reset",
     };
     Failure::new(code, format!("{}: {error}", config.application_id), error.advice())

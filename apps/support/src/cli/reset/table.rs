@@ -7,7 +7,7 @@ use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
 use millpond::broker::{Broker, BrokerError, CommittedOffset, TopicId};
 use millpond::record::{Offset, Partition, TopicName, TopicPartition};
 use millpond::runtime::config::StreamsConfig;
-use millpond::runtime::reset::{ResetFacts, ResetPlan, ResetTo, plan};
+use millpond::runtime::reset::{ResetFacts, ResetPlan, plan};
 
 use super::{NOT_YET, ResetArgs, json_of, refused, text};
 use crate::cli::output::Output;
@@ -27,7 +27,7 @@ pub(super) fn run(
         let fix = "leave out --internal-topics: this application has none";
         return Err(Failure::new("not-internal", format!("{topic} is no internal topic of it"), fix));
     }
-    let time = args.time()?;
+    let aim = args.aim()?;
     let known = context.described(&config)?.map(|described| described.inputs).unwrap_or_default();
     let mut table = (keeper.open)(&config).map_err(|error| Failure::configuration(&*error))?;
     let broker = KafkaBroker::connect(KafkaConfig::of(&config)?)?;
@@ -36,10 +36,7 @@ pub(super) fn run(
     let (inputs, ids) = partitions(&broker, &wanted(args, known)?)?;
     let mut committed = read(table.as_mut(), keeper)?;
     committed.retain(|at, _| inputs.contains(at));
-    let to = match time {
-        None => args.place(),
-        Some(time) => ResetTo::Found(broker.offsets_at(&inputs, time)?),
-    };
+    let to = aim.at(&broker, &inputs)?;
     let next = |next| CommittedOffset { next, metadata: String::new() };
     let facts = ResetFacts {
         inputs: broker.log_ranges(&inputs)?,

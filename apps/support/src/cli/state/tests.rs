@@ -6,8 +6,9 @@ use millpond::serde::{Int64, Utf8};
 use millpond::state::rocksdb::{Options, RocksDirectory, TaskView};
 use millpond::state::{Backend, Checkpoint, CommitBatch, KeyRange, StateDirectory, StoreIndex, StoreKind, StoreSpec};
 
+use crate::cli::Failure;
+use crate::cli::failure::EXIT_USAGE;
 use crate::cli::tests::{SHOP, answered_by, topology};
-use crate::cli::{EXIT_USAGE, Failure};
 use millpond::formats::StoreFormats;
 
 const TASK: TaskId = TaskId { subtopology: 1, partition: Partition(3) };
