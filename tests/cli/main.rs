@@ -6,6 +6,7 @@ mod admin;
 mod commands;
 mod dead_letters;
 mod doctor;
+mod loading;
 mod reset;
 mod state;
 
