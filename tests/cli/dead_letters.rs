@@ -36,6 +36,7 @@ fn letters_are_listed_shown_and_sent_again_once() {
     let (malformed, no_user) = (of("malformed_value"), of("missing_user_id"));
 
     let shown = shop.fraud(&["dead-letters", "show", malformed]);
+    assert_eq!(shown.err, "", "a bar is for those who look at a terminal");
     assert!(shown.out.contains("cli-letters-events-1@0") && !shown.out.contains("no json"), "{shown:?}");
     let with = shop.fraud(&["dead-letters", "show", malformed, "--payload", "--json"]).json();
     assert_eq!((&with["record"]["value"], &with["record"]["headers"][0][0]), (&"no json".into(), &"trace".into()));

@@ -23,6 +23,7 @@ fn a_healthy_cluster_has_no_findings_before_the_first_start_and_after() {
     let shop = Shop::new("cli-doctor");
     let first = shop.fraud(&["doctor", "--json"]);
     assert_eq!((first.code, findings(&first)), (0, Vec::<String>::new()), "{first:?}");
+    assert_eq!(first.err, "", "a bar is for those who look at a terminal");
     assert!(first.out.contains("a transaction was committed") && first.out.contains("the brokers' agree"), "{first:?}");
     shop.bursts(0..4);
     let mut process = shop.start();
