@@ -4,19 +4,31 @@ use millpond_harness::{Postgres, query};
 
 use super::*;
 
+/// The variable that names the loader's database.
+pub(crate) const URL: &str = "MILLPOND_APP_DATABASE_URL";
+
 /// A loader on a database and topics of its own.
 pub(crate) struct Loading {
     pub(crate) name: &'static str,
     pub(crate) client: Client,
+    /// For the questions of the test itself.
     database: String,
+    /// By what the loader finds its database.
+    variables: Vec<(&'static str, String)>,
     dir: PathBuf,
 }
 
 impl Loading {
     pub(crate) fn new(name: &'static str) -> Self {
-        let client = Kafka::shared().unwrap().client();
         let database = Postgres::shared().unwrap().create_database().unwrap();
-        let this = Self { name, client, database, dir: Scratch::new(name).unwrap().path().to_owned() };
+        let variables = vec![(URL, database.clone())];
+        Self::on(name, database, variables)
+    }
+
+    /// On a database that the loader reaches in a way of its own.
+    pub(crate) fn on(name: &'static str, database: String, variables: Vec<(&'static str, String)>) -> Self {
+        let client = Kafka::shared().unwrap().client();
+        let this = Self { name, client, database, variables, dir: Scratch::new(name).unwrap().path().to_owned() };
         let topics = ["processed", "attributed"].map(|topic| this.topic(topic));
         this.client.create_topics(&topics.each_ref().map(String::as_str), PARTITIONS, &[]).unwrap();
         this
@@ -38,12 +50,12 @@ impl Loading {
     pub(crate) fn start(&self) -> Process {
         let launch = Launch::new(built("loader").unwrap(), self.dir.join("log")).args(self.flags());
         let launch = launch.args(["--http=0", "--set=session.timeout.ms=6000"]);
-        launch.env("MILLPOND_APP_DATABASE_URL", &self.database).start().unwrap()
+        self.variables.iter().fold(launch, |launch, (name, value)| launch.env(name, value)).start().unwrap()
     }
 
     pub(crate) fn ask(&self, line: &[&str]) -> Answer {
         let mut command = Command::new(built("loader").unwrap());
-        answered(command.args(line).args(self.flags()).env("MILLPOND_APP_DATABASE_URL", &self.database))
+        answered(command.args(line).args(self.flags()).envs(self.variables.iter().map(|(name, value)| (name, value))))
     }
 
     pub(crate) fn reset(&self, line: &[&str]) -> Answer {

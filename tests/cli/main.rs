@@ -7,6 +7,7 @@ mod commands;
 mod dead_letters;
 mod doctor;
 mod loading;
+mod passwords;
 mod reset;
 mod state;
 
