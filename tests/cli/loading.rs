@@ -55,7 +55,10 @@ impl Loading {
 
     pub(crate) fn ask(&self, line: &[&str]) -> Answer {
         let mut command = Command::new(built("loader").unwrap());
-        answered(command.args(line).args(self.flags()).envs(self.variables.iter().map(|(name, value)| (name, value))))
+        for (name, value) in &self.variables {
+            command.env(name, value);
+        }
+        answered(command.args(line).args(self.flags()))
     }
 
     pub(crate) fn reset(&self, line: &[&str]) -> Answer {
