@@ -22,5 +22,9 @@ mod faults;
 mod fixture;
 #[path = "loader/proxy.rs"]
 mod proxy;
+#[path = "loader/server.rs"]
+mod server;
 #[path = "loader/stream.rs"]
 mod stream;
+#[path = "loader/tls.rs"]
+mod tls;

@@ -31,6 +31,10 @@ fn files() -> Vec<(&'static str, String)> {
         ("key and value", format!("[app]\ndatabase_url = \"host=h user=u password={secret}\"")),
         ("a number in its place", "[app]\ndatabase_url = 5".to_owned()),
         ("an unknown secret of the application", format!("[app]\napi_token = \"{secret}\"")),
+        ("of a client", format!("[kafka]\nsasl.oauthbearer.client.secret = \"{secret}\"")),
+        ("a collector with a password", format!("otlp.endpoint = \"http://user:{secret}@h:4318\"")),
+        ("a collector with a token", format!("otlp.endpoint = \"http://h:4318?token={secret}\"")),
+        ("a slip of the hand in the admin's token", format!("http.admin.tokens = \"{secret}\"")),
         (
             "a key in the file",
             format!("[kafka]\nssl.key.pem = \"\"\"\n-----BEGIN PRIVATE KEY-----\n{secret}\n\"\"\"\nlinger = "),
@@ -46,7 +50,7 @@ fn no_canary_shows_in_what_is_said_of_a_wrong_configuration() {
     variables.insert("MILLPOND_BOOTSTRAP_SERVERS".into(), "127.0.0.1:1".into());
     variables.insert("MILLPOND_STATE_DIR".into(), scratch.path().display().to_string());
     let mut sinks = Sinks::default();
-    for application in APPLICATIONS {
+    for application in APPLICATIONS.into_iter().chain(["millpond"]) {
         for (mistake, text) in files() {
             fs::write(&file, format!("{text}\n")).unwrap();
             let flag = format!("--config={}", file.display());
@@ -80,5 +84,7 @@ fn mistaken() -> Vec<(&'static str, String)> {
         ("MILLPOND_KAFKA_SASL_PASSWORD", secret("variable")),
         ("MILLPOND_SASL_PASWORD", secret("variable")),
         ("MILLPOND_APP_PASSWORD", secret("variable")),
+        ("MILLPOND_HTTP_ADMIN_TOKENS", secret("variable")),
+        ("MILLPOND_OTLP_ENDPOINT", format!("http://user:{}@h:4318", secret("variable"))),
     ]
 }

@@ -53,6 +53,8 @@ fn of_the_database(shop: &Shop) -> Vec<Case> {
             vec![
                 ("MILLPOND_APP_DATABASE_URL", format!("postgres://loader@127.0.0.1:{port}/shop")),
                 ("PGPASSFILE", passwords.display().to_string()),
+                // It would be taken instead.
+                ("PGPASSWORD", String::new()),
             ],
         ),
         (

@@ -7,7 +7,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use millpond_harness::{
-    Client, Kafka, KafkaOptions, Launch, Postgres, Process, Scratch, Secured, Security, built, try_wait_for, wait_for,
+    Client, Collector, Kafka, KafkaOptions, Launch, Postgres, Process, Scratch, Secured, Security, built, try_wait_for,
+    wait_for,
 };
 
 use super::canary::secret;
@@ -21,6 +22,8 @@ pub(crate) struct Shop {
     pub(crate) scratch: Scratch,
     pub(crate) kafka: Kafka,
     pub(crate) postgres: Postgres,
+    /// Of spans.
+    pub(crate) collector: Collector,
     /// With the password.
     pub(crate) database: String,
 }
@@ -52,7 +55,8 @@ impl Shop {
         let asks = || postgres.query(&with("none"), "SELECT 1").is_err();
         wait_for(LIMIT, "the database asks for a password", asks).unwrap();
         let database = with(&secret("database"));
-        Self { scratch, kafka, postgres, database }
+        let collector = Collector::start().unwrap();
+        Self { scratch, kafka, postgres, collector, database }
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -89,12 +93,17 @@ impl Shop {
             ("STATE_DIR", &self.dir("state").display().to_string()),
             ("HTTP_LISTEN", "0"),
             ("HTTP_ADMIN_TOKEN", &secret("admin")),
+            ("OTLP_ENDPOINT", &format!("http://{}", self.collector.address())),
+            // Nobody has said that their rows may be shown.
+            ("QUERIES", "on"),
         ];
         variables.extend(set.map(|(name, value)| (format!("MILLPOND_{name}"), value.to_owned())));
         // Passed on to librdkafka, which has no use for it here.
         variables.insert("MILLPOND_KAFKA_SSL_KEYSTORE_PASSWORD".into(), secret("keystore"));
         if application == "loader" {
             variables.insert("MILLPOND_APP_DATABASE_URL".into(), self.database.clone());
+            // For a URL without a password.
+            variables.insert("PGPASSWORD".into(), secret("pgpassword"));
         }
         variables
     }
@@ -107,7 +116,8 @@ impl Shop {
     }
 }
 
-/// Logs of everything, librdkafka's debug lines among them; and AWS's secrets, which nobody may look at unasked.
+/// Logs of everything, librdkafka's debug lines among them; AWS's secrets, which nobody may look at unasked; and the token that a
+/// collector of spans wants.
 pub(crate) fn talkative() -> Variables {
     let variables = [
         ("RUST_LOG", "trace".to_owned()),
@@ -115,6 +125,8 @@ pub(crate) fn talkative() -> Variables {
         ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", secret("aws")),
         ("AWS_SESSION_TOKEN", secret("session")),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN", secret("container")),
+        ("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization=Bearer%20{}", secret("otlp"))),
     ];
     variables.map(|(name, value)| (name.to_owned(), value)).into()
 }

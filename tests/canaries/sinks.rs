@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::canary;
 
 /// What a page is asked for.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 17] = [
     "/",
     "/?sort=lag",
     "/api/status",
@@ -23,6 +23,12 @@ const PATHS: [&str; 11] = [
     "/topology?format=mermaid",
     "/admin/log-level",
     "/nowhere",
+    "/stores",
+    "/stores/carts/range",
+    "/stores/carts/count",
+    "/stores/carts/partitions/0?application=fraud&ask=rows",
+    "/stores/first-visits/prefix?prefix=",
+    "/stores/orders/count?from=a",
 ];
 /// How long the stream of changes is followed.
 const FOLLOWED: Duration = Duration::from_secs(3);
@@ -111,6 +117,11 @@ fn administered(address: &str) -> String {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     answer
+}
+
+/// The answer of an application's page.
+pub(crate) fn answer(address: &str, path: &str) -> String {
+    ask(address, path, Duration::from_secs(10))
 }
 
 /// The whole answer with its head, or as much as comes within `limit`.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use millpond_harness::{Client, Outgoing, Process, query, wait_for};
 
-use super::canary::payload;
+use super::canary::{payload, secret};
 use super::shop::{APPLICATIONS, LIMIT, Shop, TOPICS, command, page_of};
-use super::sinks::Sinks;
+use super::sinks::{Sinks, answer};
 
 /// Commands that tell of an application. Those whose task is to show rows or records are none of them.
 const COMMANDS: [&[&str]; 18] = [
@@ -45,12 +45,14 @@ pub(crate) fn works_and_breaks(shop: &mut Shop, sinks: &mut Sinks) {
     let client = shop.client();
     client.produce("events", events(0)).unwrap();
     works(shop, &client);
+    hides_the_rows(&mut running, sinks);
     observe(&mut running, sinks);
     commands(shop, sinks);
     damage(shop, &mut running, &client);
     observe(&mut running, sinks);
     servers_go_away(shop, &mut running, sinks);
     end(running, sinks);
+    spans(shop, sinks);
     sinks.logs_of_stores("stores", &shop.dir("state"));
     headers_of_dead_letters(shop, &client, sinks);
 }
@@ -113,6 +115,36 @@ fn works(shop: &Shop, client: &Client) {
     wait_for(LIMIT, "a row is loaded", || query(&shop.database, rows).is_ok_and(|rows| rows != [["0"]])).unwrap();
 }
 
+/// Whoever knows a user hears that there is a row, and nothing of it. Asked of any other instance as well.
+fn hides_the_rows(running: &mut [Running], sinks: &mut Sinks) {
+    let key = format!("{}.0", payload("user"));
+    let path = format!("/stores/carts/get?key={key}");
+    for one in running {
+        let address = page_of(&mut one.process);
+        if one.name == "fraud" {
+            // The row is there a moment after the alert.
+            let found = || answer(&address, &path).contains(r#""found":true"#);
+            wait_for(LIMIT, "the row of the user", found).unwrap();
+        }
+        let told = answer(&address, &path);
+        let is_masked = told.contains(r#""masked":true"#) && told.contains(r#""value":null"#);
+        assert_eq!(is_masked, one.name == "fraud", "{}: {told}", one.name);
+        sinks.add(format!("{}: the row of a user", one.name), &told);
+    }
+}
+
+/// They came with the token, from each application, and have nothing of it or of a record.
+fn spans(shop: &Shop, sinks: &mut Sinks) {
+    let spans = shop.collector.spans();
+    for name in APPLICATIONS {
+        let own: Vec<_> = spans.iter().filter(|span| span.resource["service.name"] == name).collect();
+        assert!(!own.is_empty(), "{name} sends spans");
+        sinks.add(format!("{name}: spans"), &format!("{own:#?}"));
+    }
+    let tokens = shop.collector.tokens();
+    assert!(!tokens.is_empty() && tokens.iter().all(|token| token.ends_with(&secret("otlp"))), "{tokens:?}");
+}
+
 fn observe(running: &mut [Running], sinks: &mut Sinks) {
     for one in running {
         let address = page_of(&mut one.process);
@@ -125,6 +157,15 @@ fn commands(shop: &Shop, sinks: &mut Sinks) {
         let variables = shop.variables(name);
         for line in COMMANDS {
             sinks.command(format!("{name} {}", line.join(" ")), &mut command(name, line, &variables));
+        }
+    }
+    // The tool for any application, as one that commits in Kafka and one that does not.
+    for name in ["fraud", "loader"] {
+        let mut variables = shop.variables(name);
+        variables.insert("MILLPOND_APPLICATION_ID".into(), name.to_owned());
+        for line in COMMANDS {
+            let sink = format!("millpond {} of {name}", line.join(" "));
+            sinks.command(sink, &mut command("millpond", line, &variables));
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Records that were set aside are looked at and sent again, each once.
 
+use serde_json::json;
+
+use super::loading::Loading;
 use super::*;
 
 const NO_USER: &str = r#"{"event_name":"add_to_cart","item_url":"/i/1"}"#;
@@ -33,9 +36,15 @@ fn letters_are_listed_shown_and_sent_again_once() {
     let (malformed, no_user) = (of("malformed_value"), of("missing_user_id"));
 
     let shown = shop.fraud(&["dead-letters", "show", malformed]);
+    assert_eq!(shown.err, "", "a bar is for those who look at a terminal");
     assert!(shown.out.contains("cli-letters-events-1@0") && !shown.out.contains("no json"), "{shown:?}");
     let with = shop.fraud(&["dead-letters", "show", malformed, "--payload", "--json"]).json();
     assert_eq!((&with["record"]["value"], &with["record"]["headers"][0][0]), (&"no json".into(), &"trace".into()));
+    // The tool for any application finds them by its name.
+    assert_eq!(shop.ask("millpond", &["dead-letters", "list", "--json"]).json(), listed);
+    let by_tool = ["dead-letters", "show", malformed, "--payload", "--json"];
+    assert_eq!(shop.ask("millpond", &by_tool).json(), with);
+    assert_eq!(shop.ask("millpond", &["dead-letters", "show", malformed]).out, shown.out);
 
     // A plan sends nothing.
     let to = format!("--to={}", shop.topic("repaired"));
@@ -83,6 +92,67 @@ fn a_letter_without_its_record_is_sent_from_the_source_while_that_is_there() {
     assert_eq!((&done["sent"], done["gone"].as_array().unwrap().len()), (&1.into(), 1), "{done}");
     let repaired = shop.client.read_committed(&shop.topic("repaired")).unwrap();
     assert_eq!((repaired.len(), repaired[0].timestamp_ms), (1, 1_700_000_000_001));
+}
+
+/// What the table did not take then, it takes now: the same record, at the end of the partition that it came from.
+#[test]
+fn a_letter_of_the_loader_is_listed_and_shown_and_loaded_when_it_is_sent_again() {
+    let shop = Loading::new("cli-loader-letters");
+    shop.feed();
+    let mut process = shop.start();
+    shop.wait_for_rows(&mut process, ["20", "4"]);
+    shop.query("ALTER TABLE events ADD CONSTRAINT known CHECK (user_id <> 'stranger')");
+    let stranger = Outgoing::value(r#"{"user_id":"stranger","event_name":"visit"}"#).key("k").header("trace", "7");
+    let malformed = Outgoing::value("no json").partition(0).at(1_700_000_000_600);
+    let records = [stranger.partition(1).at(1_700_000_000_500), malformed];
+    shop.client.produce(&shop.topic("processed"), records).unwrap();
+    let list = ["dead-letters", "list", "--json"];
+    let mut listed = Value::Null;
+    let waited = wait_for(LIMIT, "two letters", || {
+        assert_eq!(process.ended().unwrap(), None, "{}", process.log_tail());
+        let answer = shop.ask(&list);
+        // There is no such topic before the first letter.
+        listed = if answer.code == 0 { answer.json() } else { Value::Null };
+        listed["count"] == 2
+    });
+    assert!(waited.is_ok(), "{listed}\n{}", process.log_tail());
+    assert_eq!(listed["reasons"], json!({ "invalid_json": 1, "refused_by_database": 1 }));
+    assert_eq!(shop.tool(&list).json(), listed, "the tool finds the same");
+    let letters = listed["letters"].as_array().unwrap();
+    let refused = letters.iter().find(|letter| letter["reason"] == "refused_by_database").unwrap();
+    assert_eq!(
+        (&refused["partition"], &refused["offset"], &refused["node"]),
+        (&1.into(), &10.into(), &"events".into())
+    );
+    let at = refused["at"].as_str().unwrap();
+
+    let shown = shop.ask(&["dead-letters", "show", at]);
+    assert!(shown.code == 0 && shown.out.contains("cli-loader-letters-processed-1@10"), "{shown:?}");
+    assert!(shown.out.contains("23514, constraint known") && !shown.out.contains("stranger"), "{shown:?}");
+    assert_eq!(shop.tool(&["dead-letters", "show", at]).out, shown.out);
+    let with = shop.ask(&["dead-letters", "show", at, "--payload", "--json"]).json();
+    assert_eq!(with["record"]["value"], json!({ "user_id": "stranger", "event_name": "visit" }));
+    assert_eq!((&with["record"]["key"], &with["record"]["headers"][0][0]), (&"k".into(), &"trace".into()));
+
+    shop.query("ALTER TABLE events DROP CONSTRAINT known");
+    let replay = ["dead-letters", "replay", "--reason=refused_by_database", "--json"];
+    let planned = shop.ask(&replay).json();
+    assert_eq!((&planned["done"], &planned["letters"]), (&false.into(), &json!([at])), "{planned}");
+    for (sent, before) in [(1, 0), (0, 1)] {
+        let done = shop.ask(&[&replay[..], &["--yes"]].concat()).json();
+        assert_eq!((&done["sent"], &done["replayed_before"]), (&sent.into(), &before.into()), "{done}");
+    }
+    shop.wait_for_rows(&mut process, ["21", "4"]);
+    let row = "SELECT source_partition, (extract(epoch FROM event_time) * 1000)::bigint FROM events \
+               WHERE user_id = 'stranger'";
+    assert_eq!(shop.query(row), [["1", "1700000000500"]]);
+    let told = shop.ask(&list).json();
+    let replayed = |reason: &str| {
+        let letter = told["letters"].as_array().unwrap().iter().find(|letter| letter["reason"] == reason);
+        letter.unwrap()["replayed"].as_bool().unwrap()
+    };
+    assert_eq!((replayed("refused_by_database"), replayed("invalid_json"), &told["count"]), (true, false, &2.into()));
+    assert!(process.stop().unwrap().success(), "{}", process.log_tail());
 }
 
 #[test]

@@ -23,6 +23,7 @@ fn a_healthy_cluster_has_no_findings_before_the_first_start_and_after() {
     let shop = Shop::new("cli-doctor");
     let first = shop.fraud(&["doctor", "--json"]);
     assert_eq!((first.code, findings(&first)), (0, Vec::<String>::new()), "{first:?}");
+    assert_eq!(first.err, "", "a bar is for those who look at a terminal");
     assert!(first.out.contains("a transaction was committed") && first.out.contains("the brokers' agree"), "{first:?}");
     shop.bursts(0..4);
     let mut process = shop.start();
@@ -72,6 +73,44 @@ fn state_of_topics_that_are_gone_is_named() {
     shop.client.delete_topics(&[&shop.topic("carts-changelog")]).unwrap();
     let seen = || findings(&shop.fraud(&["doctor", "--no-probe", "--json"]));
     wait_for(LIMIT, "the lost changelog", || seen().contains(&"state-topics".to_owned())).unwrap();
+}
+
+/// Left by a newer program, for example before it was taken back: it is not damaged, and nothing is done to it.
+#[test]
+fn state_of_another_format_is_named_with_what_every_command_says_to_do() {
+    let shop = Shop::new("cli-format");
+    shop.bursts(0..4);
+    let mut process = shop.start();
+    shop.alerts(&mut process, 4);
+    assert!(process.stop().unwrap().success(), "{}", process.log_tail());
+    let tasks = || shop.fraud(&["state", "ls", "--json"]).json()["tasks"].as_array().unwrap().clone();
+    let task = tasks().into_iter().find(|task| task["stores"][0] == "carts").unwrap();
+    let (instance, name) = (task["instance"].as_str().unwrap(), task["task"].as_str().unwrap());
+    let format = shop.dir.join("state").join(&shop.name).join(instance).join(name).join("format");
+    let ours = std::fs::read_to_string(&format).unwrap();
+    std::fs::write(&format, "2\n").unwrap();
+
+    let sick = shop.fraud(&["doctor", "--no-probe", "--json"]);
+    assert_eq!((sick.code, findings(&sick)), (1, vec!["state".to_owned()]), "{sick:?}");
+    let report: Value = serde_json::from_str(&sick.out).unwrap();
+    let finding = &report["findings"][0];
+    let what = finding["what"].as_str().unwrap();
+    assert!(what.contains(name) && what.contains("format=2, this program reads format=1"), "{finding}");
+    assert!(finding["fix"].as_str().unwrap().starts_with("use the version that wrote it"), "{finding}");
+    // The same state in the words of the others.
+    let listed = tasks().into_iter().find(|task| task["task"] == name).unwrap();
+    assert_eq!((&listed["error"]["code"], &listed["error"]["fix"]), (&"state-format".into(), &finding["fix"]));
+    let refused = shop.fraud(&["state", "scan", "carts", "--json"]);
+    assert_eq!(refused.error(), "state-format");
+    let refused: Value = serde_json::from_str(&refused.err).unwrap();
+    assert_eq!(refused["error"]["fix"], finding["fix"]);
+    let told = shop.ask("millpond", &["doctor", "--no-probe"]);
+    assert!(told.code == 1 && told.out.contains("fix: use the version that wrote it"), "{told:?}");
+
+    // It was only looked at: the version that wrote it goes on.
+    std::fs::write(&format, ours).unwrap();
+    let healthy = shop.fraud(&["doctor", "--no-probe", "--json"]);
+    assert_eq!((healthy.code, findings(&healthy)), (0, Vec::<String>::new()), "{healthy:?}");
 }
 
 #[test]

@@ -7,6 +7,8 @@ mod commands;
 mod configuration;
 mod dead_letters;
 mod doctor;
+mod loading;
+mod passwords;
 mod reset;
 mod starting;
 mod state;

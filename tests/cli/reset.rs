@@ -1,7 +1,6 @@
 //! `reset`: refused while the group is alive, shown before it is done, and checked by the application itself afterwards.
 
-use millpond_harness::{Postgres, query};
-
+use super::loading::Loading;
 use super::*;
 
 /// Everything that is true of the application but for its state directory.
@@ -190,107 +189,23 @@ fn half_a_reset_does_not_start_and_another_one_finishes_it() {
     assert!(process.stop().unwrap().success(), "{}", process.log_tail());
 }
 
-/// A loader on a database and topics of its own.
-struct Loading {
-    name: &'static str,
-    client: Client,
-    database: String,
-    dir: PathBuf,
-}
-
-impl Loading {
-    fn new(name: &'static str) -> Self {
-        let client = Kafka::shared().unwrap().client();
-        let database = Postgres::shared().unwrap().create_database().unwrap();
-        let this = Self { name, client, database, dir: Scratch::new(name).unwrap().path().to_owned() };
-        let topics = ["processed", "attributed"].map(|topic| this.topic(topic));
-        this.client.create_topics(&topics.each_ref().map(String::as_str), PARTITIONS, &[]).unwrap();
-        this
-    }
-
-    fn topic(&self, name: &str) -> String {
-        format!("{}-{name}", self.name)
-    }
-
-    fn flags(&self) -> Vec<String> {
-        vec![
-            format!("--bootstrap-servers={}", Kafka::shared().unwrap().bootstrap_servers()),
-            format!("--application-id={}", self.name),
-            format!("--state-dir={}", self.dir.join("state").display()),
-            format!("--input={},{}", self.topic("processed"), self.topic("attributed")),
-        ]
-    }
-
-    fn start(&self) -> Process {
-        let launch = Launch::new(built("loader").unwrap(), self.dir.join("log")).args(self.flags());
-        let launch = launch.args(["--http=0", "--set=session.timeout.ms=6000"]);
-        launch.env("MILLPOND_APP_DATABASE_URL", &self.database).start().unwrap()
-    }
-
-    fn ask(&self, line: &[&str]) -> Answer {
-        let mut command = Command::new(built("loader").unwrap());
-        let command = command.arg("reset").args(line).args(self.flags());
-        let output = command.env("MILLPOND_APP_DATABASE_URL", &self.database).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Answer { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
-    }
-
-    fn query(&self, sql: &str) -> Vec<Vec<String>> {
-        query(&self.database, sql).unwrap()
-    }
-
-    /// Where it goes on, by topic and partition.
-    fn offsets(&self) -> Vec<String> {
-        let rows = self.query("SELECT next_offset FROM sink_offset ORDER BY topic DESC, part");
-        rows.into_iter().flatten().collect()
-    }
-
-    fn rows(&self) -> [String; 2] {
-        ["events", "purchase_marketing_attributions"]
-            .map(|table| self.query(&format!("SELECT count(*) FROM {table}"))[0][0].clone())
-    }
-
-    fn wait_for_rows(&self, process: &mut Process, rows: [&str; 2]) {
-        wait_for(LIMIT, format!("rows={rows:?}"), || {
-            assert_eq!(process.ended().unwrap(), None, "{}", process.log_tail());
-            // Its tables are made by the first start.
-            query(&self.database, "SELECT 1 FROM sink_offset LIMIT 1").is_ok() && self.rows() == rows
-        })
-        .unwrap();
-    }
-
-    /// Ten events and two attributions in each partition.
-    fn feed(&self) {
-        let event = |n: i32| {
-            let value = format!(r#"{{"user_id":"u{n}","event_name":"visit"}}"#);
-            Outgoing::value(value).partition(n % PARTITIONS).at(1_700_000_000_000 + i64::from(n))
-        };
-        self.client.produce(&self.topic("processed"), (0..20).map(event)).unwrap();
-        let attribution = |n: i32| {
-            let value = format!(r#"{{"user_id":"u{n}","order_id":"o{n}","marketing_channel":"mail"}}"#);
-            Outgoing::value(value).partition(n % PARTITIONS).at(1_700_000_000_000)
-        };
-        self.client.produce(&self.topic("attributed"), (0..4).map(attribution)).unwrap();
-    }
-}
-
 #[test]
 fn the_loader_is_reset_where_its_offsets_are_and_loads_anew() {
     let shop = Loading::new("cli-loader");
-    assert_eq!(shop.ask(&["--json"]).error(), "offsets-unreadable", "no loader has run here");
+    assert_eq!(shop.reset(&["--json"]).error(), "offsets-unreadable", "no loader has run here");
     shop.feed();
     let mut process = shop.start();
     shop.wait_for_rows(&mut process, ["20", "4"]);
     assert_eq!(shop.offsets(), ["10", "10", "2", "2"]);
     for line in [&["--json"][..], &["--yes", "--json"]] {
-        assert_eq!(shop.ask(line).error(), "group-is-live");
+        assert_eq!(shop.reset(line).error(), "group-is-live");
     }
     assert_eq!(shop.offsets(), ["10", "10", "2", "2"], "a refusal changes nothing");
     assert!(process.stop().unwrap().success(), "{}", process.log_tail());
     // It stays a member until its session ends.
-    wait_for(LIMIT, "an empty group", || shop.ask(&[]).code == 0).unwrap();
+    wait_for(LIMIT, "an empty group", || shop.reset(&[]).code == 0).unwrap();
 
-    let planned = shop.ask(&[]);
+    let planned = shop.reset(&[]);
     for line in [
         "begin cli-loader-processed-1 at 0 instead of 10\n",
         "begin cli-loader-attributed-0 at 0 instead of 2\n",
@@ -304,27 +219,27 @@ fn the_loader_is_reset_where_its_offsets_are_and_loads_anew() {
         (&["--internal-topics=others"], "not-internal"),
         (&["--to-datetime=yesterday"], "usage"),
     ] {
-        assert_eq!(shop.ask(&[&["--json"], line].concat()).error(), code, "{line:?}");
+        assert_eq!(shop.reset(&[&["--json"], line].concat()).error(), code, "{line:?}");
     }
     let of_one = ["--input-topics=cli-loader-processed", "--shift-by=-3", "--json"];
-    let offsets = shop.ask(&of_one).json()["offsets"].clone();
+    let offsets = shop.reset(&of_one).json()["offsets"].clone();
     let file = shop.dir.join("places.csv");
     std::fs::write(&file, "cli-loader-attributed,0,1\ncli-loader-attributed,1,2\n").unwrap();
     let from_file = format!("--from-file={}", file.display());
-    assert_eq!(shop.ask(&[&from_file, "--json"]).error(), "not-all-inputs", "the other topic would be left out");
-    let placed = shop.ask(&["--input-topics=cli-loader-attributed", &from_file, "--json"]).json();
+    assert_eq!(shop.reset(&[&from_file, "--json"]).error(), "not-all-inputs", "the other topic would be left out");
+    let placed = shop.reset(&["--input-topics=cli-loader-attributed", &from_file, "--json"]).json();
     let placed: Vec<_> = placed["offsets"].as_array().unwrap().iter().map(|of| of["offset"].clone()).collect();
     assert_eq!(placed, [1, 2], "each topic stands for itself");
     assert_eq!((offsets.as_array().unwrap().len(), &offsets[0]["offset"]), (2, &7.into()), "{offsets}");
     assert_eq!(shop.offsets(), ["10", "10", "2", "2"], "a plan changes nothing");
 
-    let done = shop.ask(&["--yes", "--json"]).json();
+    let done = shop.reset(&["--yes", "--json"]).json();
     assert_eq!((&done["done"], done["offsets"].as_array().unwrap().len()), (&true.into(), 4), "{done}");
     assert_eq!(shop.offsets(), ["0", "0", "0", "0"]);
     let lags = shop.client.group(shop.name).unwrap().lag(&[&shop.topic("processed")]).unwrap();
     assert!(lags.iter().all(|lag| lag.committed == Some(0)), "the group shows the same");
     assert_eq!(shop.rows(), ["20", "4"], "rows stay");
-    let again = shop.ask(&["--yes"]);
+    let again = shop.reset(&["--yes"]);
     assert!(again.code == 0 && again.out.ends_with("done, and checked\n"), "twice is once: {again:?}");
 
     shop.query("TRUNCATE events");
@@ -342,9 +257,5 @@ fn the_tool_refuses_a_group_that_no_topology_has_committed_for() {
     let mut process = shop.start();
     shop.wait_for_rows(&mut process, ["20", "4"]);
     assert!(process.stop().unwrap().success(), "{}", process.log_tail());
-    let flags = shop.flags();
-    let flags = flags.iter().filter(|flag| !flag.starts_with("--input"));
-    let output = Command::new(built("millpond").unwrap()).args(["reset", "--json"]).args(flags).output().unwrap();
-    let refused: Value = serde_json::from_slice(&output.stderr).unwrap();
-    assert_eq!(refused["error"]["code"], "not-a-topology", "{refused}");
+    assert_eq!(shop.tool(&["reset", "--json"]).error(), "not-a-topology");
 }

@@ -24,7 +24,9 @@ fn the_state_of_a_running_instance_is_read_beside_it() {
     // Null where the system does not tell.
     let told = cfg!(target_os = "linux");
     assert!(listed["tasks"].as_array().unwrap().iter().all(|task| !told || task["in_use"] == true), "{listed}");
-    let verified = shop.fraud(&["state", "verify", "--json"]).json();
+    let verified = shop.fraud(&["state", "verify", "--json"]);
+    assert_eq!(verified.err, "", "a bar is for those who look at a terminal");
+    let verified = verified.json();
     assert!(verified["ok"] == true && verified["not_decoded"].as_array().unwrap().is_empty(), "{verified}");
     // The tool decodes nothing, and finds the same rows.
     let by_tool = shop.ask("millpond", &["state", "get", "carts", "u7", "--json"]).json();

@@ -38,6 +38,26 @@ fn it_holds_the_binaries_of_the_workspace_that_are_applications() {
     assert_eq!(binaries, APPLICATIONS.map(str::to_owned).into());
 }
 
+/// The build itself looks: it fails when a binary needs a library that is not there, or RocksDB as a library at all.
+#[test]
+fn the_build_proves_that_rocksdb_is_linked_statically() {
+    let lines = instructions();
+    let build = lines.iter().find(|line| line.contains("cargo build")).unwrap();
+    let steps: Vec<String> =
+        build.split("&&").map(|step| step.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let at = |step: &str| {
+        let found = steps.iter().position(|known| known == step);
+        found.unwrap_or_else(|| panic!("no step {step} in {steps:#?}"))
+    };
+    let (listed, looked_at) =
+        (at("ldd /out/bin/* > /out/libraries"), at("! grep -E 'not found|librocksdb' /out/libraries"));
+    let copied = steps.iter().position(|step| step.starts_with("cp ") && step.ends_with(" /out/bin/")).unwrap();
+    assert!(copied < listed && listed < looked_at, "what is looked at is what is copied: {steps:#?}");
+    assert_eq!(looked_at, steps.len() - 1, "its failure is that of the step");
+    let elsewhere = lines.iter().find(|line| line.contains("ROCKSDB_LIB_DIR"));
+    assert_eq!(elsewhere, None, "it would be linked from there");
+}
+
 #[test]
 fn it_is_built_with_the_rust_of_the_workspace_from_all_that_cargo_reads() {
     let lines = instructions();

@@ -1,20 +1,21 @@
 //! Each right that the table grants, taken away: the application names it with the command that grants it, and so does
 //! `doctor`; or it does its work without it, because another right holds it.
 //!
-//! Each case is an application of its own name under a principal of its own, which lacks one rule of those that `fraud` has.
-//! They run beside each other on one broker.
+//! Each case is an application of its own name under a principal of its own, which lacks one rule of those that `fraud` has,
+//! for those that have a topology, or `loader`, which has a loop of its own. They run beside each other on one broker.
 
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use loader::{LoaderConfig, Routes, SharedStatus};
 use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
 use millpond::runtime::Streams;
 use millpond::runtime::config::StreamsConfig;
 use millpond::state::rocksdb::{Options, RocksDirectory};
-use millpond_harness::{Client, Kafka, Scratch, built};
+use millpond_harness::{Client, Kafka, Outgoing, Postgres, Scratch, built, query};
 use serde_json::Value;
 
 use super::authorization::{PASSWORD, authorizing, events, make_rules, rules_of};
@@ -22,7 +23,8 @@ use super::files::configured;
 use super::rights;
 
 const LIMIT: Duration = Duration::from_mins(2);
-const APPLICATION: &str = "fraud";
+/// Those with a topology are alike: this one has every kind of topic.
+const APPLICATIONS: [&str; 2] = ["fraud", "loader"];
 /// So many at a time.
 const WORKERS: usize = 3;
 
@@ -40,9 +42,26 @@ enum Outcome {
 /// One rule that is left out.
 #[derive(Debug)]
 struct Case {
-    /// Application and principal.
+    application: &'static str,
+    /// Application id and principal.
     name: String,
     rule: String,
+}
+
+/// Where a case is run.
+struct Place<'a> {
+    kafka: &'a Kafka,
+    state: Scratch,
+    /// Of the loader alone.
+    database: Option<String>,
+}
+
+impl<'a> Place<'a> {
+    fn of(case: &Case, kafka: &'a Kafka) -> Self {
+        let database = || Postgres::shared().unwrap().create_database().unwrap();
+        let database = (case.application == "loader").then(database);
+        Self { kafka, state: Scratch::new(&case.name).unwrap(), database }
+    }
 }
 
 impl Case {
@@ -99,9 +118,9 @@ impl Case {
         format!("--allow-principal User:{} --operation {} {on}", self.name, self.operation())
     }
 
-    fn config(&self, kafka: &Kafka, state: &Scratch) -> StreamsConfig {
-        let secured = kafka.secured().unwrap();
-        let (ca, dir) = (secured.ca.display().to_string(), state.path().display().to_string());
+    fn config(&self, place: &Place<'_>) -> StreamsConfig {
+        let secured = place.kafka.secured().unwrap();
+        let (ca, dir) = (secured.ca.display().to_string(), place.state.path().display().to_string());
         let set = [
             ("APPLICATION_ID", self.name.as_str()),
             ("BOOTSTRAP_SERVERS", &secured.sasl_ssl),
@@ -115,23 +134,32 @@ impl Case {
             ("ERRORS_DESERIALIZATION", "dead-letter"),
             ("ERRORS_PROCESSING", "dead-letter"),
         ];
+        let database = place.database.iter().map(|url| ("APP_DATABASE_URL", url.as_str()));
+        let set = set.into_iter().chain(database);
         let set: BTreeMap<String, String> =
-            set.map(|(name, value)| (format!("MILLPOND_{name}"), value.to_owned())).into();
-        configured(APPLICATION, &set, &[])
+            set.map(|(name, value)| (format!("MILLPOND_{name}"), value.to_owned())).collect();
+        configured(self.application, &set, &[])
     }
 
     /// The error with which it ends; none when it has done its work.
-    fn run(&self, kafka: &Kafka, state: &Scratch) -> Option<String> {
-        let config = self.config(kafka, state);
+    fn run(&self, place: &Place<'_>) -> Option<String> {
+        let config = self.config(place);
         let broker = KafkaBroker::connect(KafkaConfig::of(&config).unwrap()).unwrap();
+        match &place.database {
+            Some(database) => self.load(broker, &place.kafka.client(), database),
+            None => self.stream(&broker, &config, &place.kafka.client()),
+        }
+    }
+
+    fn stream(&self, broker: &KafkaBroker, config: &StreamsConfig, client: &Client) -> Option<String> {
         let directory = RocksDirectory::new(&config.state_dir, &self.name, "0", Options::default());
-        let topology = Arc::new(rights::topology(APPLICATION));
-        let streams = match Streams::start(&broker, &config, "0", &topology, &directory) {
+        let topology = Arc::new(rights::topology(self.application));
+        let streams = match Streams::start(broker, config, "0", &topology, &directory) {
             Ok(streams) => streams,
             Err(error) => return Some(error.to_string()),
         };
-        let (client, began) = (kafka.client(), Instant::now());
-        while streams.is_healthy() && !has_done_its_work(&client, &self.name) {
+        let began = Instant::now();
+        while streams.is_healthy() && !has_done_its_work(client, &self.name) {
             assert!(began.elapsed() < LIMIT, "{self:?} neither works nor ends");
             std::thread::park_timeout(Duration::from_millis(100));
         }
@@ -140,13 +168,32 @@ impl Case {
         failed.then(|| ended.unwrap_err().to_string())
     }
 
+    fn load(&self, broker: KafkaBroker, client: &Client, database: &str) -> Option<String> {
+        let config = LoaderConfig::new(&self.name, "0", database, Routes::defaults().unwrap());
+        let (stop, status) = (AtomicBool::new(false), SharedStatus::default());
+        std::thread::scope(|scope| {
+            let loading = scope.spawn(|| loader::run(&config, broker, &status, &stop));
+            let began = Instant::now();
+            while !loading.is_finished() && !has_loaded(client, &self.name, database) && began.elapsed() < LIMIT {
+                std::thread::park_timeout(Duration::from_millis(300));
+            }
+            let is_over = loading.is_finished() || has_loaded(client, &self.name, database);
+            // Before anything may panic: the scope waits for it.
+            stop.store(true, Ordering::Release);
+            let ended = loading.join().unwrap();
+            assert!(is_over, "{self:?} neither works nor ends: {ended:?}");
+            ended.err().map(|error| error.to_string())
+        })
+    }
+
     /// Everything that `doctor` tells.
-    fn doctor(&self, kafka: &Kafka, state: &Scratch) -> Vec<Value> {
-        let secured = kafka.secured().unwrap();
-        let mut doctor = Command::new(built(APPLICATION).unwrap());
+    fn doctor(&self, place: &Place<'_>) -> Vec<Value> {
+        let secured = place.kafka.secured().unwrap();
+        let mut doctor = Command::new(built(self.application).unwrap());
         doctor.args(["doctor", "--json", &format!("--application-id={}", self.name)]);
         doctor.arg(format!("--bootstrap-servers={}", secured.sasl_ssl));
-        doctor.arg(format!("--state-dir={}", state.path().display())).env("MILLPOND_SASL_PASSWORD", PASSWORD);
+        doctor.arg(format!("--state-dir={}", place.state.path().display())).env("MILLPOND_SASL_PASSWORD", PASSWORD);
+        doctor.envs(place.database.iter().map(|url| ("MILLPOND_APP_DATABASE_URL", url)));
         for (name, value) in [
             ("security.protocol", "SASL_SSL"),
             ("sasl.mechanism", "SCRAM-SHA-512"),
@@ -182,7 +229,12 @@ impl Case {
         if as_it_should {
             return Ok(());
         }
-        Err(format!("{} ({:?}):\n  error: {error:?}\n  doctor: {findings:?}\n", self.rule, self.outcome()))
+        Err(format!(
+            "{}, {} ({:?}):\n  error: {error:?}\n  doctor: {findings:?}\n",
+            self.application,
+            self.rule,
+            self.outcome()
+        ))
     }
 }
 
@@ -195,47 +247,71 @@ fn has_done_its_work(client: &Client, name: &str) -> bool {
     events.lag() == 0 && carts.committed.is_some_and(|next| next >= 5)
 }
 
+/// Two events and a record that is none, and an attribution: what the loader has to do.
+fn feed_the_loader(client: &Client) {
+    let event = |user: &str| format!(r#"{{"user_id":"{user}","event_name":"visit"}}"#);
+    let events = [event("u"), event("v"), "not json".to_owned()];
+    client.produce("processed_events", events.map(|event| Outgoing::value(event).partition(0))).unwrap();
+    let attribution = r#"{"user_id":"u","order_id":"o","marketing_channel":"mail"}"#;
+    client.produce("attributions", [Outgoing::value(attribution).partition(0)]).unwrap();
+}
+
+/// All rows are there, and the letter of the record that is none.
+fn has_loaded(client: &Client, name: &str, database: &str) -> bool {
+    let rows = "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM purchase_marketing_attributions)";
+    let letters = format!("{name}-dead-letters");
+    query(database, rows).is_ok_and(|rows| rows == [["2", "1"]])
+        && client.topics().is_ok_and(|topics| topics.contains(&letters))
+        && client.read_committed(&letters).is_ok_and(|letters| letters.len() == 1)
+}
+
 /// The rules of the application under another name.
-fn renamed(rule: &str, name: &str) -> String {
+fn renamed(rule: &str, application: &str, name: &str) -> String {
     let mut words: Vec<String> = rule.split(' ').map(str::to_owned).collect();
     name.clone_into(&mut words[0]);
-    for (prefix, only) in [("fraud-", false), ("fraud", true)] {
-        let word = &words[2];
-        // Outputs keep their names.
-        if word == "fraud-detection" || (only && word != prefix) {
-            continue;
-        }
-        if let Some(rest) = word.strip_prefix(prefix) {
-            words[2] = format!("{name}{}{rest}", if only { "" } else { "-" });
-        }
+    let on = words[2].clone();
+    // Outputs keep their names.
+    if on == application {
+        name.clone_into(&mut words[2]);
+    } else if let Some(rest) = on.strip_prefix(&format!("{application}-")).filter(|_| on != "fraud-detection") {
+        words[2] = format!("{name}-{rest}");
     }
     words.join(" ")
 }
 
+/// One for each rule of the application, with the rules that are left to it.
+fn cases(application: &'static str) -> Vec<(Case, Vec<String>)> {
+    let all = rules_of(application);
+    let case = |(number, lacking): (usize, &String)| {
+        let name = format!("{application}{number:02}");
+        let rule = renamed(lacking, application, &name);
+        let others = all.iter().map(|rule| renamed(rule, application, &name)).filter(|other| *other != rule);
+        let others = others.map(|rule| rule + "\n").collect();
+        (Case { application, name, rule }, others)
+    };
+    all.iter().enumerate().map(case).collect()
+}
+
 #[test]
 fn each_right_that_is_missing_is_named_with_the_command_that_grants_it() {
-    let all = rules_of(APPLICATION);
-    let name = |number: usize| format!("case{number:02}");
-    let cases: Vec<Case> =
-        all.iter().enumerate().map(|(n, rule)| Case { rule: renamed(rule, &name(n)), name: name(n) }).collect();
-    assert!(cases.len() > 20, "{all:?}");
+    let (cases, rules): (Vec<Case>, Vec<Vec<String>>) = APPLICATIONS.into_iter().flat_map(cases).unzip();
+    let of = |application: &str| cases.iter().filter(|case| case.application == application).count();
+    assert!(of("fraud") > 20 && of("loader") >= 12, "{cases:?}");
     let scratch = Scratch::new("missing").unwrap();
     let kafka = authorizing(&scratch, cases.iter().map(|case| case.name.as_str()));
-    kafka.client().create_topics(&["events", "fraud-detection"], 1, &[]).unwrap();
+    kafka.client().create_topics(&["events", "fraud-detection", "processed_events", "attributions"], 1, &[]).unwrap();
     kafka.client().produce("events", events()).unwrap();
-    let rules = cases.iter().flat_map(|case| {
-        all.iter().map(|rule| renamed(rule, &case.name)).filter(|rule| *rule != case.rule).map(|rule| rule + "\n")
-    });
-    make_rules(kafka.bootstrap_servers(), &rules.collect::<String>());
+    feed_the_loader(&kafka.client());
+    make_rules(kafka.bootstrap_servers(), &rules.concat().concat());
 
     let next = AtomicUsize::new(0);
     let wrong = std::thread::scope(|scope| {
         let work = || {
             let mut wrong = Vec::new();
             while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let state = Scratch::new(&case.name).unwrap();
-                let error = case.run(&kafka, &state);
-                let findings = case.doctor(&kafka, &state);
+                let place = Place::of(case, &kafka);
+                let error = case.run(&place);
+                let findings = case.doctor(&place);
                 wrong.extend(case.judge(error.as_ref(), &findings).err());
             }
             wrong

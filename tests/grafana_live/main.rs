@@ -7,6 +7,7 @@ mod expressions;
 mod firing;
 mod shop;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::thread;
 use std::time::Duration;
@@ -23,6 +24,11 @@ const LIMIT: Duration = Duration::from_mins(1);
 const STUCK: [&str; 3] = ["MillpondCommitStalled", "MillpondLagSecondsHigh", "MillpondLagGrowing"];
 /// What fires when a restore does not come to its end.
 const STANDING: [&str; 3] = ["MillpondRestoreSlow", "MillpondRestoreStuck", "MillpondNotReady"];
+
+/// Those that commit in transactions of Kafka.
+const STREAMS: [&str; 3] = ["attribution", "fraud", "redaction"];
+/// What a commit is made of, as the label says it.
+const PHASES: [&str; 4] = ["end_transaction", "flush", "offsets", "store"];
 
 /// The configuration that the repository ships, at the pace of a test.
 fn configuration() -> String {
@@ -63,6 +69,7 @@ fn every_expression_returns_data_and_what_goes_wrong_fires_its_alert() {
         try_wait_for(LIMIT, format!("{fact} is 1 for all"), is_so).unwrap();
     }
     every_expression_returns_data(&mut shop, &prometheus);
+    each_phase_of_a_commit_is_timed(&mut shop, &prometheus);
     nothing_fires_while_all_is_well(&mut shop, &prometheus);
     dead_letters(&mut shop, &prometheus);
     stuck_commit_and_growing_lag(&mut shop, &prometheus);
@@ -86,6 +93,33 @@ fn every_expression_returns_data(shop: &mut Shop<'_>, prometheus: &Prometheus) {
     let empty: Vec<String> =
         empty.iter().map(|expression| format!("{}: {}", expression.place, expression.text)).collect();
     assert!(found.is_ok(), "no data for\n{}", empty.join("\n"));
+}
+
+/// The panel has data as soon as one phase of one application has; here each of each must have some, and a time that can be.
+fn each_phase_of_a_commit_is_timed(shop: &mut Shop<'_>, prometheus: &Prometheus) {
+    let wanted: BTreeSet<(String, String)> =
+        STREAMS.iter().flat_map(|name| PHASES.map(|phase| ((*name).to_owned(), phase.to_owned()))).collect();
+    let timed = |expression: &str| {
+        let label = |series: &Value, name: &str| series[name].as_str().unwrap().to_owned();
+        let values = values(prometheus, expression).unwrap().into_iter();
+        let positive = values.filter(|(_, value)| *value > 0.0 && value.is_finite());
+        positive.map(|(series, _)| (label(&series, "application_id"), label(&series, "phase"))).collect::<BTreeSet<_>>()
+    };
+    let by = "by (application_id, phase";
+    for expression in [
+        format!("sum {by}) (millpond_commit_seconds_count)"),
+        format!("sum {by}) (millpond_commit_seconds_sum)"),
+        // As the boards show them, of the last seconds.
+        format!("histogram_quantile(0.99, sum {by}, le) (rate(millpond_commit_seconds_bucket[10s])))"),
+    ] {
+        let all = wait_for(LIMIT, "", || {
+            shop.work();
+            timed(&expression).is_superset(&wanted)
+        });
+        let missing: Vec<_> = wanted.difference(&timed(&expression)).cloned().collect();
+        assert!(all.is_ok(), "{expression} has nothing for {missing:?}");
+    }
+    shop.check();
 }
 
 fn nothing_fires_while_all_is_well(shop: &mut Shop<'_>, prometheus: &Prometheus) {

@@ -1,9 +1,6 @@
 //! Connections that the loader refuses or is refused, each named in time; and passwords that do not last.
 
-use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,82 +8,19 @@ use loader::postgres::{Database, Error, Limits, PasswordSource, rds_tokens};
 use millpond::aws::{DefaultChain, Renewed};
 use millpond::error::Recovery;
 use millpond::runtime::config::Secret;
-use millpond_harness::{Postgres, Scratch, wait_for};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use millpond_harness::wait_for;
+
+use crate::server::{Server, authority};
 
 /// A refusal is told long before any time-out.
 const REFUSED_WITHIN: Duration = Duration::from_secs(5);
 
-/// The years of a certificate that is good.
-const GOOD: (i32, i32) = (2020, 2090);
-
-type Issuer = CertifiedIssuer<'static, KeyPair>;
-
-fn authority(dir: &Path, name: &str) -> (Issuer, PathBuf) {
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let file = dir.join(format!("{name}.pem"));
-    fs::write(&file, issuer.pem()).unwrap();
-    (issuer, file)
-}
-
-/// Puts a certificate for `localhost` alone, with its key, where the server finds it.
-fn certify(data: &Path, issuer: &Issuer, years: (i32, i32)) {
-    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-    (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
-    let key = KeyPair::generate().unwrap();
-    let owner = fs::metadata(data).unwrap();
-    let files = [("server.crt", params.signed_by(&key, issuer).unwrap().pem()), ("server.key", key.serialize_pem())];
-    for (name, text) in files {
-        let file = data.join(name);
-        fs::write(&file, text).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-        chown(&file, Some(owner.uid()), Some(owner.gid())).unwrap();
-    }
-}
-
-/// A server that speaks TLS as `localhost`, and wants a password of `loader`.
-struct Server {
-    scratch: Scratch,
-    postgres: Postgres,
-    issuer: Issuer,
-    ca: PathBuf,
-}
-
-impl Server {
-    fn start() -> Self {
-        let scratch = Scratch::new("connecting").unwrap();
-        let (issuer, ca) = authority(scratch.path(), "authority");
-        let dir = scratch.path().join("postgres");
-        let postgres = Postgres::start(&dir).unwrap();
-        postgres.query("postgres", "CREATE ROLE loader LOGIN PASSWORD 'first'").unwrap();
-        let data = dir.join("data");
-        certify(&data, &issuer, GOOD);
-        let rules = "host all loader 127.0.0.1/32 scram-sha-256\nhost all postgres 127.0.0.1/32 trust\n";
-        fs::write(data.join("pg_hba.conf"), rules).unwrap();
-        for sql in ["ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()"] {
-            postgres.query("postgres", sql).unwrap();
-        }
-        // The server reads its files in a moment of its own.
-        let encrypted = || postgres.query(&format!("{}?sslmode=require", postgres.url()), "SELECT 1").is_ok();
-        wait_for(Duration::from_secs(20), "the server speaks TLS", encrypted).unwrap();
-        Self { scratch, postgres, issuer, ca }
-    }
-
-    fn url(&self, user: &str, host: &str, ca: &Path) -> String {
-        let url = self.postgres.url().replace("postgres@127.0.0.1", &format!("{user}@{host}"));
-        format!("{url}?sslmode=verify-full&sslrootcert={}", ca.display())
-    }
-}
-
-fn connect(url: &str) -> Result<(), Error> {
+pub(crate) fn connect(url: &str) -> Result<(), Error> {
     Database::new(url, Limits::default())?.connect()
 }
 
 /// The error, in time, and as one that a person must look at.
-fn refused(url: &str) -> String {
+pub(crate) fn refused(url: &str) -> String {
     let begun = Instant::now();
     let error = connect(url).unwrap_err();
     assert!(begun.elapsed() < REFUSED_WITHIN, "{:?}", begun.elapsed());
@@ -106,8 +40,7 @@ fn tls_that_is_not_to_be_trusted_is_named_with_what_to_do() {
     assert!(error.contains("by a name that its certificate has"), "{error}");
     // The second is what a clock that is behind makes of a new certificate.
     for (years, said) in [((2020, 2021), "expired"), ((2090, 2091), "not valid yet")] {
-        certify(&server.scratch.path().join("postgres/data"), &server.issuer, years);
-        server.postgres.query("postgres", "SELECT pg_reload_conf()").unwrap();
+        server.certify(years);
         // The server takes the new files in a moment of its own.
         let url = server.url("postgres", "localhost", &server.ca);
         let is_told = || connect(&url).is_err_and(|error| error.to_string().contains(said));

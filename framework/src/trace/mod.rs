@@ -8,6 +8,8 @@
 
 mod batch;
 mod context;
+#[cfg(any(test, feature = "testing"))]
+pub mod outside;
 
 use std::fmt;
 use std::sync::Arc;

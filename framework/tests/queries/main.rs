@@ -137,6 +137,53 @@ fn what_is_not_understood_is_refused_with_the_reason() {
     assert_eq!(post.code, 405);
 }
 
+/// Wherever the owner is: that it is asked over HTTP changes neither the code nor the reason.
+#[test]
+fn an_answer_that_would_lack_more_than_was_allowed_is_refused_with_what_it_would_lack() {
+    let stage = Stage::new();
+    let key = &keys()[0];
+    let path = |bound: &str| format!("/stores/table/get?key={key}{bound}");
+    for strict in ["&max_lag=0", "&max_age_ms=0", "&max_lag=0&max_age_ms=0"] {
+        for instance in [0, 1] {
+            assert_eq!(found(stage.address(instance), &path(strict))["value"], value_of(key), "nothing is missing");
+        }
+    }
+    stage.fall_behind();
+    until("something is missing", || ask(stage.address(0), &path("&max_lag=0")).code == 503);
+    let younger = format!("&max_age_ms={}", stage::AGE.as_millis() - 1_000);
+    let mut by = BTreeSet::new();
+    for strict in ["&max_lag=0", "&max_age_ms=0", &younger, &format!("&max_lag=1000000{younger}")] {
+        for instance in [0, 1] {
+            let refused = ask(stage.address(instance), &path(strict));
+            assert_eq!(refused.code, 503, "{strict}: {}", refused.body);
+            assert!(refused.head.contains("retry-after: 1"), "{}", refused.head);
+            let body: Value = serde_json::from_str(&refused.body).unwrap();
+            let (owner, reason) = body["reason"].as_str().unwrap().split_once("the answer would lack ").unwrap();
+            let (lag, age) = reason.split_once(" records, the oldest of ").unwrap();
+            assert!(lag.parse::<u64>().unwrap() > 0, "{body}");
+            assert!(age.strip_suffix(" ms ago").unwrap().parse::<u128>().unwrap() >= stage::AGE.as_millis(), "{body}");
+            assert!(body["partition"].is_i64() && !refused.body.contains("value of"), "{body}");
+            by.insert(owner.starts_with("the owner at 127.0.0.1:"));
+        }
+    }
+    assert_eq!(by, [false, true].into(), "by the owner itself, and by the instance that asked it");
+    // A whole range is as stale as its most stale partition.
+    for what in ["range?max_lag=0", "count?from=k0&max_age_ms=0", "prefix?prefix=k&max_lag=0"] {
+        let refused = ask(stage.address(0), &format!("/stores/table/{what}"));
+        assert!(refused.code == 503 && refused.body.contains("the answer would lack"), "{what}: {}", refused.body);
+    }
+    // Whoever sets no bound, or a wide one, is told how stale it is.
+    for wide in ["", "&max_age_ms=60000"] {
+        let answer = found(stage.address(0), &path(wide));
+        let position = &answer["partitions"][0]["position"];
+        assert!(position["lag_records"].as_u64().unwrap() > 0, "{answer}");
+        assert!(u128::from(position["age_ms"].as_u64().unwrap()) >= stage::AGE.as_millis(), "{answer}");
+        assert_eq!(answer["value"], value_of(key));
+    }
+    stage.catch_up();
+    until("nothing is missing any more", || ask(stage.address(1), &path("&max_lag=0")).code == 200);
+}
+
 /// An instance that is asked for a partition of another one, by an instance, does not pass it on: it would go round in circles.
 #[test]
 fn whoever_does_not_own_a_partition_says_so() {

@@ -1,7 +1,7 @@
 //! Two instances of one application, with a stream thread and a server each.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -28,6 +28,8 @@ use millpond::topology::Topology;
 use crate::asking::{ask, until};
 
 pub(crate) const PARTITIONS: usize = 4;
+/// How old the records are that come while the instances are behind.
+pub(crate) const AGE: Duration = Duration::from_secs(10);
 const IN: Topic<String, String> = Topic::new("in", &Utf8, &Utf8);
 
 pub(crate) fn keys() -> Vec<String> {
@@ -45,6 +47,7 @@ enum Order {
     Kill,
     EndSession,
     Hold(Receiver<()>),
+    Behind(bool),
 }
 
 pub(crate) struct Stage {
@@ -173,6 +176,17 @@ impl Stage {
     pub(crate) fn hold(&self, gate: Receiver<()>) {
         self.order(Order::Hold(gate));
     }
+
+    /// Before each round of a thread every partition has one more record, [`AGE`] old, that changes nothing: whenever
+    /// it answers, something is not committed yet.
+    pub(crate) fn fall_behind(&self) {
+        self.order(Order::Behind(true));
+    }
+
+    /// No more records come.
+    pub(crate) fn catch_up(&self) {
+        self.order(Order::Behind(false));
+    }
 }
 
 impl Drop for Stage {
@@ -183,16 +197,29 @@ impl Drop for Stage {
     }
 }
 
+/// A row of the table, as the topic has it.
+fn row(key: &str, timestamp: Timestamp) -> ProducerRecord {
+    let partition = partition_for_key(key.as_bytes(), PARTITIONS.try_into().unwrap());
+    let (key, value) = (Some(Bytes::from(key.to_owned())), Some(Bytes::from(value_of(key))));
+    ProducerRecord { target: TopicPartition::new("in", partition), timestamp, key, value, headers: Headers::new() }
+}
+
+/// A row of each partition comes once more.
+fn come_again(broker: &SimBroker) {
+    let mut partitions = BTreeSet::new();
+    let old = Timestamp::from_millis(now().as_millis() - i64::try_from(AGE.as_millis()).unwrap());
+    for record in keys().iter().map(|key| row(key, old)).filter(|record| partitions.insert(record.target.clone())) {
+        broker.append(record).unwrap();
+    }
+    assert_eq!(partitions.len(), PARTITIONS);
+}
+
 /// Runs both instances, round by round, until nobody gives orders any longer.
 fn move_all(places: Vec<Place>, orders: &Receiver<Order>, known: &Addresses, ready: &Sender<Arc<Topics>>) {
     let broker = SimBroker::with_config(SimConfig::without_timeouts());
     broker.add_topic("in", PARTITIONS);
     for key in keys() {
-        let partition = partition_for_key(key.as_bytes(), PARTITIONS.try_into().unwrap());
-        let value = Some(Bytes::from(value_of(&key)));
-        let target = TopicPartition::new("in", partition);
-        let record = ProducerRecord { target, timestamp: now(), key: Some(key.into()), value, headers: Headers::new() };
-        broker.append(record).unwrap();
+        broker.append(row(&key, now())).unwrap();
     }
     let topology = Arc::new(topology());
     let topics = Arc::new(Topics::prepare(&broker, &topology, "app", 1, None).unwrap());
@@ -213,9 +240,13 @@ fn move_all(places: Vec<Place>, orders: &Receiver<Order>, known: &Addresses, rea
         thread.answer(questions);
         threads.push(Some(RefCell::new((thread, board))));
     }
+    let mut is_behind = false;
     loop {
         for place in threads.iter().flatten() {
             let (thread, board) = &mut *place.borrow_mut();
+            if is_behind {
+                come_again(&broker);
+            }
             thread.run_once(now()).unwrap();
             let tasks = thread.tasks().map(|task| TaskSnapshot::created(task.id())).collect();
             board.publish(&ThreadSnapshot { thread: "0".into(), tasks, ..ThreadSnapshot::default() });
@@ -227,6 +258,7 @@ fn move_all(places: Vec<Place>, orders: &Receiver<Order>, known: &Addresses, rea
             Ok(Order::Kill) => drop(threads[0].take()),
             Ok(Order::EndSession) => broker.expire_session("app", "app-0"),
             Ok(Order::Hold(gate)) => gate.recv().unwrap(),
+            Ok(Order::Behind(behind)) => is_behind = behind,
             Err(std::sync::mpsc::TryRecvError::Empty) => std::thread::yield_now(),
             Err(std::sync::mpsc::TryRecvError::Disconnected) => return,
         }

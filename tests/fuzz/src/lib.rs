@@ -11,10 +11,14 @@
 )]
 
 mod configuration;
+mod disk;
 mod events;
 mod kafka;
+mod queries;
 mod redacting;
+mod rows;
 mod services;
+mod traces;
 mod values;
 
 /// A decoder with its name.
@@ -25,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     ("aws", services::aws),
     ("bincode", values::bincode),
     ("changelog", kafka::changelog),
+    ("checkpoint", disk::checkpoint),
     ("commit_record", kafka::commit_record),
     ("configuration", configuration::file),
     ("dead_letter", kafka::dead_letter),
@@ -36,10 +41,13 @@ pub const TARGETS: &[Target] = &[
     ("loader_row", events::loader_row),
     ("metadata", kafka::metadata),
     ("ordered_key", values::ordered_key),
+    ("query", queries::query),
+    ("query_answer", queries::query_answer),
     ("redaction", redacting::record),
     ("redaction_text", redacting::text),
     ("routes", configuration::routes),
     ("statistics", kafka::statistics),
+    ("traceparent", traces::traceparent),
 ];
 
 /// The target of that name.

@@ -1,13 +1,8 @@
 //! What services of AWS and clients of the pages send.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::OnceLock;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
-
-use millpond::http::{HttpServer, StatusSource, TopologyText};
-use millpond::runtime::config::StreamsConfig;
-use millpond::runtime::stats::StatusBoard;
 
 /// Documents, files and dates.
 pub(crate) fn aws(bytes: &[u8]) {
@@ -26,7 +21,7 @@ pub(crate) fn http_host(bytes: &[u8]) {
 
 /// A whole request to a real server, which answers it or closes, and goes on.
 pub(crate) fn http_request(bytes: &[u8]) {
-    let address = served();
+    let address = super::rows::served();
     let Ok(mut stream) = TcpStream::connect(address) else { panic!("the server is gone") };
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit for reading");
     // The server may have closed before it has heard all.
@@ -35,14 +30,4 @@ pub(crate) fn http_request(bytes: &[u8]) {
     let mut answer = [0; 9];
     let read = stream.read(&mut answer).unwrap_or(0);
     assert!(read == 0 || answer.starts_with(b"HTTP/1."), "{}", String::from_utf8_lossy(&answer));
-}
-
-fn served() -> SocketAddr {
-    static SERVER: OnceLock<HttpServer> = OnceLock::new();
-    let server = SERVER.get_or_init(|| {
-        let config = StreamsConfig::new("shop", "b:1", "/s");
-        let source = StatusSource::new(&config, "1", StatusBoard::new(), TopologyText::default());
-        HttpServer::start(SocketAddr::from(([127, 0, 0, 1], 0)), source).expect("a free port")
-    });
-    server.address()
 }

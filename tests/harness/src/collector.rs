@@ -1,6 +1,6 @@
 //! A collector of OpenTelemetry: takes spans by OTLP over HTTP, in protobuf, and keeps them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,11 +42,19 @@ pub struct CollectedSpan {
 #[derive(Debug)]
 pub struct Collector {
     address: SocketAddr,
-    spans: Arc<Mutex<Vec<CollectedSpan>>>,
+    arrived: Arc<Mutex<Arrived>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     /// Nobody else of these tests takes it meanwhile.
     port: Option<Port>,
+}
+
+/// What has come so far.
+#[derive(Debug, Default)]
+struct Arrived {
+    spans: Vec<CollectedSpan>,
+    /// Each once.
+    tokens: BTreeSet<String>,
 }
 
 impl Collector {
@@ -69,8 +77,8 @@ impl Collector {
         let failed = |error: io::Error| Error::Tool { tool: "the collector", output: error.to_string() };
         let listener = TcpListener::bind(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let (spans, stop) = (Arc::<Mutex<Vec<CollectedSpan>>>::default(), Arc::<AtomicBool>::default());
-        let (kept, stopped) = (spans.clone(), stop.clone());
+        let (arrived, stop) = (Arc::<Mutex<Arrived>>::default(), Arc::<AtomicBool>::default());
+        let (kept, stopped) = (arrived.clone(), stop.clone());
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::Acquire) {
@@ -80,7 +88,7 @@ impl Collector {
                 std::thread::spawn(move || serve(stream, &kept, &stopped));
             }
         });
-        Ok(Self { address, spans, stop, thread: Some(thread), port: None })
+        Ok(Self { address, arrived, stop, thread: Some(thread), port: None })
     }
 
     /// Where it listens.
@@ -90,7 +98,12 @@ impl Collector {
 
     /// What has arrived so far.
     pub fn spans(&self) -> Vec<CollectedSpan> {
-        self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).spans.clone()
+    }
+
+    /// What was said as `Authorization`, each once; an empty text where nothing was.
+    pub fn tokens(&self) -> BTreeSet<String> {
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).tokens.clone()
     }
 }
 
@@ -107,7 +120,7 @@ impl Drop for Collector {
 }
 
 /// One connection: requests until it ends.
-fn serve(stream: TcpStream, spans: &Mutex<Vec<CollectedSpan>>, stopped: &AtomicBool) {
+fn serve(stream: TcpStream, kept: &Mutex<Arrived>, stopped: &AtomicBool) {
     let Ok(read) = stream.try_clone() else { return };
     let (mut reader, mut writer) = (BufReader::new(read), stream);
     while let Ok(Some((head, body))) = request(&mut reader) {
@@ -117,8 +130,10 @@ fn serve(stream: TcpStream, spans: &Mutex<Vec<CollectedSpan>>, stopped: &AtomicB
         let right = head.starts_with("POST /v1/traces ") && head.contains("application/x-protobuf");
         let export = ExportTraceServiceRequest::decode(&*body).ok().filter(|_| right);
         let status = if export.is_some() { "200 OK" } else { "400 Bad Request" };
-        let arrived = export.into_iter().flat_map(collected);
-        spans.lock().unwrap_or_else(PoisonError::into_inner).extend(arrived);
+        let mut arrived = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        arrived.spans.extend(export.into_iter().flat_map(collected));
+        arrived.tokens.insert(header(&head, "authorization").unwrap_or_default().to_owned());
+        drop(arrived);
         if write!(writer, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").is_err() {
             return;
         }
@@ -133,13 +148,17 @@ fn request(reader: &mut impl io::BufRead) -> io::Result<Option<(String, Vec<u8>)
             return Ok(None);
         }
     }
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
-    });
+    let length = header(&head, "content-length").and_then(|value| value.parse().ok());
     let mut body = Vec::new();
     reader.take(length.unwrap_or(0)).read_to_end(&mut body)?;
     Ok(Some((head, body)))
+}
+
+fn header<'a>(head: &'a str, wanted: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case(wanted).then(|| value.trim())
+    })
 }
 
 fn collected(export: ExportTraceServiceRequest) -> Vec<CollectedSpan> {

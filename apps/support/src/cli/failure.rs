@@ -135,6 +135,11 @@ impl Failure {
         self.exit
     }
 
+    /// What to do about it.
+    pub(crate) fn fix(&self) -> &str {
+        &self.fix
+    }
+
     pub(crate) fn json(&self) -> Value {
         json!({ "error": self.details() })
     }

@@ -120,7 +120,7 @@ impl Part {
 
 /// All partitions together, at most `limit` rows.
 pub(super) fn whole(store: &str, parts: Vec<Part>, limit: usize) -> Value {
-    let (mut lists, mut total, mut exact) = (Vec::new(), 0, true);
+    let (mut lists, mut total, mut exact) = (Vec::new(), 0_u64, true);
     let (mut partitions, mut found) = (Vec::new(), json!({}));
     for part in parts {
         let Part { partition, task, instance, position, found: part } = part;
@@ -131,7 +131,8 @@ pub(super) fn whole(store: &str, parts: Vec<Part>, limit: usize) -> Value {
             }
             PartFound::Rows { rows, more } => lists.push((rows, more)),
             PartFound::Count { count, exact: counted } => {
-                total += count;
+                // What another instance says may be anything.
+                total = total.saturating_add(count);
                 exact &= counted;
                 found = json!({ "count": total, "exact": exact });
             }
@@ -192,6 +193,20 @@ mod tests {
         assert_eq!((keys(&limited.0), limited.1), (vec![1, 2, 3], Some("0x03".into())));
         let all = merged(vec![(rows(&[1, 3]), false), (rows(&[2]), false)], 3);
         assert_eq!((keys(&all.0), all.1), (vec![1, 2, 3], None));
+    }
+
+    #[test]
+    fn a_count_that_cannot_be_stops_nothing() {
+        let position = PositionJson { sequence: 1, stream_time_ms: None, lag_records: None, age_ms: 0, inputs: vec![] };
+        let part = |count| Part {
+            partition: 0,
+            task: "1_0".into(),
+            instance: "h:1".into(),
+            position: position.clone(),
+            found: PartFound::Count { count, exact: true },
+        };
+        let whole = whole("store", vec![part(u64::MAX), part(7)], 1);
+        assert_eq!((&whole["count"], &whole["exact"]), (&json!(u64::MAX), &json!(true)));
     }
 
     /// Asked page by page, a range has every row once, however little each partition tells at a time.

@@ -22,6 +22,8 @@
 mod answer;
 mod directory;
 mod forward;
+#[cfg(any(test, feature = "testing"))]
+pub(super) mod outside;
 mod problem;
 mod request;
 mod service;

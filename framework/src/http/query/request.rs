@@ -17,9 +17,9 @@ const ROWS_USUAL: usize = 100;
 /// The most rows that an answer has.
 pub(super) const ROWS_MAX: usize = 1_000;
 /// Rows that are counted on each partition.
-const COUNT_MAX: usize = 100_000;
+pub(super) const COUNT_MAX: usize = 100_000;
 /// Bytes of rows in an answer, and the least that each partition may bring.
-const BYTES_MAX: usize = 1 << 20;
+pub(super) const BYTES_MAX: usize = 1 << 20;
 const BYTES_MIN: usize = 64 << 10;
 
 /// What may be said behind the question mark.

@@ -21,6 +21,8 @@ mod directory;
 mod load;
 mod offsets;
 mod options;
+#[cfg(any(test, feature = "testing"))]
+pub mod outside;
 mod view;
 
 pub use directory::RocksDirectory;

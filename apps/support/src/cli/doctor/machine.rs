@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use millpond::record::TaskId;
 use millpond::runtime::config::StreamsConfig;
-use millpond::state::Checkpoint;
 use millpond::state::rocksdb::{InstanceState, TaskView, instances};
+use millpond::state::{Checkpoint, StoreError};
 
 use super::Patient;
-use crate::cli::time;
+use crate::cli::{Failure, time};
 use crate::finding::Finding;
 
 /// Below it a restore or a compaction may run out of room.
@@ -27,7 +27,8 @@ pub(super) fn examine(config: &StreamsConfig) -> Vec<Finding> {
         Ok(views) => findings.extend(views.into_iter().map(|(instance, task, view)| {
             let name = format!("state of task {task} of instance {}", instance.instance);
             match view {
-                Err(error) => Finding::broken("state", format!("{name}: {error}"), "see `state verify`"),
+                // What to do is what a command that meets the same state says.
+                Err(error) => Finding::broken("state", format!("{name}: {error}"), Failure::from(error).fix()),
                 Ok(view) => age(&name, view.checkpoint()),
             }
         })),
@@ -71,7 +72,7 @@ pub(super) fn judge_room(name: &str, bytes: u64) -> Finding {
     Finding::fine("disk", what)
 }
 
-type View = (InstanceState, TaskId, Result<TaskView, String>);
+type View = (InstanceState, TaskId, Result<TaskView, StoreError>);
 
 fn views(config: &StreamsConfig) -> Result<Vec<View>, Finding> {
     let failed = |error: &dyn std::error::Error| Finding::broken("state", error.to_string(), "correct its permissions");
@@ -81,10 +82,8 @@ fn views(config: &StreamsConfig) -> Result<Vec<View>, Finding> {
     for instance in found {
         for &task in &instance.tasks {
             let notes = scratch.path().join(&instance.instance).join(task.to_string());
-            let made = std::fs::create_dir_all(&notes).map_err(|error| error.to_string());
-            let view =
-                made.and_then(|()| TaskView::open(&instance.path, task, &notes).map_err(|error| error.to_string()));
-            views.push((instance.clone(), task, view));
+            std::fs::create_dir_all(&notes).map_err(|error| failed(&error))?;
+            views.push((instance.clone(), task, TaskView::open(&instance.path, task, &notes)));
         }
     }
     Ok(views)

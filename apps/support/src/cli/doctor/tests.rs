@@ -1,10 +1,14 @@
 use std::collections::BTreeSet;
 
 use millpond::broker::kafka::{Replicas, Resource, Right, Settings};
+use millpond::record::{Partition, TaskId};
 use millpond::runtime::config::StreamsConfig;
+use millpond::state::rocksdb::{Options, RocksDirectory};
+use millpond::state::{StateDirectory, StoreError, StoreKind, StoreSpec};
 use millpond::topology::InternalTopicKind as Kind;
 
 use super::{machine, rights, settings};
+use crate::cli::Failure;
 use crate::finding::{Finding, Health};
 
 fn settings_of(pairs: &[(&str, &str)]) -> Settings {
@@ -94,4 +98,27 @@ fn a_disk_without_room_is_named() {
         [0, 100 << 20, 2 << 30].map(|bytes| machine::judge_room("/s", bytes).health),
         [Health::Broken, Health::Warning, Health::Fine]
     );
+}
+
+/// What is to be done about a state is the same wherever it is met.
+#[test]
+fn state_of_another_format_is_named_with_the_fix_that_commands_tell() {
+    let dir = tempfile::tempdir().unwrap();
+    let task = TaskId { subtopology: 1, partition: Partition(0) };
+    let spec = StoreSpec { name: "counts".to_owned(), kind: StoreKind::Persistent, changelog: None };
+    let state = RocksDirectory::new(dir.path(), "shop", "pod-0", Options::default());
+    state.open(task, &[spec]).unwrap().close().unwrap();
+    let config = StreamsConfig::new("shop", "b:1", dir.path());
+    let found = || {
+        let mut found = machine::examine(&config).into_iter().filter(|finding| finding.code == "state");
+        (found.next().unwrap(), found.count())
+    };
+    let (sound, others) = found();
+    assert_eq!((sound.health, others), (Health::Fine, 0), "{sound:?}");
+    std::fs::write(state.root().join(task.to_string()).join("format"), "2\n").unwrap();
+    let (other, others) = found();
+    assert_eq!((other.health, others), (Health::Broken, 0), "{other:?}");
+    assert!(other.what.contains("pod-0") && other.what.contains("format=2"), "{other:?}");
+    assert_eq!(other.fix, Failure::from(StoreError::Format { task, expected: 1, actual: 2 }).fix());
+    assert!(other.fix.starts_with("use the version that wrote it"), "{other:?}");
 }
