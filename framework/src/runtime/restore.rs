@@ -56,6 +56,9 @@ impl<B: Broker> StreamThread<B> {
     /// One step; true when something moved.
     pub(super) fn restore(&mut self, now: Timestamp) -> Result<bool, Error> {
         self.replay_moved = false;
+        if self.restoration.is_none() {
+            self.reader.idle();
+        }
         if self.ownership.is_none() {
             self.waits.restored();
         }
