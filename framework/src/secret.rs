@@ -78,10 +78,10 @@ mod tests {
     /// What lies in memory afterwards only unsafe code could tell; that it is overwritten, the type promises.
     #[test]
     fn a_secret_is_overwritten_when_it_is_dropped() {
-        const fn promises<T: ZeroizeOnDrop>() {}
-        promises::<Secret>();
-        assert!(std::mem::needs_drop::<Secret>());
+        const fn promises(_: &impl ZeroizeOnDrop) {}
         let mut secret = Secret::new("hunter2");
+        promises(&secret);
+        assert!(std::mem::needs_drop::<Secret>());
         secret.0.zeroize();
         assert_eq!(secret.expose(), "", "what is done at the end");
     }

@@ -15,7 +15,7 @@ pub(crate) struct Loading {
     database: String,
     /// By what the loader finds its database.
     variables: Vec<(&'static str, String)>,
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
 }
 
 impl Loading {

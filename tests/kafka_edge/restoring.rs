@@ -1,5 +1,7 @@
 //! The reader of changelogs.
 
+use millpond_harness::wait_for;
+
 use super::*;
 
 #[test]
@@ -52,6 +54,36 @@ fn a_restore_reaches_the_uncommitted_end_once_the_transaction_is_resolved() {
         again.extend(reader.poll(POLL).unwrap());
     }
     assert_eq!(texts(&again), ["a", "b", "open"]);
+}
+
+/// Statistics come every five seconds, also when nothing is read: whoever did not take them would collect them for ever.
+#[test]
+fn a_reader_tells_its_requests_and_round_trips_while_it_reads_and_while_it_rests() {
+    let broker = broker();
+    create(&broker, "told", 1);
+    let target = at("told", 0);
+    let mut producer = broker.producer("told").unwrap();
+    commit(&mut producer, &target, &["a"]);
+    // Brokers that have answered within the last five seconds.
+    let answering = || {
+        let readers = broker.clients().into_iter().filter(|client| client.role == "reader");
+        let brokers = readers.flat_map(|reader| reader.brokers);
+        brokers.filter(|broker| broker.round_trip_p50.is_some() && broker.counters.requests > 0).count()
+    };
+    let mut reader = broker.reader().unwrap();
+    reader.assign(&BTreeMap::from([(target.clone(), Offset(0))])).unwrap();
+    let told = wait_for(LIMIT, "requests are told", || {
+        reader.poll(POLL).unwrap();
+        answering() > 0
+    });
+    told.unwrap();
+    assert_eq!(reader.position(&target), Some(Offset(2)));
+    reader.assign(&BTreeMap::new()).unwrap();
+    let told = wait_for(LIMIT, "it is told that nothing is asked any more", || {
+        reader.idle();
+        answering() == 0
+    });
+    told.unwrap();
 }
 
 #[test]

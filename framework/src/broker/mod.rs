@@ -369,6 +369,9 @@ pub trait ChangelogReader {
 
     /// The next offset to look at: passes markers and aborted records. A restore is done when it reaches the target.
     fn position(&self, partition: &TopicPartition) -> Option<Offset>;
+
+    /// Takes what the client tells of itself while nothing is read, so that it does not pile up: to be called now and then.
+    fn idle(&mut self);
 }
 
 /// What went wrong at the broker or on the way to it.

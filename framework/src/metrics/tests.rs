@@ -72,6 +72,7 @@ fn distinct() -> (ThreadSnapshot, Vec<u64>) {
                 offset: Offset(10_035),
                 replayed: 10_036,
                 verified: true,
+                took: Duration::from_secs(10_056),
             }),
         }],
         records_in: BTreeMap::from([("events".into(), 10_002)]),
@@ -103,7 +104,7 @@ fn distinct() -> (ThreadSnapshot, Vec<u64>) {
         query: histogram(10_055),
         errors,
     };
-    (thread, (10_001..=10_055).collect())
+    (thread, (10_001..=10_056).collect())
 }
 
 /// The same for the process.

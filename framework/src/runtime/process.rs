@@ -38,7 +38,7 @@ pub struct DiskSpace {
 /// All clients of Kafka that have one role, as their statistics tell. Counters also hold those of clients that are gone.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ClientSnapshot {
-    /// What they do: `consumer`, `producer`.
+    /// What they do: `consumer`, `producer`, `reader`.
     pub role: &'static str,
     /// How many there are.
     pub count: u64,

@@ -30,6 +30,8 @@ pub(super) struct Replay {
     /// Replayed, and not written yet.
     rows: BTreeMap<StoreIndex, RestoredRows>,
     pub(super) checkpoint: Checkpoint,
+    /// When it was planned.
+    begun: Timestamp,
     /// Nothing was on disk.
     from_nothing: bool,
     pub(super) restored: u64,
@@ -45,6 +47,7 @@ impl Replay {
         targets: BTreeMap<TopicPartition, Offset>,
         positions: BTreeMap<TopicPartition, Offset>,
         (checkpoint, log): (Checkpoint, &TopicPartition),
+        now: Timestamp,
     ) -> Self {
         let begins = positions.get(log).copied().filter(|_| targets.contains_key(log));
         let recorded = begins.is_some() && begins <= checkpoint.record;
@@ -61,6 +64,7 @@ impl Replay {
             rows: BTreeMap::new(),
             from_nothing: checkpoint.changelog.is_empty(),
             checkpoint,
+            begun: now,
             restored: 0,
             loading: 0,
             counted: 0,
@@ -199,7 +203,7 @@ impl Replay {
     }
 
     /// How the task comes to run.
-    pub(super) fn start(&self, task: &Task, resume: &Resume) -> TaskStart {
+    pub(super) fn start(&self, task: &Task, resume: &Resume, now: Timestamp) -> TaskStart {
         let kind = match () {
             () if task.is_wiped() => StartKind::Wiped,
             () if resume.sequence == 0 => StartKind::First,
@@ -212,6 +216,7 @@ impl Replay {
             counts.map(|store| stores.approximate_count(store).unwrap_or(0)).sum()
         });
         let offset = self.positions.get(&task.log().partition).copied().unwrap_or_default();
-        TaskStart { kind, rows, offset, replayed: self.restored, verified: resume.verified }
+        let took = now.since(self.begun);
+        TaskStart { kind, rows, offset, replayed: self.restored, verified: resume.verified, took }
     }
 }

@@ -56,6 +56,9 @@ impl<B: Broker> StreamThread<B> {
     /// One step; true when something moved.
     pub(super) fn restore(&mut self, now: Timestamp) -> Result<bool, Error> {
         self.replay_moved = false;
+        if self.restoration.is_none() {
+            self.reader.idle();
+        }
         if self.ownership.is_none() {
             self.waits.restored();
         }
@@ -263,7 +266,7 @@ impl<B: Broker> StreamThread<B> {
                 Plan::Replay(positions) => {
                     let ranges = ranges.into_iter().filter(|_| !as_it_was);
                     let targets = ranges.map(|(p, range)| (p, range.end)).collect();
-                    return Ok(Replay::new(committed, targets, positions, (checkpoint, &task.log().partition)));
+                    return Ok(Replay::new(committed, targets, positions, (checkpoint, &task.log().partition), now));
                 }
                 Plan::Wipe(reason) => {
                     tracing::error!(task = %id, reason, "the state is removed and restored in full");
@@ -475,7 +478,7 @@ impl<B: Broker> StreamThread<B> {
             // As if they were new: whoever looks at the group, or asks it at the next start, finds them there again.
             checkpoint.input.clear();
         }
-        let start = replay.start(task, resume);
+        let start = replay.start(task, resume, now);
         crate::failpoint!("restore.before_start");
         task.start(&topology, topics.resolved(), (checkpoint, start), now)?;
         task.measure(self.observer.stopwatch());

@@ -1,5 +1,7 @@
 //! How a task came to run, for its log line and its metric.
 
+use std::time::Duration;
+
 use crate::record::Offset;
 
 /// What a task found when it started, and had to do.
@@ -46,4 +48,6 @@ pub struct TaskStart {
     pub replayed: u64,
     /// The last commit record and the group's offsets were compared, and agree.
     pub verified: bool,
+    /// How long it took, from the plan of the restore on.
+    pub took: Duration,
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use millpond::broker::sim::{SimBroker, SimConsumer, SimProducer, SimReader};
-use millpond::broker::{
+use millpond::broker::{TransactionEnd, 
     Broker, BrokerError, BrokerErrorKind, CommitReceipt, CommittedOffset, Consumer, LogRange, MemberConfig, Membership,
     NewTopic, Polled, Producer, TopicDescription,
 };
@@ -156,6 +156,14 @@ impl Producer for EdgeProducer {
     fn send(&mut self, record: ProducerRecord) -> Result<(), BrokerError> {
         self.0.send(record)
     }
+    fn poll_delivered(
+        &mut self,
+        partition: &TopicPartition,
+        count: u64,
+        wait: Duration,
+    ) -> Result<bool, BrokerError> {
+        self.0.poll_delivered(partition, count, wait)
+    }
     fn send_offsets(
         &mut self,
         offsets: &BTreeMap<TopicPartition, CommittedOffset>,
@@ -170,12 +178,12 @@ impl Producer for EdgeProducer {
     }
     fn start_commit(
         &mut self,
-        offsets: &BTreeMap<TopicPartition, CommittedOffset>,
+        end: TransactionEnd,
         membership: &Membership,
         timeout: Duration,
     ) -> Result<(), BrokerError> {
         self.1.enter("commit_transaction", "start_commit")?;
-        self.0.start_commit(offsets, membership, timeout)
+        self.0.start_commit(end, membership, timeout)
     }
     fn poll_commit(&mut self, wait: Duration) -> Result<Option<CommitReceipt>, BrokerError> {
         self.0.poll_commit(wait)

@@ -87,12 +87,10 @@ mod tests {
 
     #[test]
     fn a_configuration_of_each_kind_is_right() {
-        let login = |name: &str| (name.to_owned(), "canary".into());
-        let (username, password) = login("alice");
         for security in [
             Security::Plaintext,
             Security::Tls(Tls::default()),
-            Security::SaslPlaintext(Sasl::ScramSha512 { username, password }),
+            Security::SaslPlaintext(Sasl::ScramSha512 { username: "alice".into(), password: "canary".into() }),
             Security::SaslTls(Sasl::OAuthBearer(Arc::new(NotAsked)), Tls::default()),
         ] {
             config(security).check().unwrap();

@@ -133,6 +133,11 @@ impl Link {
         (!seen.accepted || since.elapsed() >= GRACE).then(|| failure.clone())
     }
 
+    /// Nothing was asked for: what was refused meanwhile hinders nobody.
+    pub(super) fn forget_refusal(&self) {
+        self.seen().refusal = None;
+    }
+
     /// A broker answered: the credentials are good.
     pub(super) fn accepted(&self) {
         let mut seen = self.seen();

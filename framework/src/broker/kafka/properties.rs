@@ -102,7 +102,9 @@ fn tuning(client: &mut ClientConfig, role: Role<'_>, config: &KafkaConfig) {
                 .set("queued.max.messages.kbytes", queue_kib(config.partitions_per_consumer).to_string())
                 .set("fetch.max.bytes", "16777216")
                 // With the processor's instruction for it that is less than a hundredth of what a record costs.
-                .set("check.crcs", "true");
+                .set("check.crcs", "true")
+                // For metrics alone.
+                .set("statistics.interval.ms", "5000");
             if matches!(role, Role::Reader) {
                 // An answer becomes records at once, and a compressed mebibyte of short rows is a hundred thousand of them.
                 client.set("max.partition.fetch.bytes", "262144");
@@ -110,8 +112,6 @@ fn tuning(client: &mut ClientConfig, role: Role<'_>, config: &KafkaConfig) {
                 client.set("fetch.wait.max.ms", "10");
             } else {
                 client.set("fetch.wait.max.ms", "100").set("max.partition.fetch.bytes", "1048576");
-                // For metrics alone.
-                client.set("statistics.interval.ms", "5000");
             }
         }
         Role::Producer { .. } => {
@@ -244,6 +244,16 @@ mod tests {
         config.properties.insert("acks".into(), "0".into());
         let client = client_config(&config, Role::Producer { transactional_id: "app-0-0" });
         assert_eq!((client.get("linger.ms"), client.get("acks")), (Some("50"), Some("all")));
+    }
+
+    #[test]
+    fn every_client_that_carries_records_tells_its_statistics() {
+        let config = KafkaConfig::new("localhost:1");
+        let interval = |role| client_config(&config, role).get("statistics.interval.ms").map(str::to_owned);
+        let [member, reader, producer, admin] = ROLES.map(interval);
+        let five = Some("5000".to_owned());
+        assert_eq!([member, reader, producer], [five.clone(), five.clone(), five]);
+        assert_eq!(admin, None, "nobody would collect them");
     }
 
     #[test]

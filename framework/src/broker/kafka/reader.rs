@@ -90,16 +90,21 @@ impl KafkaReader {
         Ok(())
     }
 
-    fn serve_events(&self) -> Result<(), BrokerError> {
+    /// Log lines, errors, statistics, refreshes of tokens. True when there were any.
+    fn serve_events(&self) -> bool {
         // A bound, so that a flood of log lines cannot keep records waiting.
-        for _ in 0..256 {
+        for served in 0..256 {
             if self.events.is_empty() {
-                break;
+                return served > 0;
             }
             if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
                 tracing::debug!(%error, "changelog reader");
             }
         }
+        true
+    }
+
+    fn check_refusal(&self) -> Result<(), BrokerError> {
         match self.consumer.context().0.refusal() {
             Some(refusal) => Err(error::of_client("poll", &refusal)),
             None => Ok(()),
@@ -127,7 +132,8 @@ impl ChangelogReader for KafkaReader {
         loop {
             // The flag goes down before the queues are looked at: what comes later puts it up again.
             self.wakeup.clear();
-            self.serve_events()?;
+            self.serve_events();
+            self.check_refusal()?;
             let drained = self.fetch.drain()?;
             if !drained.is_empty() {
                 self.consumer.context().0.accepted();
@@ -142,6 +148,13 @@ impl ChangelogReader for KafkaReader {
 
     fn position(&self, partition: &TopicPartition) -> Option<Offset> {
         self.fetch.position(partition)
+    }
+
+    fn idle(&mut self) {
+        if self.serve_events() {
+            // Whoever reads next connects again, and hears then whether it is still refused.
+            self.consumer.context().0.forget_refusal();
+        }
     }
 }
 

@@ -86,6 +86,9 @@ impl ChangelogReader for SimReader {
     fn position(&self, partition: &TopicPartition) -> Option<Offset> {
         self.positions.get(partition).copied()
     }
+
+    /// It tells nothing of itself.
+    fn idle(&mut self) {}
 }
 
 impl fmt::Debug for SimReader {

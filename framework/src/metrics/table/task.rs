@@ -4,7 +4,7 @@ use super::super::{Kind, Level, Metric, Unit};
 use super::{each_task, seconds};
 use crate::runtime::stats::RestoreSnapshot;
 
-pub(super) static METRICS: [Metric; 10] = [
+pub(super) static METRICS: [Metric; 11] = [
     Metric::new(
         "millpond_task_records_processed_total",
         Kind::Counter,
@@ -58,6 +58,20 @@ pub(super) static METRICS: [Metric; 10] = [
         },
     )
     .of_task(),
+    Metric::new(
+        "millpond_restore_seconds",
+        Kind::Gauge,
+        "How long the task's last restore took, from its plan to its start; also one that found nothing to replay",
+        |view, out| {
+            each_task(view, |task| {
+                if let Some(start) = task.start {
+                    out.number(&[&task.id], start.took.as_secs_f64());
+                }
+            });
+        },
+    )
+    .of_task()
+    .of(Unit::Seconds),
     Metric::new(
         "millpond_rocksdb_background_errors_total",
         Kind::Counter,

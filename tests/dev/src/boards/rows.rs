@@ -107,12 +107,13 @@ const TRANSACTIONS: [Panel; 7] = [
     panel("Rebalances, last 10 minutes", Show::Recent, &["millpond_rebalances_total"], &["instance"]).on(STREAMS),
 ];
 
-const STATE: [Panel; 11] = [
+const STATE: [Panel; 12] = [
     panel("Rows", Show::Sum, &["millpond_store_rows"], &["store"]).on(STATEFUL),
     panel("Size", Show::Sum, &["millpond_store_bytes"], &["store"]).on(STATEFUL),
     panel("Still to replay", Show::Max, &["millpond_restore_remaining_records"], &["task"]),
     panel("Replayed by the running restore", Show::Max, &["millpond_restore_done_records"], &["task"]),
     panel("Replayed", Show::Rate, &["millpond_restored_records_total"], &["instance"]).on(STREAMS),
+    panel("Time of the last restore", Show::Max, &["millpond_restore_seconds"], &["task"]).on(STREAMS),
     panel("How tasks started", Show::Sum, &["millpond_task_start"], &["kind", "verified"])
         .only(", figure=\"replayed\"")
         .on(STREAMS),
