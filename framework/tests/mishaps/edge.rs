@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use millpond::broker::sim::{SimBroker, SimConsumer, SimProducer, SimReader};
-use millpond::broker::{TransactionEnd, 
+use millpond::broker::{
     Broker, BrokerError, BrokerErrorKind, CommitReceipt, CommittedOffset, Consumer, LogRange, MemberConfig, Membership,
-    NewTopic, Polled, Producer, TopicDescription,
+    NewTopic, Polled, Producer, TopicDescription, TransactionEnd,
 };
 use millpond::record::{Offset, ProducerRecord, TopicName, TopicPartition};
 
@@ -156,12 +156,7 @@ impl Producer for EdgeProducer {
     fn send(&mut self, record: ProducerRecord) -> Result<(), BrokerError> {
         self.0.send(record)
     }
-    fn poll_delivered(
-        &mut self,
-        partition: &TopicPartition,
-        count: u64,
-        wait: Duration,
-    ) -> Result<bool, BrokerError> {
+    fn poll_delivered(&mut self, partition: &TopicPartition, count: u64, wait: Duration) -> Result<bool, BrokerError> {
         self.0.poll_delivered(partition, count, wait)
     }
     fn send_offsets(
