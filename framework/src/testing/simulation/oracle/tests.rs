@@ -39,7 +39,9 @@ fn world() -> Rc<World> {
 /// What is wrong when these entries are in a log.
 fn found(entries: &[Entry], note: Option<Note>) -> Vec<String> {
     let world = world();
-    note.into_iter().for_each(|note| world.note(note));
+    if let Some(note) = note {
+        world.note(note);
+    }
     let log = TopicPartition::new("app-commits", Partition(0));
     world.broker.add_topic(&log.topic, 1);
     for entry in entries {
@@ -114,7 +116,9 @@ fn state_that_is_wiped_without_a_cause_is_told_of_a_run_that_stopped() {
     ];
     for (note, told) in cases {
         let world = world();
-        note.into_iter().for_each(|note| world.note(note));
+        if let Some(note) = note {
+            world.note(note);
+        }
         assert_eq!(world.check_stopped(), [""; 0], "{note:?}");
         world.facts.borrow_mut().wipes = 1;
         assert_eq!(world.check_stopped().len(), usize::from(told), "{note:?}");
@@ -125,7 +129,9 @@ fn state_that_is_wiped_without_a_cause_is_told_of_a_run_that_stopped() {
 fn offsets_that_went_back_are_told_of_a_run_that_stopped() {
     for (note, told) in [(None, true), (Some(Note::Mistaken), true), (Some(Note::Moved), false)] {
         let world = world();
-        note.into_iter().for_each(|note| world.note(note));
+        if let Some(note) = note {
+            world.note(note);
+        }
         let at = TopicPartition::new("in", Partition(0));
         let offset = |next| CommittedOffset { next: Offset(next), metadata: String::new() };
         world.broker.set_committed_offset(APPLICATION, &at, offset(5));
