@@ -9,8 +9,14 @@ use tracing_subscriber::EnvFilter;
 /// What is logged when nobody says: life-cycle changes, but not each time that a table is there already.
 const USUAL: &str = "info,sqlx::postgres::notice=warn";
 
-/// What is never logged, whatever the filter says: lines of a password file that cannot be read, and values of a URL.
-const QUIET: [&str; 2] = ["sqlx_postgres::options::pgpass=off", "sqlx_postgres::options::parse=off"];
+/// What is never logged, whatever the filter says: lines of a password file that cannot be read, values of a URL, and requests
+/// byte by byte, with the headers that carry tokens.
+const QUIET: [&str; 4] = [
+    "sqlx_postgres::options::pgpass=off",
+    "sqlx_postgres::options::parse=off",
+    "ureq_proto=off",
+    "ureq_proto::util=off",
+];
 
 /// The filter in force, and how it is changed.
 struct Reloading {

@@ -17,6 +17,7 @@ mod broken;
 pub(crate) mod commit;
 mod dead_letter;
 mod metadata;
+mod outputs;
 pub(crate) mod queue;
 pub(crate) mod restore;
 mod start;
@@ -42,7 +43,7 @@ pub use state::TaskState;
 use crate::error::Recovery;
 use crate::processor::graph::{Graph, Instantiation};
 use crate::processor::{ProcessorError, TaskContext};
-use crate::record::{ConsumedRecord, Offset, ProducerRecord, TaskId, TopicPartition};
+use crate::record::{ConsumedRecord, Offset, TaskId, TopicPartition};
 use crate::state::{Checkpoint, StoreError, TaskStores};
 use crate::time::{Stopwatch, Timestamp};
 use crate::topology::{ResolvedTopics, Topology, TopologyError};
@@ -116,7 +117,7 @@ pub(crate) struct Task {
     /// Offset of the last own commit record in the commit log.
     last_log_offset: Option<Offset>,
     in_flight: Option<TaskCommit>,
-    held: Held,
+    held: outputs::Held,
     counters: TaskCounters,
     times: TimeSample,
     /// Those of the records in the commit in flight, or in the last one.
@@ -136,13 +137,6 @@ pub(crate) struct Task {
     address: Option<Arc<str>>,
     /// It was, since the task runs.
     announced: bool,
-}
-
-/// Outputs that wait for the end of a commit, as far as they are counted.
-#[derive(Debug, Clone, Copy, Default)]
-struct Held {
-    records: usize,
-    bytes: usize,
 }
 
 /// A task that stopped running no longer ago than this has a state without an age.
@@ -253,7 +247,7 @@ impl Task {
             checkpoint: Checkpoint::default(),
             last_log_offset: None,
             in_flight: None,
-            held: Held::default(),
+            held: outputs::Held::default(),
             counters: TaskCounters::default(),
             times: TimeSample::default(),
             committed_times: Vec::new(),
@@ -403,7 +397,7 @@ impl Task {
         }
         self.inputs.clear();
         self.in_flight = None;
-        self.held = Held::default();
+        self.held = outputs::Held::default();
     }
 
     /// Closes the stores. What was uncommitted is dropped.
@@ -544,33 +538,6 @@ impl Task {
             }
             Err(source) => Err(self.processor_error(None, source)),
         }
-    }
-
-    /// What was produced since the last call, in order.
-    pub(crate) fn take_outputs(&mut self) -> Vec<ProducerRecord> {
-        let Phase::Running { context, .. } = &mut self.phase else { return Vec::new() };
-        self.counters.produced += context.outputs.len() as u64;
-        self.held = Held::default();
-        std::mem::take(&mut context.outputs)
-    }
-
-    /// True when something was produced since the last call of [`take_outputs`](Self::take_outputs).
-    pub(crate) const fn has_outputs(&self) -> bool {
-        matches!(&self.phase, Phase::Running { context, .. } if !context.outputs.is_empty())
-    }
-
-    /// True when a transaction of this task may have records, so far or with its commit, in other partitions than the one of its
-    /// begin record.
-    pub(crate) fn writes_elsewhere(&self) -> bool {
-        self.has_outputs() || self.log.changelogs.iter().flatten().any(|changelog| *changelog != self.log.partition)
-    }
-
-    /// Counts the outputs that stay here, because a commit is in flight or the begin record is on its way.
-    pub(crate) fn hold_outputs(&mut self) {
-        let Phase::Running { context, .. } = &self.phase else { return };
-        let new = context.outputs.get(self.held.records..).unwrap_or_default();
-        self.held.bytes += new.iter().map(ProducerRecord::size).sum::<usize>();
-        self.held.records = context.outputs.len();
     }
 
     /// Measures punctuators from now on, until the task stops running.

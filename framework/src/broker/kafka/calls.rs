@@ -304,7 +304,9 @@ mod tests {
         it.calls.begin(Job { offsets: Some(offsets()), commit: Some(LONG), ..Job::default() }).unwrap();
         expire(&mut it.calls);
         let (step, failure) = it.calls.end(Duration::ZERO).unwrap().unwrap_err();
-        assert_eq!((step, failure.code), (Step::Offsets, Code::OperationTimedOut));
+        // The thread may not have come to it yet.
+        assert!(matches!(step, Step::Records | Step::Offsets), "{step:?}");
+        assert_eq!(failure.code, Code::OperationTimedOut);
         assert!(it.calls.begin(Job::default()).is_err(), "its client is not used again");
         // It comes back after all, much later.
         it.offsets.send(()).unwrap();

@@ -30,6 +30,7 @@ mod check;
 mod clients;
 mod config;
 mod consumer;
+mod deliveries;
 mod error;
 mod fetch;
 mod ffi;
