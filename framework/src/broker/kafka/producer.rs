@@ -211,6 +211,16 @@ impl KafkaProducer {
         }
     }
 
+    /// Why records are not delivered: one that was refused for its own sake explains more than the transaction's failure, and that
+    /// more than the report of a record that was given up with it.
+    fn judged_delivery(&self, failure: Failure) -> BrokerError {
+        let of_record = self.judged_commit(&Failure { abortable: true, ..failure });
+        match failure_inside(&self.client) {
+            Some(failure) if of_record.kind == BrokerErrorKind::Abortable => self.judged("send", &failure),
+            _ => of_record,
+        }
+    }
+
     /// Makes the topic known, and its partition: the tag is the number that comes back with a record's delivery report.
     fn open(&mut self, at: &TopicPartition) -> Result<(), Failure> {
         if !self.outlets.iter().any(|outlet| outlet.name == at.topic) {
@@ -303,11 +313,7 @@ impl KafkaProducer {
                 let last_offsets = self.reports().deliveries().last_offsets(&self.targets);
                 Ok(CommitReceipt { last_offsets, offsets_took: self.calls.offsets_took() })
             }
-            Err((Step::Records, failure)) => {
-                // The transaction has failed before, and the last record is only told so.
-                let told = if failure.code == Code::State { self.begin_failure() } else { None };
-                Err(self.judged_commit(&Failure { abortable: true, ..told.unwrap_or(failure) }))
-            }
+            Err((Step::Records, failure)) => Err(self.judged_delivery(failure)),
             Err((Step::Offsets, failure)) => Err(self.judged("send_offsets", &failure)),
             Err((Step::Commit, failure)) => Err(self.judged_commit(&failure)),
             Err((Step::Unanswered, failure)) => {
@@ -316,6 +322,13 @@ impl KafkaProducer {
             }
         }
     }
+}
+
+/// Why the open transaction has failed, if it has: then nothing more is delivered, and no report tells of it. Where it has not,
+/// beginning another one is refused and changes nothing.
+fn failure_inside(client: &BaseProducer<Reports>) -> Option<Failure> {
+    let failure = client.begin_transaction().err().as_ref().map(failure_of)?;
+    Some(failure).filter(|failure| failure.abortable || failure.fatal)
 }
 
 /// A record as librdkafka takes it.
@@ -395,14 +408,17 @@ impl Producer for KafkaProducer {
                 return Ok(true);
             }
             if refused {
-                return Err(self.judged_commit(&Failure { abortable: true, ..Failure::of(Code::Fail) }));
+                return Err(self.judged_delivery(Failure::of(Code::Fail)));
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(false);
             }
-            // A slice: a report of a refusal does not end the wait for the others.
-            self.handle.flush(left.min(FLUSH_SLICE));
+            if !self.handle.flush(left.min(FLUSH_SLICE))
+                && let Some(failure) = failure_inside(&self.client)
+            {
+                return Err(self.judged_delivery(failure));
+            }
         }
     }
 
@@ -457,11 +473,15 @@ impl Waiting for ClientCalls {
     fn deliver(&self, last: &[Last], timeout: Duration) -> Result<(), Failure> {
         // Before the records, which say that the others are there: an end of the transaction that comes from elsewhere finds
         // both or not these.
-        if !self.handle.flush(timeout) {
-            return Err(Failure {
-                reason: "records were not delivered in time".into(),
-                ..Failure::of(Code::OperationTimedOut)
-            });
+        let deadline = Instant::now() + timeout;
+        while !self.handle.flush(FLUSH_SLICE) {
+            if let Some(failure) = failure_inside(&self.client) {
+                return Err(failure);
+            }
+            if Instant::now() >= deadline {
+                let reason = "records were not delivered in time".into();
+                return Err(Failure { reason, ..Failure::of(Code::OperationTimedOut) });
+            }
         }
         last.iter().try_for_each(|last| last.topic.produce(&outgoing(&last.record, last.tag)))
     }
