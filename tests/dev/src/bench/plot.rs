@@ -82,9 +82,14 @@ fn chart(
     let (y_least, y_most) = (least(|point| point.1), most(|point| point.1));
     let mut builder = ChartBuilder::on(area);
     builder.caption(title, ("sans-serif", 18)).margin(12).x_label_area_size(40).y_label_area_size(70);
-    let is_log = y_most > 20.0 * y_least;
+    // Zero has no place on a logarithmic axis, and an axis without an end is drawn for ever.
+    let is_log = y_least > 0.0 && y_most > 20.0 * y_least;
     let to_axis = move |y: f64| if is_log { y.log10() } else { y };
-    let ys = if is_log { to_axis(y_least * 0.5)..to_axis(y_most * 2.0) } else { 0.0..y_most * 1.3 };
+    let ys = if is_log {
+        to_axis(y_least * 0.5)..to_axis(y_most * 2.0)
+    } else {
+        0.0..(y_most * 1.3).max(f64::MIN_POSITIVE.sqrt())
+    };
     let mut chart = builder.build_cartesian_2d((x_least * 0.9..x_most * 1.1).log_scale(), ys)?;
     let y_label = move |y: &f64| short(&if is_log { 10_f64.powf(*y) } else { *y });
     let mut mesh = chart.configure_mesh();
@@ -110,4 +115,20 @@ fn short(number: &f64) -> String {
     };
     let digits = format!("{number:.1}");
     format!("{}{unit}", digits.trim_end_matches(".0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curves_that_are_nothing_or_touch_zero_are_drawn() {
+        let dir = millpond_harness::Scratch::new("plot").unwrap();
+        for ys in [[0.0, 0.0], [0.0, 50.0], [1.0, 50.0], [5.0, 5.0]] {
+            let path = dir.path().join("plot.svg");
+            let curves = Curves::from([("millpond", vec![(1e4, ys[0]), (1e7, ys[1])])]);
+            draw(&path, "rows", ("rows", "ms"), &curves).unwrap();
+            assert!(fs::read_to_string(&path).unwrap().ends_with("</svg>\n"), "{ys:?}");
+        }
+    }
 }
