@@ -65,7 +65,7 @@ impl<B: Broker> StreamThread<B> {
         let mut committed = self.finish_commit(now)?;
         if self.start_commit(self.config.request_timeout, now)? {
             committed |= self.finish_commit(now)?;
-        } else if self.begins_late {
+        } else if self.waits_for_begins() {
             let reason = "the begin record of a task was not delivered in time";
             return Err(BrokerError::new("send", BrokerErrorKind::Abortable, reason).into());
         }
@@ -133,7 +133,6 @@ impl<B: Broker> StreamThread<B> {
     /// Makes these tasks part of the transaction, all of them before the first is waited for: their begin records go together.
     /// False when one of a task that writes elsewhere, too, was not delivered within `wait`.
     fn all_have_begun(&mut self, tasks: &[TaskId], wait: Duration, now: Timestamp) -> Result<bool, Error> {
-        self.begins_late = false;
         let Some(transaction) = &mut self.transaction else { return Ok(true) };
         for task in tasks.iter().filter_map(|id| self.tasks.get(id)) {
             transaction.enlist(task, now)?;
@@ -142,7 +141,7 @@ impl<B: Broker> StreamThread<B> {
         for task in tasks.iter().filter_map(|id| self.tasks.get(id)).filter(|task| task.writes_elsewhere()) {
             all = all && (broken!(self, OutputsBeforeBegin) || transaction.has_begun(task.id(), wait)?);
         }
-        self.begins_late = !all;
+        transaction.set_late(!all);
         Ok(all)
     }
 

@@ -202,8 +202,6 @@ pub struct StreamThread<B: Broker> {
     pub(super) last_commit: Timestamp,
     /// A commit has ended since the last round: the interval begins with the next one.
     pub(super) commit_ended: bool,
-    /// The last commit that was due could not be started: begin records were not delivered yet.
-    pub(super) begins_late: bool,
     pub(super) fencing: Fencing,
     pub(super) pace: Pace,
     /// The task with which the next round begins to process, where there are more tasks than records for it.
@@ -260,7 +258,6 @@ impl<B: Broker> StreamThread<B> {
             topics_doubted_since: None,
             last_commit: now,
             commit_ended: false,
-            begins_late: false,
             fencing: Fencing::default(),
             pace,
             next_task: None,
@@ -400,8 +397,8 @@ impl<B: Broker> StreamThread<B> {
     }
 
     /// True when the open transaction should have been committed, and its begin records are still on their way.
-    fn waits_for_begins(&self) -> bool {
-        self.begins_late && self.transaction.as_ref().and_then(Transaction::open_since).is_some()
+    pub(super) fn waits_for_begins(&self) -> bool {
+        self.transaction.as_ref().is_some_and(Transaction::waits_for_begins)
     }
 
     /// True when a commit is in flight, or waits for its begin records, and no more may be processed ahead of it.

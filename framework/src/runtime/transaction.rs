@@ -32,6 +32,8 @@ struct Open {
     tasks: BTreeMap<TaskId, Begun>,
     /// Begin records that were sent, by the partition they went to. Until a commit nothing else goes there.
     begins: BTreeMap<TopicPartition, u64>,
+    /// It should have been committed, and its begin records are still on their way.
+    is_late: bool,
     /// Of the tasks' outputs.
     bytes: usize,
 }
@@ -87,6 +89,18 @@ impl<P: Producer> Transaction<P> {
         self.open.as_ref().map(|open| open.since)
     }
 
+    /// True when the open transaction should have been committed, and its begin records are still on their way.
+    pub(crate) fn waits_for_begins(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.is_late)
+    }
+
+    /// Says so, or that they are there.
+    pub(crate) const fn set_late(&mut self, is_late: bool) {
+        if let Some(open) = &mut self.open {
+            open.is_late = is_late;
+        }
+    }
+
     /// True while a commit was started and has not ended.
     pub(crate) const fn is_in_flight(&self) -> bool {
         self.in_flight.is_some()
@@ -134,7 +148,7 @@ impl<P: Producer> Transaction<P> {
             self.producer.begin()?;
             self.unended_since = Some(now);
         }
-        let new = || Open { since: now, tasks: BTreeMap::new(), begins: BTreeMap::new(), bytes: 0 };
+        let new = || Open { since: now, tasks: BTreeMap::new(), begins: BTreeMap::new(), is_late: false, bytes: 0 };
         let open = self.open.get_or_insert_with(new);
         if open.tasks.contains_key(&task.id()) {
             return Ok(());

@@ -66,10 +66,9 @@ impl Point {
                 (STATEFUL, Trigger::LostDisk, 2)
             }
             ("restore", _) => (STREAMS, Trigger::Load, 4),
-            ("store", _) => (STATEFUL, Trigger::Load, 40),
+            ("store", _) | ("commit", "inside_changelog") => (STATEFUL, Trigger::Load, 40),
             // A commit is in flight for milliseconds only: few rounds with records fall into it.
             ("process", "ahead") => (STREAMS, Trigger::Load, 5),
-            ("commit", "inside_changelog") => (STATEFUL, Trigger::Load, 40),
             ("round" | "process", _) => (STREAMS, Trigger::Load, 40),
             ("dead_letter", _) => (STREAMS, Trigger::Load, 3),
             _ => (STREAMS, Trigger::Load, 8),

@@ -49,7 +49,7 @@ pub(crate) fn query_answer(bytes: &[u8]) {
 fn written(bytes: &[u8]) -> String {
     let mut text = String::new();
     for &byte in bytes {
-        if byte.is_ascii_graphic() && !br##"#"<>`{}\^|"##.contains(&byte) {
+        if byte.is_ascii_graphic() && !br#"#"<>`{}\^|"#.contains(&byte) {
             text.push(char::from(byte));
         } else {
             // Writing into a text does not fail.
@@ -65,15 +65,12 @@ fn read(text: &str) -> String {
     let (mut out, mut at) = (Vec::new(), 0);
     while let Some(byte) = bytes.get(at) {
         let digits = text.get(at + 1..at + 3).filter(|_| *byte == b'%');
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(*byte);
-                at += 1;
-            }
+        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            out.push(byte);
+            at += 3;
+        } else {
+            out.push(*byte);
+            at += 1;
         }
     }
     String::from_utf8_lossy(&out).into_owned()

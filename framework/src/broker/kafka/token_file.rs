@@ -64,7 +64,7 @@ impl TokenFile {
         let claims = Claims::of(token).unwrap_or_default();
         let ends = claims.exp.map_or(now + ASSUMED_LIFE, seconds);
         if ends <= now {
-            return Err(TokenError::Expired { path: self.path.clone(), seconds: (now - ends).as_secs() });
+            return Err(TokenError::Expired { path: self.path.clone(), seconds: now.saturating_sub(ends).as_secs() });
         }
         let ends = ends.min(now + LIFE_MAX).as_millis();
         Ok(Token {
@@ -103,7 +103,7 @@ impl TokenSource for TokenFile {
 mod tests {
     use super::*;
 
-    const NOW: Duration = Duration::from_secs(1_800_000_000);
+    const NOW: Duration = Duration::from_hours(500_000);
 
     fn jwt(claims: &str) -> String {
         let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);

@@ -247,7 +247,7 @@ impl Checks<'_> {
                     self.impossible(key, "sasl.mechanism = OAUTHBEARER shows a token and no password; leave this out");
                 }
                 (false, true) => {
-                    self.impossible(key, "only sasl.mechanism = OAUTHBEARER shows a token; leave this out")
+                    self.impossible(key, "only sasl.mechanism = OAUTHBEARER shows a token; leave this out");
                 }
                 _ => {}
             }
