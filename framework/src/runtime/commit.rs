@@ -1,8 +1,8 @@
 //! The exactly-once sequence. Its order is the protocol; `exactly-once` 7.3 says why.
 //!
 //! ```text
-//! begin records, then outputs … │ changelog rows, commit records │ offsets │ end of transaction │ rows + checkpoint, per task
-//!  sent while processing                         │          └─ the one durable moment
+//! begin records, outputs … │ changelog rows │ commit records, offsets │ end of transaction │ rows + checkpoint, per task
+//!  sent while processing                    │                         └─ the one durable moment
 //!                                           └── from here to the end the commit is in flight: the thread processes ahead
 //! ```
 //! A crash before the end: nothing happened. After it: the rows are in the changelog, and are replayed.

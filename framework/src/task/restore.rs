@@ -93,7 +93,9 @@ pub(crate) fn plan(task: TaskId, facts: &Facts<'_>) -> Result<Plan, Refusal> {
                 let lost = Plan::Quarantine("the changelog ends before it: records were lost there");
                 return instead(task, facts, lost);
             }
-            Some(&stored) if stored >= range.start => from_record(facts, partition, range.start).min(stored),
+            Some(&stored) if stored >= range.start => {
+                from_record(facts, partition, range.start).map_or(stored, |at| at.min(stored))
+            }
             // A checkpoint that is the last commit misses nothing, wherever the changelog begins by now.
             Some(_) if facts.stateful && is_last_commit(facts) => range.start,
             _ if facts.stateful && range.start > Offset::default() => return Err(cut(task, partition, range)),
@@ -113,9 +115,8 @@ fn is_past_an_end(facts: &Facts<'_>) -> bool {
 
 /// The place of the last commit record, which must come again: by its offsets alone a log that has lost its end, and was
 /// filled past it since, has everything.
-fn from_record(facts: &Facts<'_>, partition: &TopicPartition, start: Offset) -> Offset {
-    let record = facts.checkpoint.record.filter(|at| partition.topic == *facts.log && *at >= start);
-    record.unwrap_or(Offset(i64::MAX))
+fn from_record(facts: &Facts<'_>, partition: &TopicPartition, start: Offset) -> Option<Offset> {
+    facts.checkpoint.record.filter(|at| partition.topic == *facts.log && *at >= start)
 }
 
 /// Gives the rows up, if the changelogs have all of them: compaction leaves a log's start where it is, so one that begins

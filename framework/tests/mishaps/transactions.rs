@@ -9,8 +9,9 @@ use millpond::broker::sim::{Fault, SimBroker, SimConfig};
 use millpond::broker::{Broker, Producer};
 use millpond::record::{Headers, ProducerRecord};
 use millpond::runtime::config::StartFrom;
-use millpond::runtime::{Breakage, Error, Refusal, TaskError, TaskState, ThreadConfig};
+use millpond::runtime::{Breakage, Error, Refusal, StreamThread, TaskError, TaskState, ThreadConfig};
 use millpond::state::MemoryDirectory;
+use millpond::time::Timestamp;
 use millpond::topology::Topology;
 
 use super::edge::Edge;
@@ -254,6 +255,20 @@ fn under_load_a_transaction_is_younger_than_half_its_time_out_and_polls_come_in_
     }
 }
 
+/// A thread that copies, and has committed "a" at `now`; a copy of that request is on its way, and nobody has noticed.
+fn with_a_late_copy(
+    (broker, directory): (&SimBroker, &MemoryDirectory),
+    config: ThreadConfig,
+    now: Timestamp,
+) -> StreamThread<SimBroker> {
+    let mut thread = start(broker, copy(), directory, config, T);
+    rounds(&mut thread, 20, T).unwrap();
+    append(broker, "a");
+    broker.fail_next(Fault::EndTxnDuplicatedUnnoticed);
+    rounds(&mut thread, 5, now).unwrap();
+    thread
+}
+
 /// The same, with a begin record that is slower than the output: their partitions are led by two brokers. Without waiting for it
 /// the late copy commits an output of which nothing tells, and the process that dies then repeats it in silence.
 ///
@@ -267,12 +282,8 @@ fn no_output_is_in_its_log_before_the_begin_record_is_in_its_own() {
     {
         let (broker, directory) = (broker(1), MemoryDirectory::new());
         let config = ThreadConfig { breakage, ..patient("app-0") };
-        let mut thread = start(&broker, copy(), &directory, config.clone(), T);
-        rounds(&mut thread, 20, T).unwrap();
-        append(&broker, "a");
-        broker.fail_next(Fault::EndTxnDuplicatedUnnoticed);
         let second = T.plus(Duration::from_secs(1));
-        rounds(&mut thread, 5, second).unwrap();
+        let mut thread = with_a_late_copy((&broker, &directory), config.clone(), second);
         append(&broker, "b");
         broker.fail_next(Fault::DeliverySlow);
         rounds(&mut thread, 5, second).unwrap();
@@ -314,12 +325,8 @@ fn no_commit_record_is_in_its_log_before_the_outputs_are_in_theirs() {
     for (breakage, end) in [(None, vec!["a", "b"]), (Some(Breakage::EndBeforeDelivery), vec!["a"])] {
         let (broker, directory) = (broker(1), MemoryDirectory::new());
         let config = ThreadConfig { breakage, ..patient("app-0") };
-        let mut thread = start(&broker, copy(), &directory, config.clone(), T);
-        rounds(&mut thread, 20, T).unwrap();
-        append(&broker, "a");
-        broker.fail_next(Fault::EndTxnDuplicatedUnnoticed);
         let second = T.plus(Duration::from_secs(1));
-        rounds(&mut thread, 5, second).unwrap();
+        let mut thread = with_a_late_copy((&broker, &directory), config.clone(), second);
         append(&broker, "b");
         // The begin record is in time, the output is not.
         broker.fail_after(Fault::DeliverySlow, 1);
