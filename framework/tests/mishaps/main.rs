@@ -20,7 +20,6 @@ mod records;
 mod refusals;
 mod repartition;
 mod reset;
-mod said;
 mod slow;
 mod spans;
 mod starts;

@@ -4,8 +4,7 @@ use millpond::broker::sim::{Fault, SimBroker};
 use millpond::runtime::{StartKind, StreamThread};
 use millpond::state::MemoryDirectory;
 
-use super::said::{Line, said};
-use super::{T, append, append_all, append_to, at, broker, copy, eager, later, rounds, start, table};
+use super::{T, append, append_all, at, broker, copy, eager, later, rounds, start, table};
 
 /// Kind, replayed rows, and whether commit record and offsets were compared.
 fn told(thread: &StreamThread<SimBroker>) -> (StartKind, u64, bool) {
@@ -59,49 +58,4 @@ fn a_task_without_stores_tells_its_start_too() {
     let mut thread = start(&broker, copy(), &directory, eager("app-0"), T);
     rounds(&mut thread, 20, T).unwrap();
     assert_eq!(told(&thread), (StartKind::Resumed, 0, true));
-}
-
-/// The lines of starts, as task, kind, rows, offset, replayed, sequence, verified.
-fn starts(lines: Vec<Line>) -> Vec<[String; 7]> {
-    let starts = lines.into_iter().filter(|line| line["message"] == "restored");
-    let fields = ["task", "kind", "rows", "offset", "replayed", "sequence", "verified"];
-    starts.map(|line| fields.map(|field| line[field].clone())).collect()
-}
-
-/// A line for each task, however long it runs then, with everything that a person wants to know of its start.
-#[test]
-fn a_start_is_logged_once_for_each_task_with_all_its_figures() {
-    let (broker, directory) = (broker(2), MemoryDirectory::new());
-    let run = |directory: &MemoryDirectory, keys: &[&str]| {
-        let lines = said(|| {
-            let mut thread = start(&broker, table(), directory, eager("app-0"), T);
-            rounds(&mut thread, 20, T).unwrap();
-            append_all(&broker, keys);
-            append_to(&broker, 1, "z", Some("v".into()));
-            rounds(&mut thread, 20, T).unwrap();
-        });
-        starts(lines)
-    };
-    let line = |fields: [&str; 7]| fields.map(str::to_owned);
-    assert_eq!(
-        run(&directory, &["a", "b", "c"]),
-        [line(["0_0", "first", "0", "0", "0", "0", "false"]), line(["0_1", "first", "0", "0", "0", "0", "false"]),]
-    );
-    let ends = [0, 1].map(|partition| broker.end_offset(&at("app-table-changelog", partition)).unwrap().to_string());
-    // The start offsets are a commit of their own.
-    assert_eq!(
-        run(&MemoryDirectory::new(), &["d"]),
-        [
-            line(["0_0", "restored", "3", &ends[0], "3", "2", "true"]),
-            line(["0_1", "restored", "1", &ends[1], "1", "2", "true"]),
-        ]
-    );
-    let ends = [0, 1].map(|partition| broker.end_offset(&at("app-table-changelog", partition)).unwrap().to_string());
-    assert_eq!(
-        run(&directory, &[]),
-        [
-            line(["0_0", "replayed", "4", &ends[0], "1", "3", "true"]),
-            line(["0_1", "replayed", "1", &ends[1], "1", "3", "true"]),
-        ]
-    );
 }
