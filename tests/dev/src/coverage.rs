@@ -16,7 +16,7 @@ const GUARDED: [&str; 4] = ["broker", "runtime", "state", "task"];
 const FLOOR: f64 = 90.0;
 /// The suites that run parts of the library on real services in their own process.
 const SUITES: [&str; 4] = ["contract", "kafka_edge", "kafka_proxy", "kafka_security"];
-const OWN_SUITES: [&str; 7] = ["describe", "driver", "dsl", "mishaps", "queries", "readme", "simulation"];
+const OWN_SUITES: [&str; 8] = ["describe", "driver", "dsl", "mishaps", "queries", "readme", "simulation", "start_line"];
 
 /// Options of `./dev coverage`.
 #[derive(Debug, Clone, Args)]
