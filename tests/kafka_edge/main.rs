@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
 mod members;
+mod operating;
 mod reading;
 mod restoring;
 mod streams;

@@ -154,7 +154,8 @@ impl KafkaBroker {
     /// [`BrokerError`].
     pub fn topic_settings(&self, topic: &str) -> Result<Settings, BrokerError> {
         self.admin.call("describe_configs", self.admin.timeout, |handle, wait| {
-            handle.topic_settings(topic, wait).map_err(|failure| failure.on_topic(topic))
+            let told = |failure: Failure| Failure { reason: format!("topic {topic}: {}", failure.reason), ..failure };
+            handle.topic_settings(topic, wait).map_err(|failure| told(failure).on_topic(topic))
         })
     }
 

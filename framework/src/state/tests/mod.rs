@@ -10,6 +10,8 @@ mod on_memory;
 #[cfg(feature = "rocksdb")]
 mod on_rocksdb;
 mod replay;
+#[cfg(feature = "rocksdb")]
+mod view;
 
 use std::rc::Rc;
 
