@@ -179,7 +179,7 @@ pub struct ConsumedRecord {
 impl ConsumedRecord {
     /// Bytes of key, value and headers: what the record weighs in a queue.
     pub fn size(&self) -> usize {
-        size_of(self.key.as_ref(), self.value.as_ref(), &self.headers)
+        payload(self.key.as_ref(), self.value.as_ref(), &self.headers)
     }
 }
 
@@ -202,11 +202,16 @@ pub struct ProducerRecord {
 impl ProducerRecord {
     /// Bytes of key, value and headers.
     pub fn size(&self) -> usize {
-        size_of(self.key.as_ref(), self.value.as_ref(), &self.headers)
+        payload(self.key.as_ref(), self.value.as_ref(), &self.headers)
+    }
+
+    /// Bytes of memory that it holds: small records are most of all records.
+    pub(crate) fn memory(&self) -> usize {
+        self.size() + size_of_val(self)
     }
 }
 
-fn size_of(key: Option<&Bytes>, value: Option<&Bytes>, headers: &Headers) -> usize {
+fn payload(key: Option<&Bytes>, value: Option<&Bytes>, headers: &Headers) -> usize {
     let headers: usize = headers.iter().map(|(name, value)| name.len() + value.map_or(0, Bytes::len)).sum();
     key.map_or(0, Bytes::len) + value.map_or(0, Bytes::len) + headers
 }

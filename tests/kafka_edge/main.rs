@@ -17,7 +17,7 @@ use bytes::Bytes;
 use millpond::broker::kafka::{KafkaBroker, KafkaConfig, KafkaConsumer, KafkaProducer};
 use millpond::broker::{
     Broker, BrokerErrorKind, ChangelogReader, CommittedOffset, Consumer, MemberConfig, Membership, NewTopic, Polled,
-    Producer, Rebalance,
+    Producer, Rebalance, TransactionEnd,
 };
 use millpond::record::{ConsumedRecord, Headers, Offset, Partition, ProducerRecord, TopicPartition};
 use millpond::time::Timestamp;

@@ -33,7 +33,7 @@ fn an_operator_sees_nodes_topics_settings_and_groups() {
     let missing = broker.topic_settings("seen-not").unwrap_err();
     assert!(missing.reason.contains("seen-not"), "{missing}");
 
-    let (mut consumer, _) = joined(&broker, &member("seen-group", "0"), "seen");
+    let (consumer, _) = joined(&broker, &member("seen-group", "0"), "seen");
     assert!(broker.groups().unwrap().contains("seen-group"));
     let group = broker.describe_group("seen-group").unwrap();
     assert_eq!(group.members.iter().map(|member| member.instance_id.as_str()).collect::<Vec<_>>(), ["seen-group-0"]);

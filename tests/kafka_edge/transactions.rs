@@ -153,3 +153,62 @@ fn a_broker_that_goes_away_during_a_commit_taints_the_producer() {
     let committed: Vec<_> = committed.iter().map(millpond_harness::Received::text).collect();
     assert_eq!(committed, ["before", "after"], "the new producer aborted what the old one left");
 }
+
+/// An output whose topic is deleted before it is sent. librdkafka gives the record up, and leaves the transaction as it is
+/// until somebody asks for its end.
+///
+/// ```text
+/// refused-log-0: first C │ begin(2)   no commit(2), and no offsets
+/// ```
+#[test]
+fn where_an_output_was_refused_no_commit_record_follows() {
+    let mut config = KafkaConfig::new(Kafka::shared().unwrap().bootstrap_servers());
+    for (name, value) in [
+        ("linger.ms", "5000"),
+        ("topic.metadata.refresh.interval.ms", "200"),
+        ("topic.metadata.propagation.max.ms", "100"),
+    ] {
+        config.properties.insert(name.into(), value.into());
+    }
+    let broker = KafkaBroker::connect(config).unwrap();
+    for topic in ["refused-in", "refused-out", "refused-log"] {
+        create(&broker, topic, 1);
+    }
+    let (input, out, log) = (at("refused-in", 0), at("refused-out", 0), at("refused-log", 0));
+    let (consumer, _) = joined(&broker, &member("refused", "0"), "refused-in");
+    let mut producer = broker.producer("refused-producer").unwrap();
+    producer.begin().unwrap();
+    producer.send(record(&log, "first")).unwrap();
+    producer.send(record(&out, "first")).unwrap();
+    producer.commit(LIMIT).unwrap();
+
+    producer.begin().unwrap();
+    producer.send(record(&log, "begin")).unwrap();
+    let begun = Instant::now();
+    while !producer.poll_delivered(&log, 1, POLL).unwrap() {
+        assert!(begun.elapsed() < LIMIT);
+    }
+    producer.send(record(&out, "lost")).unwrap();
+    broker.delete_topics(&["refused-out".into()]).unwrap();
+    let begun = Instant::now();
+    // Nothing is sent by this: it only tells that the record is given up.
+    while producer.poll_delivered(&log, 2, Duration::ZERO).is_ok() {
+        assert!(begun.elapsed() < LIMIT);
+    }
+    let end = TransactionEnd { records: vec![record(&log, "commit")], offsets: offsets(&input, 1, "") };
+    producer.start_commit(end, &consumer.membership(), LIMIT).unwrap();
+    let begun = Instant::now();
+    let refused = loop {
+        match producer.poll_commit(POLL) {
+            Ok(None) => assert!(begun.elapsed() < LIMIT),
+            Ok(Some(receipt)) => panic!("committed without the output: {receipt:?}"),
+            Err(error) => break error,
+        }
+    };
+    assert!(refused.reason.contains("refused-out-0"), "{refused}");
+    drop(producer);
+    let written = Kafka::shared().unwrap().client().read_uncommitted("refused-log").unwrap();
+    let written: Vec<_> = written.iter().filter_map(|record| record.value.clone()).collect();
+    assert_eq!(written, [b"first".to_vec(), b"begin".to_vec()]);
+    consumer.close(true).unwrap();
+}

@@ -43,7 +43,9 @@ impl<B: Broker> StreamThread<B> {
         }
         let asked = self.tasks.values_mut().filter_map(|task| task.take_commit_request().then_some(())).count() > 0;
         let open = self.transaction.as_ref().and_then(Transaction::open_since);
+        // Whoever asked for the one that waits for a begin record does not ask again.
         asked
+            || self.waits_for_begins()
             || self.uncommitted_bytes() > self.config.uncommitted_bytes_max
             || now.since(self.last_commit) >= self.config.commit_interval
             || open.is_some_and(|since| now.since(since) > self.config.transaction_timeout / 2)
@@ -303,7 +305,7 @@ impl<B: Broker> StreamThread<B> {
         if let Error::Broker(source) = &error
             && kind == BrokerErrorKind::RecordRejected
         {
-            self.rejected_at.retain(|&at| now.since(at) < REJECTED_WINDOW);
+            self.rejected_at.retain(|&at| at <= now && now.since(at) < REJECTED_WINDOW);
             self.rejected_at.push(now);
             if self.rejected_at.len() >= REJECTED_MAX {
                 return Err(Error::NoProgress { times: self.rejected_at.len(), source: source.clone() });

@@ -2,6 +2,7 @@
 
 use crate::broker::BrokerError;
 use crate::error::Recovery;
+use crate::record::TaskId;
 use crate::state::StoreError;
 use crate::task::{Refusal, TaskError};
 use crate::topology::TopologyError;
@@ -44,6 +45,18 @@ pub enum Error {
         times: usize,
         /// The last failure.
         source: BrokerError,
+    },
+    /// The state of a task is damaged, again and again.
+    #[error(
+        "the state of task {task} was damaged {times} times within an hour, the last time: {source}; nothing is lost, changelogs have it: look at the disk under state.dir, then start again"
+    )]
+    DamagedAgain {
+        /// Whose.
+        task: TaskId,
+        /// How often.
+        times: usize,
+        /// What was found last; it was not set aside, so that what was found first is still there.
+        source: Box<Self>,
     },
     /// Transactions fail on a record that the broker refuses, again and again.
     #[error("{times} transactions failed within minutes: {source}; nothing is lost, the same input would fail again")]

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::Error;
 use super::thread::StreamThread;
 use crate::broker::{Broker, BrokerError};
+use crate::record::TaskId;
 use crate::time::Timestamp;
 
 /// So many fencings within [`WINDOW`] mean that another process uses this `transactional.id` outside the group: a twin inside
@@ -23,6 +24,9 @@ const BROKEN_MAX: usize = 5;
 const WINDOW: Duration = Duration::from_mins(1);
 /// So long a client's failure is remembered: the same one comes again after each restore, which may take a while.
 const SAME_WINDOW: Duration = Duration::from_mins(10);
+/// So often within [`DAMAGED_WINDOW`] the state of one task is set aside and restored.
+const DAMAGED_MAX: usize = 3;
+const DAMAGED_WINDOW: Duration = Duration::from_hours(1);
 /// What a twin may take from `init_transactions` to `JoinGroup`, and a heartbeat from being due to its answer.
 const JOIN_MAX: Duration = Duration::from_secs(2);
 
@@ -33,6 +37,7 @@ pub(super) struct Fencing {
     pub(super) inside: Option<Timestamp>,
     fenced_at: Vec<Timestamp>,
     broken: Vec<(Timestamp, String)>,
+    damaged: Vec<(Timestamp, TaskId)>,
     held_since: Option<Timestamp>,
 }
 
@@ -72,12 +77,24 @@ impl<B: Broker> StreamThread<B> {
     /// Counts a client that was given up: for whatever reason within a minute, for the same one within ten.
     pub(super) fn note_broken_client(&mut self, source: &BrokerError, now: Timestamp) -> Result<(), Error> {
         let broken = &mut self.fencing.broken;
-        broken.retain(|(at, _)| now.since(*at) < SAME_WINDOW);
+        broken.retain(|(at, _)| *at <= now && now.since(*at) < SAME_WINDOW);
         broken.push((now, source.reason.clone()));
         let counts = |(at, reason): &&(Timestamp, _)| now.since(*at) < WINDOW || *reason == source.reason;
         match broken.iter().filter(counts).count() {
             times if times < BROKEN_MAX => Ok(()),
             times => Err(Error::ClientBroken { times, source: source.clone() }),
+        }
+    }
+
+    /// Counts a state that was found damaged. A disk that breaks one after the other is not mended by restores, and of what was
+    /// set aside only the newest two are kept.
+    pub(super) fn note_damage(&mut self, task: TaskId, error: Error, now: Timestamp) -> Result<Error, Error> {
+        let damaged = &mut self.fencing.damaged;
+        damaged.retain(|(at, _)| *at <= now && now.since(*at) < DAMAGED_WINDOW);
+        damaged.push((now, task));
+        match damaged.iter().filter(|(_, of)| *of == task).count() {
+            times if times < DAMAGED_MAX => Ok(error),
+            times => Err(Error::DamagedAgain { task, times, source: Box::new(error) }),
         }
     }
 
@@ -92,9 +109,9 @@ impl<B: Broker> StreamThread<B> {
     }
 }
 
-/// Notes one more, and tells how many there were within the window.
+/// Notes one more, and tells how many there were within the window. A clock that was set back makes none last longer.
 fn count(times: &mut Vec<Timestamp>, now: Timestamp) -> usize {
-    times.retain(|&at| now.since(at) < WINDOW);
+    times.retain(|&at| at <= now && now.since(at) < WINDOW);
     times.push(now);
     times.len()
 }

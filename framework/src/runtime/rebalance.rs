@@ -165,6 +165,8 @@ impl<B: Broker> StreamThread<B> {
     /// that has not yet heard of its own new assignment: it is tried again in the next round.
     pub(super) fn open_waiting(&mut self, now: Timestamp) -> Result<bool, Error> {
         let mut opened = false;
+        // A clock that was set back must not make it wait longer.
+        self.waiting_since = self.waiting_since.min(now);
         for (id, inputs) in std::mem::take(&mut self.waiting) {
             match self.open_task(id, inputs.clone()) {
                 Ok(task) => {

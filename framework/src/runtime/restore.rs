@@ -287,7 +287,14 @@ impl<B: Broker> StreamThread<B> {
             return Ok(());
         }
         let before: u64 = restoration.tasks.values().map(Replay::remaining).sum();
-        let records = self.reader.poll(Duration::ZERO)?;
+        let records = match self.reader.poll(Duration::ZERO) {
+            // Nothing was handed out: the next round asks again, and running tasks go on.
+            Err(error) if error.recovery() == Recovery::Retry => {
+                tracing::debug!(%error, "the changelogs are asked again");
+                Vec::new()
+            }
+            records => records?,
+        };
         crate::failpoint!("restore.inside_replay", if !records.is_empty());
         let restoration = self.restoration.as_mut().ok_or(Error::bug("a restoration has vanished"))?;
         // Records of a partition come in runs: whose they are is asked once for each.

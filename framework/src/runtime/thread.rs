@@ -521,6 +521,7 @@ impl<B: Broker> StreamThread<B> {
             Recovery::ReviveTask(task) => {
                 tracing::error!(%error, %task, "the state of a task is damaged, it is set aside and restored");
                 self.counters.corruptions += 1;
+                let error = self.note_damage(task, error, now)?;
                 self.quarantine(task, now)?;
                 self.revive(error, now)
             }

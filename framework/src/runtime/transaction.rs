@@ -126,7 +126,7 @@ impl<P: Producer> Transaction<P> {
     pub(crate) fn send(&mut self, outputs: Vec<ProducerRecord>) -> Result<(), Error> {
         for record in outputs {
             if let Some(open) = &mut self.open {
-                open.bytes = open.bytes.saturating_add(record.size());
+                open.bytes = open.bytes.saturating_add(record.memory());
             }
             let letter = COMPILED && record.headers.last("__streams.errors.reason").is_some();
             crate::failpoint!("dead_letter.before_send", if letter);
@@ -177,7 +177,7 @@ impl<P: Producer> Transaction<P> {
     /// start finds out. And only while the partitions are ours. Does not wait for the end.
     pub(crate) fn start_commit(
         &mut self,
-        mut plan: CommitPlan,
+        plan: CommitPlan,
         in_flight: InFlight,
         (ownership, membership): (&Ownership, &Membership),
         timeout: Duration,
@@ -196,23 +196,36 @@ impl<P: Producer> Transaction<P> {
             return Err(BrokerError::new("send_offsets", kind, "no longer the member that was assigned").into());
         }
         crate::failpoint!("commit.before_send_offsets");
+        let end = plan.end;
         #[cfg(any(test, feature = "testing"))]
-        if plan.offsets_apart {
-            for record in std::mem::take(&mut plan.end.records) {
+        let end = self.end_broken(end, (plan.offsets_apart, plan.end_early), membership, timeout)?;
+        self.producer.start_commit(end, membership, timeout)?;
+        self.in_flight = Some(in_flight);
+        Ok(())
+    }
+
+    /// Ends the transaction as the breakages `OffsetsApart` and `EndBeforeDelivery` do; what they leave is still to be sent.
+    #[cfg(any(test, feature = "testing"))]
+    fn end_broken(
+        &mut self,
+        mut end: TransactionEnd,
+        (offsets_apart, end_early): (bool, bool),
+        membership: &Membership,
+        timeout: Duration,
+    ) -> Result<TransactionEnd, Error> {
+        if offsets_apart {
+            for record in std::mem::take(&mut end.records) {
                 self.producer.send(record)?;
             }
             self.producer.commit(timeout)?;
             self.producer.begin()?;
         }
-        #[cfg(any(test, feature = "testing"))]
-        if plan.end_early {
-            let TransactionEnd { records, offsets } = std::mem::take(&mut plan.end);
+        if end_early {
+            let TransactionEnd { records, offsets } = std::mem::take(&mut end);
             records.into_iter().try_for_each(|record| self.producer.send(record))?;
             self.producer.send_offsets(&offsets, membership)?;
         }
-        self.producer.start_commit(plan.end, membership, timeout)?;
-        self.in_flight = Some(in_flight);
-        Ok(())
+        Ok(end)
     }
 
     /// Everything was handed over at that moment: what comes now is waiting.

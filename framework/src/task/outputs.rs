@@ -34,7 +34,7 @@ impl Task {
     pub(crate) fn hold_outputs(&mut self) {
         let Phase::Running { context, .. } = &self.phase else { return };
         let new = context.outputs.get(self.held.records..).unwrap_or_default();
-        self.held.bytes += new.iter().map(ProducerRecord::size).sum::<usize>();
+        self.held.bytes += new.iter().map(ProducerRecord::memory).sum::<usize>();
         self.held.records = context.outputs.len();
     }
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use millpond::broker::sim::{SimBroker, SimConsumer, SimProducer, SimReader};
 use millpond::broker::{
-    Broker, BrokerError, BrokerErrorKind, CommitReceipt, CommittedOffset, Consumer, LogRange, MemberConfig, Membership,
-    NewTopic, Polled, Producer, TopicDescription, TransactionEnd,
+    Broker, BrokerError, BrokerErrorKind, ChangelogReader, CommitReceipt, CommittedOffset, Consumer, LogRange,
+    MemberConfig, Membership, NewTopic, Polled, Producer, TopicDescription, TransactionEnd,
 };
-use millpond::record::{Offset, ProducerRecord, TopicName, TopicPartition};
+use millpond::record::{ConsumedRecord, Offset, ProducerRecord, TopicName, TopicPartition};
 
 /// Who a client says that it is, from who it is.
 pub(crate) type Claim = fn(Membership) -> Membership;
@@ -22,11 +22,31 @@ pub(crate) struct Edge {
     calls: Rc<RefCell<BTreeMap<String, usize>>>,
     waits: Rc<RefCell<Vec<Duration>>>,
     claim: Rc<Cell<Option<Claim>>>,
+    late: Rc<Cell<u32>>,
+    silent: Rc<Cell<bool>>,
 }
 
 impl Edge {
     pub(crate) fn new(sim: SimBroker) -> Self {
-        Self { sim, failures: Rc::default(), calls: Rc::default(), waits: Rc::default(), claim: Rc::default() }
+        Self {
+            sim,
+            failures: Rc::default(),
+            calls: Rc::default(),
+            waits: Rc::default(),
+            claim: Rc::default(),
+            late: Rc::default(),
+            silent: Rc::default(),
+        }
+    }
+
+    /// Whether nothing is heard of commits from now on.
+    pub(crate) fn silence(&self, silent: bool) {
+        self.silent.set(silent);
+    }
+
+    /// The next `times` waits for a begin record end without it.
+    pub(crate) fn late(&self, times: u32) {
+        self.late.set(times);
     }
 
     /// The next `times` calls of that name fail, and do nothing.
@@ -65,10 +85,12 @@ pub(crate) struct EdgeConsumer(SimConsumer, Edge);
 
 pub(crate) struct EdgeProducer(SimProducer, Edge);
 
+pub(crate) struct EdgeReader(SimReader, Edge);
+
 impl Broker for Edge {
     type Consumer = EdgeConsumer;
     type Producer = EdgeProducer;
-    type Reader = SimReader;
+    type Reader = EdgeReader;
 
     fn consumer(&self, member: &MemberConfig) -> Result<EdgeConsumer, BrokerError> {
         Ok(EdgeConsumer(self.sim.consumer(member)?, self.clone()))
@@ -77,8 +99,8 @@ impl Broker for Edge {
         self.enter("init_transactions", "producer")?;
         Ok(EdgeProducer(self.sim.producer(id)?, self.clone()))
     }
-    fn reader(&self) -> Result<SimReader, BrokerError> {
-        self.sim.reader()
+    fn reader(&self) -> Result<EdgeReader, BrokerError> {
+        Ok(EdgeReader(self.sim.reader()?, self.clone()))
     }
     fn describe_topics(&self, topics: &[TopicName]) -> Result<BTreeMap<TopicName, TopicDescription>, BrokerError> {
         self.enter("describe_topics", "describe_topics")?;
@@ -157,6 +179,10 @@ impl Producer for EdgeProducer {
         self.0.send(record)
     }
     fn poll_delivered(&mut self, partition: &TopicPartition, count: u64, wait: Duration) -> Result<bool, BrokerError> {
+        if self.1.late.get() > 0 && !wait.is_zero() {
+            self.1.late.set(self.1.late.get() - 1);
+            return Ok(false);
+        }
         self.0.poll_delivered(partition, count, wait)
     }
     fn send_offsets(
@@ -181,9 +207,32 @@ impl Producer for EdgeProducer {
         self.0.start_commit(end, membership, timeout)
     }
     fn poll_commit(&mut self, wait: Duration) -> Result<Option<CommitReceipt>, BrokerError> {
-        self.0.poll_commit(wait)
+        if self.1.silent.get() { Ok(None) } else { self.0.poll_commit(wait) }
     }
     fn taint(&self) -> Option<&'static str> {
         self.0.taint()
+    }
+}
+
+impl ChangelogReader for EdgeReader {
+    fn log_ranges(
+        &mut self,
+        partitions: &[TopicPartition],
+        timeout: Duration,
+    ) -> Result<BTreeMap<TopicPartition, LogRange>, BrokerError> {
+        self.0.log_ranges(partitions, timeout)
+    }
+    fn assign(&mut self, positions: &BTreeMap<TopicPartition, Offset>) -> Result<(), BrokerError> {
+        self.0.assign(positions)
+    }
+    fn poll(&mut self, timeout: Duration) -> Result<Vec<ConsumedRecord>, BrokerError> {
+        self.1.enter("poll", "poll of changelogs")?;
+        self.0.poll(timeout)
+    }
+    fn position(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.0.position(partition)
+    }
+    fn idle(&mut self) {
+        self.0.idle();
     }
 }

@@ -15,6 +15,7 @@ mod logs;
 mod members;
 mod membership;
 mod memory;
+mod outputs;
 mod queries;
 mod records;
 mod refusals;

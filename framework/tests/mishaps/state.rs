@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use millpond::broker::BrokerErrorKind;
 use millpond::broker::sim::{Fault, SimBroker};
 use millpond::dsl::{Materialized, StreamsBuilder};
 use millpond::record::Offset;
@@ -11,6 +12,7 @@ use millpond::serde::Utf8;
 use millpond::state::MemoryDirectory;
 use millpond::topology::Topology;
 
+use super::edge::Edge;
 use super::{
     IN, T, TASK, append, append_all, append_to, at, broker, eager, later, rounds, rows, seconds, start, table,
 };
@@ -128,6 +130,25 @@ fn a_commit_that_damages_one_store_keeps_the_rows_of_the_others() {
     assert_eq!((rows(&directory, "table"), directory.contents(other, "table").len()), (vec!["a".to_owned()], 1));
     assert!(thread.tasks().all(|task| task.state() == TaskState::Running));
     assert_eq!(broker.lag("app").values().sum::<u64>(), 0);
+}
+
+/// A disk that breaks one state after the other: what was found first is still there when the thread ends.
+#[test]
+fn a_state_that_is_damaged_again_and_again_stops_the_thread_and_what_was_found_first_is_kept() {
+    let (broker, directory) = (broker(1), MemoryDirectory::new());
+    let mut thread = start(&broker, table(), &directory, eager("app-0"), T);
+    let mut damage = |minute: u64| {
+        let now = T.plus(Duration::from_mins(minute));
+        append(&broker, "a");
+        directory.corrupt(TASK);
+        rounds(&mut thread, 40, now)
+    };
+    for minute in [0, 61, 90] {
+        damage(minute).unwrap();
+    }
+    let stopped = damage(100);
+    assert!(matches!(stopped, Err(Error::DamagedAgain { task: TASK, times: 3, .. })), "{stopped:?}");
+    assert_eq!(directory.quarantined(), 3, "the last one is left where it is");
 }
 
 /// Totals of a metric never shrink.
@@ -263,4 +284,23 @@ fn offsets_that_are_gone_are_committed_again_whatever_the_clock_does() {
         };
         assert_eq!(next(broker.committed_offsets("app")), next(before));
     }
+}
+
+/// An answer that was late is asked for again: nothing is aborted, nothing read anew.
+#[test]
+fn a_failure_of_the_changelog_reader_that_passes_aborts_nothing() {
+    let (edge, complete) = (Edge::new(broker(1)), MemoryDirectory::new());
+    let mut thread = start(&edge, table(), &complete, eager("app-0"), T);
+    append_all(&edge.sim, &["a", "b", "c"]);
+    rounds(&mut thread, 20, T).unwrap();
+    drop(thread);
+    let empty = MemoryDirectory::new();
+    let mut thread = start(&edge, table(), &empty, eager("app-0"), T);
+    edge.fail("poll of changelogs", BrokerErrorKind::Retriable, 3);
+    rounds(&mut thread, 20, T).unwrap();
+    assert!(edge.calls("poll of changelogs") > 3);
+    assert_eq!(
+        (rows(&empty, "table"), &thread.counters().aborts),
+        (vec!["a".into(), "b".into(), "c".into()], &[].into())
+    );
 }

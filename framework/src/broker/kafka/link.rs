@@ -230,7 +230,15 @@ impl Link {
     pub(super) fn statistics(&self, json: &[u8]) {
         let Some(statistics) = Statistics::parse(json) else { return };
         let now = counters(&statistics);
-        let before = self.seen().counters.replace(now);
+        let watching = self.watching.load(Ordering::Acquire);
+        let mut seen = self.seen();
+        // The first ones may be as old as the second transaction. What was repeated may have been while connecting, as
+        // `init_transactions` is until its predecessor's transaction is ended.
+        let before = seen
+            .counters
+            .replace(now)
+            .or_else(|| watching.then_some(Counters { retries: now.retries, ..Counters::default() }));
+        drop(seen);
         if let Some(why) = before.and_then(|before| taint_of_counters(before, now)) {
             self.mark(why);
         }
@@ -385,6 +393,17 @@ mod tests {
         assert_eq!(link.refused_topic().as_deref(), Some("b-changelog"));
     }
 
+    /// They come every five seconds, and librdkafka logs the third equal failure within 30 s no more.
+    #[test]
+    fn trouble_before_the_first_statistics_taints_but_what_was_repeated_while_connecting() {
+        for (first, tainted) in [((0, 7, 0), false), ((1, 0, 0), true), ((0, 0, 1), true)] {
+            let link = Link::default();
+            link.watch();
+            link.statistics(&statistics(first.0, first.1, first.2));
+            assert_eq!(link.taint().is_some(), tainted, "{first:?}");
+        }
+    }
+
     #[test]
     fn only_a_change_of_a_counter_taints() {
         for (statistics_after, tainted) in [
@@ -394,8 +413,8 @@ mod tests {
             (statistics(2, 1, 4), true),
         ] {
             let link = Link::default();
-            link.watch();
             link.statistics(&statistics(2, 1, 3));
+            link.watch();
             link.statistics(&statistics_after);
             assert_eq!(link.taint().is_some(), tainted);
         }

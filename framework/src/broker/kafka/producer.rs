@@ -214,7 +214,7 @@ impl KafkaProducer {
     /// Why records are not delivered: one that was refused for its own sake explains more than the transaction's failure, and that
     /// more than the report of a record that was given up with it.
     fn judged_delivery(&self, failure: Failure) -> BrokerError {
-        let of_record = self.judged_commit(&Failure { abortable: true, ..failure });
+        let of_record = self.judged_commit(&Failure { abortable: true, fatal: false, ..failure });
         match failure_inside(&self.client) {
             Some(failure) if of_record.kind == BrokerErrorKind::Abortable => self.judged("send", &failure),
             _ => of_record,
@@ -482,6 +482,11 @@ impl Waiting for ClientCalls {
                 let reason = "records were not delivered in time".into();
                 return Err(Failure { reason, ..Failure::of(Code::OperationTimedOut) });
             }
+        }
+        // A record that timed out, or whose partition is gone, is no longer waited for, and librdkafka leaves the transaction
+        // as it is: it would take the records and the offsets, and refuse the commit only then.
+        if self.client.context().deliveries().refused.is_some() {
+            return Err(Failure::of(Code::Fail));
         }
         last.iter().try_for_each(|last| last.topic.produce(&outgoing(&last.record, last.tag)))
     }

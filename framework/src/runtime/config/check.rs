@@ -91,11 +91,12 @@ impl Checks<'_> {
             let reason = format!("it must not be less than session.timeout.ms = {}", millis(config.session_timeout));
             self.impossible("max.poll.interval.ms", reason);
         }
-        // A revocation waits for the commit in flight, and for one more.
-        let commits = 2 * (transaction + COMMIT_GRACE);
+        // A revocation waits for the commit in flight, for begin records, and for one more commit.
+        let commits = 3 * transaction + 2 * COMMIT_GRACE;
         if config.max_poll_interval <= commits {
             let reason = format!(
-                "it must be more than {}: two commits of transaction.timeout.ms = {} may take that long",
+                "it must be more than {}: two commits and the records before them may take that long with \
+                 transaction.timeout.ms = {}",
                 millis(commits),
                 millis(transaction)
             );
