@@ -188,7 +188,7 @@ impl StreamsConfig {
             heartbeat_interval: Duration::from_millis(500),
             transaction_timeout: Duration::from_secs(10),
             records_per_round: 1000,
-            buffered_records_per_partition: 4_000,
+            buffered_records_per_partition: 2_000,
             input_buffer_bytes_max: 32 * MIB,
             uncommitted_bytes_max: 64 * MIB,
             statestore_cache_bytes_max: 128 * MIB,

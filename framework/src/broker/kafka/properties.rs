@@ -97,21 +97,22 @@ fn tuning(client: &mut ClientConfig, role: Role<'_>, config: &KafkaConfig) {
                 // The default of 1000 stalls a consumer that is slower than the fetcher for a second per full queue.
                 .set("fetch.queue.backoff.ms", "10")
                 .set("fetch.error.backoff.ms", "100")
-                // A record in the queue costs 300 bytes beside its own, which the limit in bytes does not see.
-                .set("queued.min.messages", "8000")
                 .set("queued.max.messages.kbytes", queue_kib(config.partitions_per_consumer).to_string())
                 .set("fetch.max.bytes", "16777216")
+                // An answer becomes records at once, each 300 bytes beside its own, which no limit in bytes sees: a compressed
+                // mebibyte of short rows is a hundred thousand of them. A batch that is longer is fetched whole all the same.
+                .set("max.partition.fetch.bytes", "262144")
                 // With the processor's instruction for it that is less than a hundredth of what a record costs.
                 .set("check.crcs", "true")
                 // For metrics alone.
                 .set("statistics.interval.ms", "5000");
             if matches!(role, Role::Reader) {
-                // An answer becomes records at once, and a compressed mebibyte of short rows is a hundred thousand of them.
-                client.set("max.partition.fetch.bytes", "262144");
+                client.set("queued.min.messages", "8000");
                 // A restore ends at an answer that finds nothing new: the broker must not hold that one back.
                 client.set("fetch.wait.max.ms", "10");
             } else {
-                client.set("fetch.wait.max.ms", "100").set("max.partition.fetch.bytes", "1048576");
+                // The stream thread has records of its own waiting; these are the next ones, not a store of them.
+                client.set("queued.min.messages", "2000").set("fetch.wait.max.ms", "100");
             }
         }
         Role::Producer { .. } => {
