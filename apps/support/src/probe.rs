@@ -15,7 +15,9 @@ pub(crate) fn of_process(broker: &KafkaBroker, directory: &RocksDirectory, state
             clients: broker.clients(),
             block_cache: Some(budget(memory.block_cache_bytes, memory.block_cache_bytes_max)),
             write_buffers: Some(budget(memory.write_buffer_bytes, memory.write_buffer_bytes_max)),
+            engine_reads: Some(directory.reads()),
             state_disk: disk(&state_dir),
+            refused: Vec::new(),
         }
     })
 }

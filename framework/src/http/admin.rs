@@ -11,11 +11,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::refused::Refused;
 use crate::runtime::config::Secret;
 
 /// Wrong tokens are told of in the log, but not more often.
@@ -139,14 +140,15 @@ async fn ask_for_token(State(gate): State<Arc<Gate>>, request: Request, next: Ne
     if let Some(left) = gate.closed_for(now) {
         let seconds = left.as_secs().saturating_add(1).to_string();
         let text = "too many wrong tokens: nobody is let in for a while\n";
-        return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds)], text).into_response();
+        let refused = Extension(Refused::Guesses);
+        return (StatusCode::TOO_MANY_REQUESTS, refused, [(RETRY_AFTER, seconds)], text).into_response();
     }
     if gate.opens(request.headers()) {
         return next.run(request).await;
     }
     gate.refuse(now);
     let text = "show the token of http.admin.token: Authorization: Bearer <token>\n";
-    (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], text).into_response()
+    (StatusCode::UNAUTHORIZED, Extension(Refused::Token), [(WWW_AUTHENTICATE, "Bearer")], text).into_response()
 }
 
 fn digest(token: &[u8]) -> [u8; 32] {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, TRANSFER_ENCODING,
@@ -11,6 +12,8 @@ use axum::http::header::{
 use axum::http::{HeaderName, HeaderValue, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+
+use super::refused::{Refusals, Refused};
 
 /// Nothing but this server's own files and its stream of events; nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -27,33 +30,46 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// Answers what may be asked, and puts the headers on every answer, on those of mistakes too.
-pub(super) async fn guard(State(hosts): State<Arc<[String]>>, request: Request, next: Next) -> Response {
-    let mut answer = match refusal(&request, &hosts) {
-        Some((status, text)) => (status, text).into_response(),
+/// What the guard knows.
+#[derive(Debug, Clone)]
+pub(super) struct Guard {
+    /// Names of this server, beside those that are nobody's.
+    pub(super) hosts: Arc<[String]>,
+    pub(super) refusals: Refusals,
+}
+
+/// Answers what may be asked, and puts the headers on every answer, on those of mistakes too. Counts what is refused, here or
+/// behind.
+pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let mut answer = match refusal(&request, &guard.hosts) {
+        Some((status, refused, text)) => (status, Extension(refused), text).into_response(),
         None => next.run(request).await,
     };
+    if let Some(refused) = answer.extensions().get::<Refused>() {
+        guard.refusals.count(*refused);
+    }
     for (name, value) in HEADERS {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     answer
 }
 
-fn refusal(request: &Request, hosts: &[String]) -> Option<(StatusCode, &'static str)> {
+fn refusal(request: &Request, hosts: &[String]) -> Option<(StatusCode, Refused, &'static str)> {
     let headers = request.headers();
     let has_body = headers.contains_key(TRANSFER_ENCODING)
         || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
     if has_body {
-        return Some((StatusCode::PAYLOAD_TOO_LARGE, "requests here have no body\n"));
+        return Some((StatusCode::PAYLOAD_TOO_LARGE, Refused::Body, "requests here have no body\n"));
     }
     let mut said = headers.get_all(HOST).iter();
     match (said.next(), said.next()) {
         // A browser always says it; only old programs do not.
         (None, _) if request.version() == Version::HTTP_10 => None,
-        (None, _) | (Some(_), Some(_)) => Some((StatusCode::BAD_REQUEST, "say one Host\n")),
+        (None, _) | (Some(_), Some(_)) => Some((StatusCode::BAD_REQUEST, Refused::Host, "say one Host\n")),
         (Some(host), None) if host.to_str().is_ok_and(|host| is_ours(host, hosts)) => None,
         (Some(_), None) => Some((
             StatusCode::MISDIRECTED_REQUEST,
+            Refused::Host,
             "this is not a name of this server; say it as http.hosts if it is\n",
         )),
     }

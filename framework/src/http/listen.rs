@@ -11,6 +11,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::refused::{Refusals, Refused};
+
 /// Connections at a time; more are closed at once. Probes, a scraper and some people need a tenth of it.
 pub(super) const CONNECTIONS_MAX: usize = 128;
 /// How long a request may take to arrive, and a connection may idle before the next one.
@@ -32,7 +34,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Taken(pub(super) Instant);
 
 /// Answers until the sender of `stopped` is gone; then what is under way gets two seconds.
-pub(super) async fn serve(listener: std::net::TcpListener, router: Router, mut stopped: watch::Receiver<()>) {
+pub(super) async fn serve(
+    listener: std::net::TcpListener,
+    router: Router,
+    refusals: Refusals,
+    mut stopped: watch::Receiver<()>,
+) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the HTTP server cannot use its listener"),
@@ -49,7 +56,10 @@ pub(super) async fn serve(listener: std::net::TcpListener, router: Router, mut s
             Ok((stream, _)) if connections.len() < CONNECTIONS_MAX => {
                 connections.spawn(answer(stream, router.clone(), told.clone()));
             }
-            Ok(_) => tracing::debug!(max = CONNECTIONS_MAX, "an HTTP connection is closed: there are too many"),
+            Ok(_) => {
+                refusals.count(Refused::Connections);
+                tracing::debug!(max = CONNECTIONS_MAX, "an HTTP connection is closed: there are too many");
+            }
             Err(error) => {
                 tracing::debug!(%error, "an HTTP connection was not accepted");
                 sleep(PAUSE).await;

@@ -18,6 +18,7 @@ use tokio::time::{Instant, Interval, interval_at, timeout_at};
 
 use super::listen::{CONNECTION_TIMEOUT, Taken};
 use super::page::{self, Sort, View};
+use super::refused::Refused;
 use super::server::{PageQuery, Watched};
 
 /// Streams at a time: an eighth of all connections, so that probes and scrapers always find one.
@@ -69,7 +70,8 @@ pub(super) async fn events(
 ) -> Response {
     let Ok(place) = streams.free.try_acquire_owned() else {
         let text = "too many pages are open; this one asks again by itself\n";
-        return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], text).into_response();
+        let refused = Extension(Refused::Pages);
+        return (StatusCode::SERVICE_UNAVAILABLE, refused, [(RETRY_AFTER, "5")], text).into_response();
     };
     let onlooker = Onlooker {
         watched,

@@ -35,6 +35,7 @@ pub mod outside;
 mod page;
 mod picture;
 mod query;
+mod refused;
 mod server;
 mod status;
 mod story;

@@ -16,12 +16,13 @@ use tokio::sync::watch;
 
 use super::StatusSource;
 use super::admin;
-use super::guard::guard;
+use super::guard::{Guard, guard};
 use super::history::{History, STEP};
 use super::listen::serve;
 use super::live::{Streams, events};
 use super::page::{self, Sort, View};
 use super::query;
+use super::refused::Refusals;
 use super::status::{Status, now};
 use crate::error::Recovery;
 use crate::metrics;
@@ -113,9 +114,10 @@ impl HttpBound {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(HttpError::Start)?;
         let (stop, stopped) = watch::channel(());
         let serving = async move {
-            let source = Arc::new(Watched { source, history: Mutex::default() });
+            let refusals = Refusals::default();
+            let source = Arc::new(Watched { source, history: Mutex::default(), refusals: refusals.clone() });
             let looking = tokio::spawn(source.clone().look_on());
-            serve(listener, router(source, stopped.clone()), stopped).await;
+            serve(listener, router(source, stopped.clone()), refusals, stopped).await;
             looking.abort();
         };
         let thread = std::thread::Builder::new()
@@ -142,6 +144,7 @@ impl Drop for HttpServer {
 pub(super) struct Watched {
     pub(super) source: StatusSource,
     history: Mutex<History>,
+    refusals: Refusals,
 }
 
 impl Watched {
@@ -179,7 +182,7 @@ impl FromRef<Shared> for Streams {
 
 fn router(watched: Arc<Watched>, stopped: watch::Receiver<()>) -> Router {
     let admin = admin::routes(watched.source.admin.clone());
-    let hosts: Arc<[String]> = watched.source.hosts.clone().into();
+    let guarding = Guard { hosts: watched.source.hosts.clone().into(), refusals: watched.refusals.clone() };
     let queries = query::routes(watched.source.queries.clone(), &watched.source.application_id);
     Router::new()
         .route("/", get(status_page))
@@ -195,7 +198,7 @@ fn router(watched: Arc<Watched>, stopped: watch::Receiver<()>) -> Router {
         .with_state(Shared { watched, streams: Streams::until(stopped) })
         .merge(admin)
         .merge(queries)
-        .layer(from_fn_with_state(hosts, guard))
+        .layer(from_fn_with_state(guarding, guard))
 }
 
 type Source = State<Arc<Watched>>;
@@ -231,7 +234,8 @@ async fn api_status(State(watched): Source) -> Response {
 
 async fn scrape(State(watched): Source) -> Response {
     let source = &watched.source;
-    let (threads, process) = (source.board.snapshots(), source.probe.read());
+    let (threads, mut process) = (source.board.snapshots(), source.probe.read());
+    process.refused = watched.refusals.read();
     let view = metrics::View {
         application_id: &source.application_id,
         version: &source.version,

@@ -111,6 +111,14 @@ fn thread(state: TaskState) -> ThreadSnapshot {
     }
 }
 
+/// How many requests were refused for that reason, as the metrics tell.
+fn refused_by(address: SocketAddr, reason: &str) -> u64 {
+    let metrics = get(address, "/metrics").body;
+    let begin = format!("millpond_http_refused_total{{reason=\"{reason}\",");
+    let line = metrics.lines().find(|line| line.starts_with(&begin)).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
 #[test]
 fn health_follows_the_threads() {
     let (server, board) = start();
@@ -383,6 +391,7 @@ fn there_are_only_so_many_connections_and_the_next_one_is_closed() {
         }
         assert!(begun.elapsed() < Duration::from_secs(20));
     }
+    assert!(refused_by(server.address(), "connections") >= 1);
 }
 
 /// Asks for the stream of changes on a connection that stays.
@@ -427,6 +436,7 @@ fn there_are_only_so_many_streams_and_others_get_their_answers() {
     }
     let refused = get(address, "/events");
     assert!(refused.code == 503 && refused.head.contains("retry-after: 5"), "{}", refused.head);
+    assert_eq!(refused_by(address, "pages"), 1);
     assert_eq!((get(address, "/livez").code, get(address, "/").code), (200, 200));
     // A place is free again when the server sees that its stream is gone, which is at the next change.
     drop(open);

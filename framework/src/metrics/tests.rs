@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::*;
 use crate::error::Recovery;
 use crate::record::{Offset, Partition, TaskId};
-use crate::runtime::process::{BrokerCounters, BrokerSnapshot, Budget, ClientSnapshot, DiskSpace};
+use crate::runtime::process::{BrokerCounters, BrokerSnapshot, Budget, ClientSnapshot, DiskSpace, EngineReads};
 use crate::runtime::stats::{
-    CommitCounts, CommitPhases, DatabaseStats, InputSnapshot, LastDeadLetters, REINIT_REASONS, RecentErrors,
-    RestoreSnapshot, StartKind, StoreSnapshot, TableStats, TaskSnapshot, TaskStart, TaskState, ThreadState,
+    CommitCounts, CommitPhases, DatabaseStats, HitsAndMisses, InputSnapshot, LastDeadLetters, OperationTimes,
+    REINIT_REASONS, RecentErrors, RestoreSnapshot, StartKind, StoreOperation, StoreSnapshot, TableStats, TaskSnapshot,
+    TaskStart, TaskState, ThreadState,
 };
 
 /// A snapshot in which every number is another one, and the numbers in it. Written without `..`, so that a new field
@@ -23,6 +24,10 @@ fn distinct() -> (ThreadSnapshot, Vec<u64>) {
     };
     let mut errors = RecentErrors::default();
     (0..10_007).for_each(|_| errors.push(Timestamp::EPOCH, None, &std::fmt::Error, Recovery::Retry));
+    let mut operations = OperationTimes::default();
+    for (operation, micros) in StoreOperation::ALL.into_iter().zip(10_057..) {
+        operations.observe(operation, Duration::from_micros(micros));
+    }
     let thread = ThreadSnapshot {
         waiting_for: vec![],
         thread: "7".into(),
@@ -55,6 +60,7 @@ fn distinct() -> (ThreadSnapshot, Vec<u64>) {
                     reader_bytes: 10_042,
                     pending_compaction_bytes: 10_043,
                     row_cache_bytes: 10_044,
+                    row_cache_reads: HitsAndMisses { hits: 10_062, misses: 10_063 },
                 }),
             }],
             database: Some(DatabaseStats {
@@ -102,9 +108,10 @@ fn distinct() -> (ThreadSnapshot, Vec<u64>) {
         },
         end_to_end: histogram(10_033),
         query: histogram(10_055),
+        operations: BTreeMap::from([("counts".into(), operations)]),
         errors,
     };
-    (thread, (10_001..=10_056).collect())
+    (thread, (10_001..=10_063).collect())
 }
 
 /// The same for the process.
@@ -137,12 +144,28 @@ fn distinct_process() -> (ProcessSnapshot, Vec<u64>) {
         block_cache: Some(Budget { bytes: 20_016, bytes_max: 20_017 }),
         write_buffers: Some(Budget { bytes: 20_018, bytes_max: 20_019 }),
         state_disk: Some(DiskSpace { free_bytes: 20_020, size_bytes: 20_021 }),
+        engine_reads: Some(EngineReads {
+            data_blocks: HitsAndMisses { hits: 20_022, misses: 20_023 },
+            index_blocks: HitsAndMisses { hits: 20_024, misses: 20_025 },
+            filter_blocks: HitsAndMisses { hits: 20_026, misses: 20_027 },
+            memtables: HitsAndMisses { hits: 20_028, misses: 20_029 },
+            filters_useful: 20_030,
+            filters_passed: 20_031,
+            filters_found: 20_032,
+        }),
+        refused: vec![("token", 20_033)],
     };
-    (process, (20_001..=20_021).collect())
+    (process, (20_001..=20_033).collect())
 }
 
-static NO_PROCESS: ProcessSnapshot =
-    ProcessSnapshot { clients: Vec::new(), block_cache: None, write_buffers: None, state_disk: None };
+static NO_PROCESS: ProcessSnapshot = ProcessSnapshot {
+    clients: Vec::new(),
+    block_cache: None,
+    write_buffers: None,
+    engine_reads: None,
+    refused: Vec::new(),
+    state_disk: None,
+};
 
 fn view(threads: &[ThreadSnapshot]) -> View<'_> {
     View {
@@ -222,6 +245,7 @@ fn the_table_keeps_to_the_rules_and_no_label_holds_a_key_user_or_address() {
         "client",
         "figure",
         "kind",
+        "op",
         "partition",
         "phase",
         "quantile",
@@ -303,6 +327,8 @@ fn a_scrape_shows_names_labels_and_cumulative_buckets() {
         "millpond_commit_seconds_bucket{thread=\"7\",phase=\"flush\",application_id=\"shop\",le=\"0.01\"} 0",
         "millpond_commit_seconds_bucket{thread=\"7\",phase=\"flush\",application_id=\"shop\",le=\"0.025\"} 1",
         "millpond_commit_seconds_bucket{thread=\"7\",phase=\"flush\",application_id=\"shop\",le=\"+Inf\"} 1",
+        "millpond_store_op_seconds_bucket{thread=\"7\",store=\"counts\",op=\"get\",application_id=\"shop\",le=\"0.0000001\"} 0",
+        "millpond_store_op_seconds_sum{thread=\"7\",store=\"counts\",op=\"get\",application_id=\"shop\"} 0.010057",
         "millpond_commit_seconds_sum{thread=\"7\",phase=\"flush\",application_id=\"shop\"} 0.010029",
         "millpond_build_info{version=\"1.2.3\",application_id=\"shop\"} 1",
     ] {

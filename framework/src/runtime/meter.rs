@@ -2,11 +2,13 @@
 #![allow(clippy::disallowed_methods, reason = "an edge: this is where the clock is read")]
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::observer::{CommitPhase, Moment, Observer};
-use super::stats::{CommitPhases, Histogram};
+use super::stats::{CommitPhases, Histogram, OperationTimes};
+use crate::state::{StoreOperation, StoreTimer};
 use crate::time::{Stopwatch, Timestamp};
 
 /// What was measured since the thread started.
@@ -18,6 +20,7 @@ pub(crate) struct Measurements {
     pub(crate) commit: CommitPhases,
     pub(crate) end_to_end: Histogram,
     pub(crate) query: Histogram,
+    pub(crate) operations: BTreeMap<String, OperationTimes>,
 }
 
 /// Shared between the observer in the thread and the publisher beside it.
@@ -86,7 +89,7 @@ impl Observer for Meter {
         self.measured.borrow_mut().punctuate.observe(took);
     }
 
-    fn stopwatch(&self) -> Option<Rc<dyn Stopwatch>> {
+    fn timer(&self) -> Option<Rc<dyn StoreTimer>> {
         Some(Rc::new(self.clone()))
     }
 }
@@ -94,6 +97,16 @@ impl Observer for Meter {
 impl Stopwatch for Meter {
     fn reading(&self) -> Duration {
         self.origin.elapsed()
+    }
+}
+
+impl StoreTimer for Meter {
+    fn took(&self, store: &str, operation: StoreOperation, time: Duration) {
+        let operations = &mut self.measured.borrow_mut().operations;
+        match operations.get_mut(store) {
+            Some(times) => times.observe(operation, time),
+            None => operations.entry(store.to_owned()).or_default().observe(operation, time),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ pub mod config;
 mod error;
 mod fencing;
 pub mod health;
+mod histogram;
 mod instance;
 mod internal_settings;
 pub mod letters;

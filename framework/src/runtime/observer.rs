@@ -4,7 +4,8 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::time::{Stopwatch, Timestamp};
+use crate::state::StoreTimer;
+use crate::time::Timestamp;
 
 /// A moment, as the observer counts time; zero for one that does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -60,8 +61,9 @@ pub trait Observer: fmt::Debug {
     /// Punctuators that were due have run.
     fn punctuated(&mut self, took: Duration);
 
-    /// What measures them: they run inside a task, which cannot be told from outside. `None`: nobody wants to know.
-    fn stopwatch(&self) -> Option<Rc<dyn Stopwatch>> {
+    /// What measures them, and operations on stores: they are inside a task, which cannot be told from outside. `None`: nobody
+    /// wants to know.
+    fn timer(&self) -> Option<Rc<dyn StoreTimer>> {
         None
     }
 }

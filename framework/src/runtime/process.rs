@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+pub use crate::state::{EngineReads, HitsAndMisses};
+
 /// The process as its edges know it. What an edge does not have stays empty.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProcessSnapshot {
@@ -13,6 +15,10 @@ pub struct ProcessSnapshot {
     pub block_cache: Option<Budget>,
     /// Memtables of all databases.
     pub write_buffers: Option<Budget>,
+    /// Where RocksDB found what was read.
+    pub engine_reads: Option<EngineReads>,
+    /// Requests over HTTP that were refused, by reason.
+    pub refused: Vec<(&'static str, u64)>,
     /// The disk that the state is on: free of all.
     pub state_disk: Option<DiskSpace>,
 }

@@ -69,6 +69,7 @@ impl<B: Broker> StreamThread<B> {
             commit: measured.commit,
             end_to_end: measured.end_to_end,
             query: measured.query,
+            operations: measured.operations,
             tasks,
             waiting_for: self.waiting_for(now),
             errors,

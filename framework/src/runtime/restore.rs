@@ -488,7 +488,7 @@ impl<B: Broker> StreamThread<B> {
         let start = replay.start(task, resume, now);
         crate::failpoint!("restore.before_start");
         task.start(&topology, topics.resolved(), (checkpoint, start), now)?;
-        task.measure(self.observer.stopwatch());
+        task.measure(self.observer.timer().as_ref());
         tracing::info!(task = %id, kind = start.kind.as_str(), rows = start.rows, offset = %start.offset,
             replayed = start.replayed, sequence = resume.sequence, verified = start.verified, inputs = ?starts, "restored");
         self.doubted.remove(&id);

@@ -47,7 +47,8 @@ impl ThreadState {
     }
 }
 
-pub use crate::state::{DatabaseStats, TableStats};
+pub use super::histogram::{Histogram, LATENCY_BOUNDS_MICROS, OPERATION_BOUNDS_NANOS};
+pub use crate::state::{DatabaseStats, HitsAndMisses, StoreOperation, TableStats};
 pub use crate::task::{DeadLetter, LastDeadLetters, StartKind, TaskStart, TaskState};
 
 /// Why producers are replaced, in the words of metrics: `taint` after a clean commit, the others after one that failed.
@@ -113,6 +114,8 @@ pub struct ThreadSnapshot {
     pub end_to_end: Histogram,
     /// Time that a round has spent on queries; of rounds in which there were any.
     pub query: Histogram,
+    /// Time of operations on stores, by store; of a sample of them.
+    pub operations: BTreeMap<String, OperationTimes>,
     /// The last errors.
     pub errors: RecentErrors,
 }
@@ -141,6 +144,32 @@ pub struct CommitPhases {
     pub end_transaction: Histogram,
     /// Writing the overlay to the stores.
     pub store: Histogram,
+}
+
+/// Time of the operations on a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationTimes([Histogram; StoreOperation::ALL.len()]);
+
+impl Default for OperationTimes {
+    fn default() -> Self {
+        Self(StoreOperation::ALL.map(|_| Histogram::of_operations()))
+    }
+}
+
+impl OperationTimes {
+    /// Counts one operation.
+    pub fn observe(&mut self, operation: StoreOperation, took: Duration) {
+        for (known, times) in StoreOperation::ALL.iter().zip(&mut self.0) {
+            if *known == operation {
+                times.observe(took);
+            }
+        }
+    }
+
+    /// The times of each operation.
+    pub fn iter(&self) -> impl Iterator<Item = (StoreOperation, &Histogram)> {
+        StoreOperation::ALL.into_iter().zip(&self.0)
+    }
 }
 
 /// What one task tells.
@@ -228,79 +257,6 @@ impl RestoreSnapshot {
     /// Offsets still to replay.
     pub const fn remaining(self) -> u64 {
         self.total.saturating_sub(self.done)
-    }
-}
-
-/// Upper bounds of the buckets of every latency histogram, in microseconds; one more bucket is open.
-pub const LATENCY_BOUNDS_MICROS: [u64; 18] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
-    5_000_000, 10_000_000, 30_000_000, 60_000_000,
-];
-
-/// A histogram of latencies with fixed buckets: observing costs a search in eighteen numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Histogram {
-    buckets: [u64; LATENCY_BOUNDS_MICROS.len()],
-    count: u64,
-    sum_micros: u64,
-}
-
-impl Histogram {
-    /// Counts one latency.
-    pub fn observe(&mut self, latency: Duration) {
-        self.observe_many(latency, 1);
-    }
-
-    /// Counts the same latency `times` over, as for all records of one timestamp.
-    pub fn observe_many(&mut self, latency: Duration, times: u64) {
-        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        let bucket = LATENCY_BOUNDS_MICROS.partition_point(|bound| *bound < micros);
-        if let Some(bucket) = self.buckets.get_mut(bucket) {
-            *bucket = bucket.saturating_add(times);
-        }
-        self.count = self.count.saturating_add(times);
-        self.sum_micros = self.sum_micros.saturating_add(micros.saturating_mul(times));
-    }
-
-    /// Adds what another one has counted.
-    pub fn add(&mut self, other: &Self) {
-        for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
-            *mine = mine.saturating_add(*theirs);
-        }
-        self.count = self.count.saturating_add(other.count);
-        self.sum_micros = self.sum_micros.saturating_add(other.sum_micros);
-    }
-
-    /// Upper bound of each bucket with how many latencies are not above it; the count of all is [`count`](Self::count).
-    pub fn cumulative(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
-        let mut total = 0_u64;
-        LATENCY_BOUNDS_MICROS.iter().zip(&self.buckets).map(move |(bound, bucket)| {
-            total = total.saturating_add(*bucket);
-            (Duration::from_micros(*bound), total)
-        })
-    }
-
-    /// How many latencies were counted.
-    pub const fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// Their sum.
-    pub const fn sum(&self) -> Duration {
-        Duration::from_micros(self.sum_micros)
-    }
-
-    /// The bound below which `quantile` (0 to 1) of the latencies are; `None` without any. Coarse: a bucket's bound.
-    pub fn quantile(&self, quantile: f64) -> Option<Duration> {
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a rank among fewer than 2^52 observations"
-        )]
-        let rank = (self.count as f64 * quantile.clamp(0.0, 1.0)).ceil() as u64;
-        let last = Duration::from_micros(*LATENCY_BOUNDS_MICROS.last()?);
-        (self.count > 0).then(|| self.cumulative().find(|(_, seen)| *seen >= rank).map_or(last, |(bound, _)| bound))
     }
 }
 
@@ -420,38 +376,11 @@ impl ThreadBoard {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
     #[error("outer")]
     struct Outer(#[source] std::fmt::Error);
-
-    proptest! {
-        #[test]
-        fn a_histogram_counts_like_a_sorted_list(micros in proptest::collection::vec(0_u64..100_000_000, 1..200)) {
-            let mut histogram = Histogram::default();
-            for value in &micros {
-                histogram.observe(Duration::from_micros(*value));
-            }
-            for (bound, seen) in histogram.cumulative() {
-                let below = micros.iter().filter(|value| Duration::from_micros(**value) <= bound).count() as u64;
-                prop_assert_eq!(seen, below);
-            }
-            prop_assert_eq!(histogram.count(), micros.len() as u64);
-            prop_assert_eq!(histogram.sum(), Duration::from_micros(micros.iter().sum()));
-            let mut sorted = micros.clone();
-            sorted.sort_unstable();
-            let median = sorted[sorted.len().div_ceil(2) - 1].min(60_000_000);
-            prop_assert!(histogram.quantile(0.5).unwrap() >= Duration::from_micros(median));
-        }
-    }
-
-    #[test]
-    fn an_empty_histogram_has_no_quantile() {
-        assert_eq!(Histogram::default().quantile(0.5), None);
-    }
 
     #[test]
     fn errors_are_kept_with_their_causes_and_bounded() {

@@ -40,6 +40,8 @@ pub struct TableStats {
     pub pending_compaction_bytes: u64,
     /// Bytes of rows that are kept in memory because they were read lately.
     pub row_cache_bytes: u64,
+    /// Reads of a row among those, since the store was opened; those that missed have asked the engine.
+    pub row_cache_reads: HitsAndMisses,
 }
 
 impl TableStats {
@@ -50,4 +52,32 @@ impl TableStats {
             .saturating_add(self.reader_bytes)
             .saturating_add(self.row_cache_bytes)
     }
+}
+
+/// How often something was found where it was looked for, and how often not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HitsAndMisses {
+    /// Found.
+    pub hits: u64,
+    /// Not found.
+    pub misses: u64,
+}
+
+/// Where all databases of the process found what was read, as the engine has counted it since the process began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EngineReads {
+    /// Blocks of rows, in the block cache; those that were not there were read from a file.
+    pub data_blocks: HitsAndMisses,
+    /// The same of blocks of indexes.
+    pub index_blocks: HitsAndMisses,
+    /// The same of blocks of filters.
+    pub filter_blocks: HitsAndMisses,
+    /// Keys, in memtables; what was not there was looked for in files.
+    pub memtables: HitsAndMisses,
+    /// Files whose filter has spared a look-up.
+    pub filters_useful: u64,
+    /// Files that were looked into because their filter did not rule the key out.
+    pub filters_passed: u64,
+    /// Those of them that had the key.
+    pub filters_found: u64,
 }

@@ -20,17 +20,19 @@ mod restored;
 #[cfg(feature = "rocksdb")]
 pub mod rocksdb;
 mod rows;
+mod sampling;
 mod sorted;
 mod stores;
 #[cfg(test)]
 mod tests;
 
-pub use engine::{DatabaseStats, TableStats};
+pub use engine::{DatabaseStats, EngineReads, HitsAndMisses, TableStats};
 pub use key_value::{KeyValueIterator, KeyValueStore};
 pub use memory::MemoryDirectory;
 pub use memory_faults::StoreFault;
 pub use restored::{RestoredBatch, RestoredRows};
 pub use rows::Rows;
+pub use sampling::{StoreOperation, StoreTimer};
 pub use stores::TaskStores;
 
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::stores::TaskStores;
-use super::{Direction, KeyRange, StoreError, StoreIndex};
+use super::{Backend, Direction, KeyRange, StoreError, StoreIndex, StoreOperation};
 
 /// Committed rows are read this many at first, then four times as many each time: a scan of a few rows reads few.
 const CHUNK_ROWS_MIN: usize = 8;
@@ -111,7 +111,7 @@ impl Rows {
             return Ok(());
         }
         let (chunk, limit) = (&mut self.chunk, self.next_chunk);
-        self.exhausted = self.stores.with_committed(self.store, |backend| {
+        let read = |backend: &dyn Backend| -> Result<bool, StoreError> {
             let mut bytes = 0;
             let mut rows = backend.scan(self.store, &self.rest, self.direction)?;
             while chunk.len() < limit && bytes < CHUNK_BYTES_MAX {
@@ -121,7 +121,14 @@ impl Rows {
                 chunk.push_back((key, value));
             }
             Ok(false)
-        })?;
+        };
+        self.exhausted = match self.view {
+            View::Own => {
+                self.stores.timed(self.store, StoreOperation::Scan, || self.stores.with_committed(self.store, read))
+            }
+            // A query: its time is measured as a whole.
+            View::Committed => self.stores.with_committed(self.store, read),
+        }?;
         self.next_chunk = (limit * 4).min(CHUNK_ROWS_MAX);
         Ok(())
     }

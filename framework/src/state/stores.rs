@@ -1,18 +1,20 @@
 //! All stores of one task: what the task commits, and what typed handles read and write.
 
-use std::cell::{Cell, Ref, RefCell, RefMut};
+use std::cell::{Cell, OnceCell, Ref, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::changelog::RESERVED_PREFIX;
 use super::overlay::{Lookup, Overlay};
 use super::rows::{Rows, View};
+use super::sampling::Sampling;
 use super::{
     Backend, BackendStats, Checkpoint, CommitBatch, DatabaseStats, Direction, KeyRange, RestoredBatch, Row, StoreError,
-    StoreIndex, StoreSpec,
+    StoreIndex, StoreOperation, StoreSpec, StoreTimer,
 };
 use crate::record::TaskId;
 
@@ -35,12 +37,17 @@ pub struct TaskStores {
     generation: Cell<u64>,
     /// True from `freeze` to `apply_frozen` or `discard`.
     in_flight: Cell<bool>,
+    /// One per spec.
+    samplings: Vec<Sampling>,
+    /// Who is told how long operations take: nobody before the task runs.
+    timer: OnceCell<Rc<dyn StoreTimer>>,
 }
 
 impl TaskStores {
     /// Stores over an opened backend; `specs` are those that it was opened with, in the same order.
     pub fn new(task: TaskId, specs: Vec<StoreSpec>, backend: Box<dyn Backend>) -> Rc<Self> {
         let overlays = specs.iter().map(|_| RefCell::default()).collect();
+        let samplings = specs.iter().map(|_| Sampling::default()).collect();
         Rc::new(Self {
             task,
             specs,
@@ -48,6 +55,8 @@ impl TaskStores {
             backend: RefCell::new(Some(backend)),
             generation: Cell::new(0),
             in_flight: Cell::new(false),
+            samplings,
+            timer: OnceCell::new(),
         })
     }
 
@@ -77,6 +86,15 @@ impl TaskStores {
 
     /// As [`get`](Self::get), without a copy. `read` must not write to the store.
     pub(crate) fn read<R>(
+        &self,
+        store: StoreIndex,
+        key: &[u8],
+        read: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R, StoreError> {
+        self.timed(store, StoreOperation::Get, || self.look_up(store, key, read))
+    }
+
+    fn look_up<R>(
         &self,
         store: StoreIndex,
         key: &[u8],
@@ -126,8 +144,11 @@ impl TaskStores {
             return Err(StoreError::ReservedKey { store: self.name(store).to_owned() });
         }
         drop(self.open(store)?);
-        self.overlay_mut(store)?.write(key, value);
-        Ok(())
+        let operation = if value.is_some() { StoreOperation::Put } else { StoreOperation::Delete };
+        self.timed(store, operation, || {
+            self.overlay_mut(store)?.write(key, value);
+            Ok(())
+        })
     }
 
     /// The rows of a range as this task sees them. See [`Rows`] for what writes during the scan do.
@@ -243,6 +264,7 @@ impl TaskStores {
                 batch.rows.insert(StoreIndex(index), rows);
             }
         }
+        let began = self.timer.get().map(|timer| timer.reading());
         if let Err(error) = self.apply(&batch) {
             // Reads stay right until the task is closed.
             for (store, rows) in batch.rows {
@@ -250,6 +272,7 @@ impl TaskStores {
             }
             return Err(error);
         }
+        self.tell(batch.rows.keys().copied(), StoreOperation::Flush, began);
         self.in_flight.set(false);
         Ok(())
     }
@@ -333,6 +356,30 @@ impl TaskStores {
         let backend = self.backend.try_borrow_mut().map_err(|_| self.busy())?.take();
         self.generation.set(self.generation.get().wrapping_add(1));
         backend.map_or(Ok(()), Backend::close)
+    }
+
+    /// Tells `timer` from now on how long a sample of all operations takes; the first that comes is told for good.
+    pub fn measure(&self, timer: Rc<dyn StoreTimer>) {
+        let _ = self.timer.set(timer);
+    }
+
+    /// Does `operation`, and measures it when its turn has come.
+    pub(super) fn timed<R>(&self, store: StoreIndex, operation: StoreOperation, act: impl FnOnce() -> R) -> R {
+        let due = self
+            .timer
+            .get()
+            .filter(|_| self.samplings.get(usize::from(store.0)).is_some_and(|sampling| sampling.takes(operation)));
+        let began = due.map(|timer| timer.reading());
+        let done = act();
+        self.tell([store], operation, began);
+        done
+    }
+
+    fn tell(&self, stores: impl IntoIterator<Item = StoreIndex>, operation: StoreOperation, began: Option<Duration>) {
+        if let (Some(timer), Some(began)) = (self.timer.get(), began) {
+            let took = timer.reading().saturating_sub(began);
+            stores.into_iter().for_each(|store| timer.took(self.name(store), operation, took));
+        }
     }
 
     /// Name of a store, for messages.

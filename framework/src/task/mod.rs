@@ -44,7 +44,7 @@ use crate::error::Recovery;
 use crate::processor::graph::{Graph, Instantiation};
 use crate::processor::{ProcessorError, TaskContext};
 use crate::record::{ConsumedRecord, Offset, TaskId, TopicPartition};
-use crate::state::{Checkpoint, StoreError, TaskStores};
+use crate::state::{Checkpoint, StoreError, StoreTimer, TaskStores};
 use crate::time::{Stopwatch, Timestamp};
 use crate::topology::{ResolvedTopics, Topology, TopologyError};
 use traced::Traced;
@@ -540,10 +540,13 @@ impl Task {
         }
     }
 
-    /// Measures punctuators from now on, until the task stops running.
-    pub(crate) fn measure(&mut self, stopwatch: Option<Rc<dyn Stopwatch>>) {
+    /// Measures punctuators and stores from now on, until the task stops running.
+    pub(crate) fn measure(&mut self, timer: Option<&Rc<dyn StoreTimer>>) {
         if let Phase::Running { context, .. } = &mut self.phase {
-            context.stopwatch = stopwatch;
+            context.stopwatch = timer.map(|timer| Rc::clone(timer) as Rc<dyn Stopwatch>);
+        }
+        if let (Some(stores), Some(timer)) = (&self.stores, timer) {
+            stores.measure(Rc::clone(timer));
         }
     }
 

@@ -1,10 +1,12 @@
 //! Why there is no answer, for people and for programs.
 
+use axum::Extension;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use crate::http::refused::Refused;
 use crate::record::Partition;
 use crate::runtime::query::Refusal;
 
@@ -95,9 +97,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = (self.code, axum::Json(self.body));
         match self.code {
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                ([(RETRY_AFTER, "1")], body).into_response()
-            }
+            StatusCode::TOO_MANY_REQUESTS => (Extension(Refused::Queries), [(RETRY_AFTER, "1")], body).into_response(),
+            StatusCode::SERVICE_UNAVAILABLE => ([(RETRY_AFTER, "1")], body).into_response(),
             _ => body.into_response(),
         }
     }

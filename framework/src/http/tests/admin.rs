@@ -75,6 +75,8 @@ fn guesses_are_answered_with_a_time_to_wait_before_long() {
     let answer = asked(&server, "GET /admin/log-level", Some(TOKEN));
     assert_eq!(answer.code, 429, "the right token is no way to learn that it is right");
     assert!(answer.head.contains("retry-after: "), "{}", answer.head);
+    let refused = |reason: &str| refused_by(server.address(), reason);
+    assert_eq!((refused("token"), refused("guesses"), refused("host")), (20, 6, 0));
 }
 
 /// The token opens nothing else, and limits hold for whoever has it.
@@ -93,6 +95,7 @@ fn what_every_request_must_fulfil_holds_with_the_token_too() {
     assert_eq!(ask(address, &request(&address.to_string(), &endless)).code, 431);
     let answer = ask(address, &request(&address.to_string(), "\r\n"));
     assert!(answer.code == 200 && answer.head.contains("cache-control: no-store"), "{}", answer.head);
+    assert_eq!((refused_by(address, "host"), refused_by(address, "body"), refused_by(address, "token")), (1, 1, 0));
     // Open to all, as before.
     assert_eq!(asked(&server, "GET /api/status", None).code, 200);
 }

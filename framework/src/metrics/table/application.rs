@@ -1,11 +1,11 @@
 //! The process: whether it lives, what it has, and what it shares among its threads.
 
 use super::super::{Kind, Metric, Unit};
-use super::seconds;
+use super::{seconds, two};
 use crate::runtime::health;
 use crate::runtime::stats::{TaskState, ThreadState};
 
-pub(super) static METRICS: [Metric; 12] = [
+pub(super) static METRICS: [Metric; 16] = [
     Metric::new("millpond_build_info", Kind::Gauge, "One, with the version as a label", |view, out| {
         out.count(&[&view.version], 1);
     })
@@ -76,6 +76,44 @@ pub(super) static METRICS: [Metric; 12] = [
         },
     )
     .of(Unit::Bytes),
+    Metric::new(
+        "millpond_rocksdb_block_cache_reads_total",
+        Kind::Counter,
+        "Blocks that were looked for in the cache, by what is in them: a miss is read from a file",
+        |view, out| {
+            if let Some(reads) = view.process.engine_reads {
+                two(&[&"data"], reads.data_blocks, out);
+                two(&[&"index"], reads.index_blocks, out);
+                two(&[&"filter"], reads.filter_blocks, out);
+            }
+        },
+    )
+    .labelled(&["kind", "result"]),
+    Metric::new(
+        "millpond_rocksdb_memtable_reads_total",
+        Kind::Counter,
+        "Keys that were looked for in memtables: a miss goes on to the table files",
+        |view, out| {
+            if let Some(reads) = view.process.engine_reads {
+                two(&[], reads.memtables, out);
+            }
+        },
+    )
+    .labelled(&["result"]),
+    Metric::new(
+        "millpond_rocksdb_filter_checks_total",
+        Kind::Counter,
+        "Table files whose filter was asked for a key: useful has spared a look-up, passed has led to one, found is the part \
+            of these that had the key",
+        |view, out| {
+            if let Some(reads) = view.process.engine_reads {
+                out.count(&[&"useful"], reads.filters_useful);
+                out.count(&[&"passed"], reads.filters_passed);
+                out.count(&[&"found"], reads.filters_found);
+            }
+        },
+    )
+    .labelled(&["result"]),
     Metric::new("millpond_rocksdb_write_buffers_bytes", Kind::Gauge, "Memtables of all stores", |view, out| {
         if let Some(buffers) = view.process.write_buffers {
             out.count(&[], buffers.bytes);
@@ -104,6 +142,13 @@ pub(super) static METRICS: [Metric; 12] = [
         },
     )
     .of(Unit::Bytes),
+    Metric::new(
+        "millpond_http_refused_total",
+        Kind::Counter,
+        "Requests over HTTP that were refused, by reason: token is a wrong one or none, guesses come after too many of those",
+        |view, out| view.process.refused.iter().for_each(|(reason, count)| out.count(&[reason], *count)),
+    )
+    .labelled(&["reason"]),
     Metric::new("millpond_state_disk_size_bytes", Kind::Gauge, "The size of the disk of state.dir", |view, out| {
         if let Some(disk) = view.process.state_disk {
             out.count(&[], disk.size_bytes);

@@ -8,9 +8,11 @@ mod store;
 mod task;
 mod thread;
 
+use std::fmt::Display;
+
 use super::{Level, Metric, Samples, View, float};
 use crate::record::Offset;
-use crate::runtime::stats::{TaskSnapshot, ThreadSnapshot};
+use crate::runtime::stats::{HitsAndMisses, TaskSnapshot, ThreadSnapshot};
 
 const THREAD: &[&str] = &["thread"];
 const TASK: &[&str] = &["task"];
@@ -64,7 +66,7 @@ fn each_task(view: &View<'_>, mut then: impl FnMut(&TaskSnapshot)) {
 }
 
 /// Counts by a label, those of `known` also when they are zero: a rate does not see the first value of a series.
-fn by_label<L: std::fmt::Display + Ord>(
+fn by_label<L: Display + Ord>(
     thread: &ThreadSnapshot,
     counts: &std::collections::BTreeMap<L, u64>,
     known: &[L],
@@ -75,6 +77,14 @@ fn by_label<L: std::fmt::Display + Ord>(
     }
     for (label, count) in counts {
         out.count(&[&thread.thread, label], *count);
+    }
+}
+
+/// Both counts, by a last label that says which.
+fn two(labels: &[&dyn Display], counts: HitsAndMisses, out: &mut Samples) {
+    for (result, count) in [("hit", counts.hits), ("miss", counts.misses)] {
+        let labels: Vec<&dyn Display> = labels.iter().copied().chain([&result as &dyn Display]).collect();
+        out.count(&labels, count);
     }
 }
 

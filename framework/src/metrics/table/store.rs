@@ -1,12 +1,12 @@
 //! A store of a task, and RocksDB below it.
 
 use super::super::{Kind, Level, Metric, Samples, Unit, View};
-use super::each_task;
+use super::{each_task, each_thread, two};
 use crate::runtime::stats::{StoreSnapshot, TableStats};
 
 const STORE: &[&str] = &["task", "store"];
 
-pub(super) static METRICS: [Metric; 10] = [
+pub(super) static METRICS: [Metric; 12] = [
     Metric::new("millpond_store_rows", Kind::Gauge, "About how many rows the store has", |view, out| {
         each_store(view, out, |store| Some(store.rows));
     })
@@ -75,6 +75,38 @@ pub(super) static METRICS: [Metric; 10] = [
     )
     .at(Level::Store, STORE)
     .of(Unit::Bytes),
+    Metric::new(
+        "millpond_row_cache_reads_total",
+        Kind::Counter,
+        "Rows that were looked for among those in memory: a miss asks RocksDB; uncommitted rows are found before",
+        |view, out| {
+            each_task(view, |task| {
+                for store in &task.stores {
+                    if let Some(table) = &store.table {
+                        two(&[&task.id, &store.name], table.row_cache_reads, out);
+                    }
+                }
+            });
+        },
+    )
+    .at(Level::Store, &["task", "store", "result"]),
+    Metric::new(
+        "millpond_store_op_seconds",
+        Kind::Histogram,
+        "Time of one get (decoding included), put, delete or scan (of the next committed rows), of one in 127 of each; and of \
+            each flush, in which a commit writes all stores of a task",
+        |view, out| {
+            each_thread(view, |thread| {
+                for (store, times) in &thread.operations {
+                    times.iter().for_each(|(operation, times)| {
+                        out.histogram(&[&thread.thread, store, &operation.as_str()], times);
+                    });
+                }
+            });
+        },
+    )
+    .at(Level::Store, &["thread", "store", "op"])
+    .of(Unit::Seconds),
 ];
 
 fn each_store(view: &View<'_>, out: &mut Samples, value: fn(&StoreSnapshot) -> Option<u64>) {

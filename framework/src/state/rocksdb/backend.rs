@@ -128,6 +128,7 @@ impl RocksBackend {
             reader_bytes: number(ESTIMATE_TABLE_READERS_MEM)?,
             pending_compaction_bytes: number(ESTIMATE_PENDING_COMPACTION_BYTES)?,
             row_cache_bytes: u64::try_from(cache.bytes()).unwrap_or(u64::MAX),
+            row_cache_reads: cache.reads(),
         })
     }
 

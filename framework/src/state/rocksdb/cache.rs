@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lru::LruCache;
 
+use crate::state::HitsAndMisses;
+
 /// What an entry costs beyond its key and value: its places in the map and in the list, and two allocations.
 const ENTRY_OVERHEAD_BYTES: usize = 160;
 
@@ -49,6 +51,7 @@ struct Rows {
     /// The least recently read go first. Its order depends on reads alone, never on a hash.
     recent: LruCache<Box<[u8]>, Box<[u8]>>,
     bytes: usize,
+    reads: HitsAndMisses,
 }
 
 const fn entry_bytes(key: &[u8], value: &[u8]) -> usize {
@@ -57,12 +60,24 @@ const fn entry_bytes(key: &[u8], value: &[u8]) -> usize {
 
 impl RowCache {
     pub(super) fn new(budget: &Arc<CacheBudget>) -> Self {
-        Self { budget: Arc::clone(budget), rows: RefCell::new(Rows { recent: LruCache::unbounded(), bytes: 0 }) }
+        Self {
+            budget: Arc::clone(budget),
+            rows: RefCell::new(Rows { recent: LruCache::unbounded(), bytes: 0, reads: HitsAndMisses::default() }),
+        }
     }
 
     /// Shows the row of a key. False, and nothing shown, when it is not here.
     pub(super) fn read(&self, key: &[u8], read: &mut dyn FnMut(Option<&[u8]>)) -> bool {
-        self.rows.borrow_mut().recent.get(key).map(|value| read(Some(value))).is_some()
+        let Rows { recent, reads, .. } = &mut *self.rows.borrow_mut();
+        let found = recent.get(key);
+        let count = if found.is_some() { &mut reads.hits } else { &mut reads.misses };
+        *count = count.saturating_add(1);
+        found.map(|value| read(Some(value))).is_some()
+    }
+
+    /// What was counted since the store was opened.
+    pub(super) fn reads(&self) -> HitsAndMisses {
+        self.rows.borrow().reads
     }
 
     /// Keeps a row that was read.
@@ -202,6 +217,7 @@ mod tests {
         assert_eq!(row(&cache, "a").as_deref(), Some("longer"));
         cache.written(b"a", None);
         assert_eq!(row(&cache, "a"), None);
+        assert_eq!(cache.reads(), HitsAndMisses { hits: 4, misses: 3 });
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::options::{Budget, Options, SharedMemory};
 use super::{engine_error, io_error};
 use crate::record::TaskId;
 use crate::state::changelog::parse_task;
-use crate::state::{Backend, StateDirectory, StoreError, StoreKind, StoreSpec};
+use crate::state::{Backend, EngineReads, StateDirectory, StoreError, StoreKind, StoreSpec};
 
 /// Version of the directory's layout.
 pub(super) const FORMAT: u32 = 1;
@@ -45,6 +45,11 @@ impl RocksDirectory {
     /// Memory that all tasks share, as it is now.
     pub fn memory(&self) -> SharedMemory {
         self.budget.usage()
+    }
+
+    /// Where the databases of all tasks found what was read.
+    pub fn reads(&self) -> EngineReads {
+        self.budget.reads()
     }
 
     fn path(&self, name: &str) -> PathBuf {

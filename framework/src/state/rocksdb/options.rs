@@ -3,12 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rocksdb::statistics::{StatsLevel, Ticker};
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, LruCacheOptions,
     Options as EngineOptions, WriteBufferManager,
 };
 
 use super::cache::CacheBudget;
+use crate::state::{EngineReads, HitsAndMisses};
 
 /// Budgets of the stores on disk. The first three are for the process, the others for each task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +91,8 @@ pub struct SharedMemory {
 /// One cache and one memtable budget for all databases of the process.
 pub(super) struct Budget {
     pub(super) options: Options,
+    /// Options that count: all that are copied from these share the counters.
+    counting: EngineOptions,
     cache: Cache,
     write_buffers: WriteBufferManager,
     pub(super) rows: Arc<CacheBudget>,
@@ -104,7 +108,11 @@ impl Budget {
         // Without stalls: a stream thread that waits for another task's flush would miss its poll.
         let write_buffers = WriteBufferManager::new_write_buffer_manager(options.write_buffer_bytes_max, false);
         let rows = CacheBudget::new(options.row_cache_bytes_max);
-        Self { options, cache, write_buffers, rows }
+        let mut counting = EngineOptions::default();
+        counting.enable_statistics();
+        // Counters alone: neither clocks nor histograms.
+        counting.set_statistics_level(StatsLevel::ExceptHistogramOrTimers);
+        Self { options, counting, cache, write_buffers, rows }
     }
 
     pub(super) fn usage(&self) -> SharedMemory {
@@ -113,6 +121,21 @@ impl Budget {
             block_cache_bytes_max: self.options.block_cache_bytes_max,
             write_buffer_bytes: self.write_buffers.get_usage(),
             write_buffer_bytes_max: self.options.write_buffer_bytes_max,
+        }
+    }
+
+    /// What the engine has counted.
+    pub(super) fn reads(&self) -> EngineReads {
+        let count = |ticker| self.counting.get_ticker_count(ticker);
+        let found = |hits, misses| HitsAndMisses { hits: count(hits), misses: count(misses) };
+        EngineReads {
+            data_blocks: found(Ticker::BlockCacheDataHit, Ticker::BlockCacheDataMiss),
+            index_blocks: found(Ticker::BlockCacheIndexHit, Ticker::BlockCacheIndexMiss),
+            filter_blocks: found(Ticker::BlockCacheFilterHit, Ticker::BlockCacheFilterMiss),
+            memtables: found(Ticker::MemtableHit, Ticker::MemtableMiss),
+            filters_useful: count(Ticker::BloomFilterUseful),
+            filters_passed: count(Ticker::BloomFilterFullPositive),
+            filters_found: count(Ticker::BloomFilterFullTruePositive),
         }
     }
 
@@ -152,7 +175,7 @@ impl Budget {
         table.set_bloom_filter(10.0, false);
         table.set_block_size(8 * KIB);
         table.set_format_version(6);
-        let mut options = EngineOptions::default();
+        let mut options = self.counting.clone();
         options.set_block_based_table_factory(&table);
         options.set_write_buffer_size(self.options.memtable_bytes_max);
         // Memtables take memory in steps of this size: large steps would fill the budget with many small stores.

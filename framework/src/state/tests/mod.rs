@@ -5,6 +5,7 @@ mod contract;
 mod key_value;
 #[cfg(feature = "rocksdb")]
 mod loads;
+mod measured;
 mod model;
 mod on_memory;
 #[cfg(feature = "rocksdb")]

@@ -10,7 +10,9 @@ use super::{BURSTS, CARTS, RECENT, TASK, batch, bytes, changelog, checkpoint, co
 use crate::error::Recovery;
 use crate::record::{Partition, TaskId};
 use crate::state::rocksdb::{Options, RocksDirectory};
-use crate::state::{Backend, Checkpoint, Direction, KeyRange, StateDirectory, StoreError, StoreIndex};
+use crate::state::{
+    Backend, Checkpoint, Direction, EngineReads, HitsAndMisses, KeyRange, StateDirectory, StoreError, StoreIndex,
+};
 
 /// A directory that goes away with the test.
 pub(super) struct Temporary {
@@ -297,6 +299,43 @@ fn stats_and_shared_memory_follow_the_rows() {
     assert_eq!(rows(&*backend, CARTS).unwrap().len(), 200);
     assert!(directory.memory().block_cache_bytes > 0);
     assert_eq!(backend.get(CARTS, b"00007").unwrap(), Some(bytes(&value)));
+}
+
+#[test]
+fn what_is_found_where_is_counted_for_all_tasks_together() {
+    let files = TempDir::new().unwrap();
+    // Rows that were read are not kept: each read goes to the engine.
+    let options = Options { row_cache_bytes_max: 0, ..Options::default() };
+    let directory = RocksDirectory::new(files.path(), "app", "0", options);
+    let mut backend = directory.open(TASK, &specs()).unwrap();
+    let rows = (0..100).map(|number| row(&format!("{number:05}"), Some("value"))).collect();
+    backend.apply(&batch(1, [(CARTS, rows)])).unwrap();
+    let before = directory.reads();
+    let read = |backend: &dyn Backend| {
+        for number in 0..200 {
+            let found = backend.get(CARTS, format!("{number:05}").as_bytes()).unwrap();
+            assert_eq!(found.is_some(), number < 100);
+        }
+    };
+    read(&*backend);
+    let in_memory = directory.reads();
+    assert_eq!(in_memory.memtables.hits - before.memtables.hits, 100);
+    assert_eq!(in_memory.memtables.misses - before.memtables.misses, 100);
+    backend.close().unwrap();
+    let backend = directory.open(TASK, &specs()).unwrap();
+    let before = directory.reads();
+    read(&*backend);
+    let after = directory.reads();
+    let rise = |count: fn(&EngineReads) -> u64| count(&after) - count(&before);
+    assert_eq!(rise(|reads| reads.memtables.misses), 200);
+    assert_eq!(rise(|reads| reads.filters_found), 100, "{after:?}");
+    assert_eq!(rise(|reads| reads.filters_useful) + rise(|reads| reads.filters_passed), 200, "{after:?}");
+    assert!(rise(|reads| reads.filters_useful) > 90, "{after:?}");
+    assert!(rise(|reads| reads.data_blocks.misses) >= 1 && rise(|reads| reads.data_blocks.hits) >= 99, "{after:?}");
+    // The table's index and filter stay where the open has put them.
+    assert!(after.index_blocks.misses > 0 && after.filter_blocks.misses > 0, "{after:?}");
+    let table = backend.database_stats().unwrap().unwrap().stores[&CARTS];
+    assert_eq!(table.row_cache_reads, HitsAndMisses { hits: 0, misses: 200 });
 }
 
 #[test]

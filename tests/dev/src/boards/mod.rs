@@ -74,8 +74,14 @@ mod tests {
     fn is_of_the_loader(entry: &Entry) -> bool {
         entry.application == Some("loader")
             || matches!(entry.level, Level::Partition | Level::Client)
-            || ["millpond_ready", "millpond_live", "millpond_commits_total", "millpond_dead_letters_total"]
-                .contains(&entry.name)
+            || [
+                "millpond_ready",
+                "millpond_live",
+                "millpond_commits_total",
+                "millpond_dead_letters_total",
+                "millpond_http_refused_total",
+            ]
+            .contains(&entry.name)
             || entry.name.starts_with("process_")
     }
 

@@ -36,6 +36,8 @@ pub(super) enum Show {
     Less,
     /// The first metric as a part of the second.
     Part,
+    /// The part of a counter's growth that has the result `miss`.
+    Missed,
     /// Growth of a gauge a second.
     Slope,
 }
@@ -115,6 +117,14 @@ impl Panel {
                 Show::Max => format!("max by ({by}) ({})", select(name)),
                 Show::Smallest => format!("min by ({by}) ({})", select(name)),
                 Show::Rate => format!("sum by ({by}) (rate({}))", window(name, WINDOW)),
+                Show::Missed => {
+                    let of = |only: &str| {
+                        let name = format!("{name}{{application_id=~\"$application\"{only}{}}}", self.only);
+                        format!("sum by ({by}) (rate({name}[{WINDOW}]))")
+                    };
+                    // Where nothing is looked for, nothing is missed.
+                    format!("{} / clamp_min({}, 1e-9)", of(", result=\"miss\""), of(""))
+                }
                 Show::Recent => format!("sum by ({by}) (increase({}))", window(name, "10m")),
                 Show::Share => format!("sum by ({by}) (rate({}))", window(&format!("{name}_sum"), WINDOW)),
                 Show::Age => format!("time() - min by ({by}) ({})", select(name)),
@@ -146,7 +156,7 @@ impl Panel {
     /// A rate of a gauge, or a counter's bare value, is a mistake.
     fn check(&self, entry: &Entry) -> anyhow::Result<()> {
         let wanted = match self.show {
-            Show::Rate | Show::Recent | Show::Total => Kind::Counter,
+            Show::Rate | Show::Recent | Show::Total | Show::Missed => Kind::Counter,
             Show::Quantiles | Show::Spread | Show::Share => Kind::Histogram,
             _ => Kind::Gauge,
         };
@@ -164,7 +174,7 @@ impl Panel {
 
     fn field(&self, entry: &Entry) -> Value {
         let unit = match (self.show, entry.unit) {
-            (Show::Part | Show::Share, _) | (Show::Rate, Unit::Seconds) => "percentunit",
+            (Show::Part | Show::Share | Show::Missed, _) | (Show::Rate, Unit::Seconds) => "percentunit",
             (Show::Rate, Unit::Bytes) => "Bps",
             (Show::Slope | Show::Rate, _) => "cps",
             (Show::Age | Show::Skew, _) | (_, Unit::Seconds) => "s",

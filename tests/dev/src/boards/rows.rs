@@ -107,7 +107,7 @@ const TRANSACTIONS: [Panel; 7] = [
     panel("Rebalances, last 10 minutes", Show::Recent, &["millpond_rebalances_total"], &["instance"]).on(STREAMS),
 ];
 
-const STATE: [Panel; 12] = [
+const STATE: [Panel; 14] = [
     panel("Rows", Show::Sum, &["millpond_store_rows"], &["store"]).on(STATEFUL),
     panel("Size", Show::Sum, &["millpond_store_bytes"], &["store"]).on(STATEFUL),
     panel("Still to replay", Show::Max, &["millpond_restore_remaining_records"], &["task"]),
@@ -132,11 +132,13 @@ const STATE: [Panel; 12] = [
     )
     .on(STREAMS),
     panel("Rows kept in memory", Show::Sum, &["millpond_row_cache_bytes"], &["store"]).on(STATEFUL),
+    panel("Missed among rows in memory", Show::Missed, &["millpond_row_cache_reads_total"], &["store"]).on(STATEFUL),
+    panel("Operations on stores", Show::Quantiles, &["millpond_store_op_seconds"], &["store", "op"]).on(STATEFUL),
     panel("Queries", Show::Rate, &["millpond_queries_total"], &["result"]).on(STATEFUL),
     panel("Time for queries", Show::Share, &["millpond_query_seconds"], &["thread"]).on(STATEFUL),
 ];
 
-const ROCKSDB: [Panel; 11] = [
+const ROCKSDB: [Panel; 14] = [
     panel("Table files", Show::Sum, &["millpond_rocksdb_files_bytes", "millpond_rocksdb_live_files_bytes"], &["store"])
         .on(STATEFUL),
     panel("Level-0 files", Show::Max, &["millpond_rocksdb_level0_files"], &["task", "store"]).on(STATEFUL),
@@ -166,6 +168,10 @@ const ROCKSDB: [Panel; 11] = [
         &["instance"],
     )
     .on(STATEFUL),
+    panel("Missed in the block cache", Show::Missed, &["millpond_rocksdb_block_cache_reads_total"], &["kind"])
+        .on(STATEFUL),
+    panel("Missed in memtables", Show::Missed, &["millpond_rocksdb_memtable_reads_total"], &[]).on(STATEFUL),
+    panel("Files spared by filters", Show::Rate, &["millpond_rocksdb_filter_checks_total"], &["result"]).on(STATEFUL),
     panel(
         "Write buffers",
         Show::Sum,
@@ -204,10 +210,11 @@ const KAFKA: [Panel; 10] = [
     panel("Bytes queued", Show::Sum, &["millpond_kafka_queue_bytes"], &["client"]),
 ];
 
-const ERRORS: [Panel; 3] = [
+const ERRORS: [Panel; 4] = [
     panel("Errors, last 10 minutes", Show::Recent, &["millpond_errors_total"], &["instance"]),
     panel("Dead letters", Show::Rate, &["millpond_dead_letters_total"], &["reason"]),
     panel("Dead letters, last 10 minutes", Show::Recent, &["millpond_dead_letters_total"], &["reason"]),
+    panel("Refused over HTTP, last 10 minutes", Show::Recent, &["millpond_http_refused_total"], &["reason"]),
 ];
 
 const PROCESS: [Panel; 7] = [
