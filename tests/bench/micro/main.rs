@@ -8,13 +8,24 @@
     reason = "a measurement: what fails ends it where it stands, and criterion's macros write no documentation"
 )]
 
+mod engine;
 mod graph;
 mod keys;
+mod metrics;
 mod overlay;
 mod restore;
 mod serde;
 
 use criterion::{criterion_group, criterion_main};
 
-criterion_group!(micro, overlay::measure, serde::measure, keys::measure, graph::measure, restore::measure);
+criterion_group!(
+    micro,
+    overlay::measure,
+    serde::measure,
+    keys::measure,
+    graph::measure,
+    restore::measure,
+    metrics::measure,
+    engine::measure
+);
 criterion_main!(micro);

@@ -21,6 +21,7 @@ pub(crate) enum Figure {
     LatencyP50Ms,
     LatencyP99Ms,
     LatencyP999Ms,
+    ReadMetricsMs,
 }
 
 impl Figure {
@@ -39,13 +40,14 @@ impl Figure {
             Self::LatencyP50Ms => "p50 ms",
             Self::LatencyP99Ms => "p99 ms",
             Self::LatencyP999Ms => "p99.9 ms",
+            Self::ReadMetricsMs => "A reading ms",
         }
     }
 
     /// The value for people.
     pub(crate) fn show(self, value: f64) -> String {
         match self {
-            Self::CpuMicrosPerRecord | Self::BrokerCpuMicrosPerRecord => format!("{value:.2}"),
+            Self::CpuMicrosPerRecord | Self::BrokerCpuMicrosPerRecord | Self::ReadMetricsMs => format!("{value:.2}"),
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number for people")]
             _ => thousands(value.round() as u64),
         }

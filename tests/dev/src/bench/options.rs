@@ -57,6 +57,8 @@ pub(crate) enum Part {
     Loader,
     /// Other keys, other record sizes, two threads
     Shapes,
+    /// What it costs that metrics are read
+    Metrics,
     /// Cost per record against keys, partitions, record size, stores
     Growth,
 }
@@ -70,6 +72,7 @@ impl Part {
             Self::Latency => "latency",
             Self::Loader => "loader",
             Self::Shapes => "shapes",
+            Self::Metrics => "metrics",
             Self::Growth => "growth",
         }
     }
@@ -82,6 +85,7 @@ impl Part {
             Self::Latency => "Latency",
             Self::Loader => "Into PostgreSQL",
             Self::Shapes => "Other keys, other sizes, two threads",
+            Self::Metrics => "Metrics that are read",
             Self::Growth => "Growth",
         }
     }

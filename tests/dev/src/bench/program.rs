@@ -62,12 +62,14 @@ pub(crate) struct Setting {
     pub(crate) static_member: bool,
     /// The most that the peer's heap may grow to; a quarter of the machine's memory if not said.
     pub(crate) heap_mib: Option<u32>,
+    /// Where the page of ours is; zero is any port.
+    pub(crate) page: u16,
 }
 
 impl Setting {
     pub(crate) fn of(options: &Options) -> Self {
         let (threads, commit_ms) = (options.threads.get(), options.commit_ms.get());
-        Self { threads, commit_ms, stores: 1, static_member: false, heap_mib: None }
+        Self { threads, commit_ms, stores: 1, static_member: false, heap_mib: None, page: 0 }
     }
 }
 
@@ -138,7 +140,7 @@ impl Programs {
                     format!("--set=commit.interval.ms={commit}"),
                     // A name that does not go with the disk, as a pod's ordinal.
                     "--set=instance=0".to_owned(),
-                    "--http=127.0.0.1:0".to_owned(),
+                    format!("--http=127.0.0.1:{}", setting.page),
                 ])
             }
         }

@@ -4,6 +4,7 @@ mod growth;
 mod latency;
 mod limits;
 mod loader;
+mod metrics;
 mod rows;
 mod shapes;
 mod works;
@@ -26,6 +27,7 @@ pub(crate) fn measure(part: Part, bench: &mut Bench<'_>, events: &mut Option<Inp
         (Part::Latency, _) => latency::measure(bench, &mut lines)?,
         (Part::Loader, _) => loader::measure(bench, &mut lines)?,
         (Part::Shapes, _) => shapes::measure(bench, &mut lines)?,
+        (Part::Metrics, _) => metrics::measure(bench, &mut lines)?,
         (Part::Growth, _) => growth::measure(bench, &mut lines)?,
     }
     Ok(lines)
