@@ -92,7 +92,9 @@ fn run(broker: &SimBroker, directory: &MemoryDirectory, keys: &[&str]) {
     let mut thread = StreamThread::start(broker.clone(), config, application, T).unwrap();
     let mut rounds = || (0..20).for_each(|_| thread.run_once(T).map(|_| ()).unwrap());
     rounds();
-    keys.iter().for_each(|key| append(broker, 0, key));
+    for key in keys {
+        append(broker, 0, key);
+    }
     append(broker, 1, "z");
     rounds();
 }

@@ -15,9 +15,7 @@ use millpond::time::Timestamp;
 use millpond::topology::Topology;
 
 use super::edge::Edge;
-use super::{
-    IN, OUT, T, append, at, broker, committed_keys, copy, eager, patient, rounds, seconds, start, table_with_output,
-};
+use super::{T, append, at, broker, committed_keys, copy, eager, patient, rounds, seconds, start, table_with_output};
 
 /// The contract lets `send` fail with `Retriable`: nothing was queued, the producer lives on.
 #[test]
