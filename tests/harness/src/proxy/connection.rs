@@ -1,13 +1,14 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use super::frame::{Request, Response};
 use super::rule::Action;
-use super::{Shared, lock};
+use super::{Shared, Waiting, lock};
 
 /// What happens to a response that is still to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +66,14 @@ impl Connection {
             };
             match action {
                 None => {}
-                Some(Action::DelayRequest(time)) => thread::park_timeout(time),
+                Some(Action::DelayRequest(time)) => {
+                    lock(shared).delayed.push(request.clone());
+                    thread::park_timeout(time);
+                    let sent = (&self.broker).write_all(&request.bytes);
+                    lock(shared).delayed.retain(|delayed| delayed.bytes != request.bytes);
+                    sent?;
+                    continue;
+                }
                 Some(Action::DropRequest) => continue,
                 Some(Action::CutRequest) => return Ok(()),
                 Some(Action::Duplicate) => {
@@ -76,6 +84,12 @@ impl Connection {
                 Some(Action::HoldAndCut) => {
                     lock(shared).held.push(request);
                     return Ok(());
+                }
+                Some(Action::Hold) => {
+                    let (end, ended) = channel();
+                    lock(shared).waiting.push(Waiting { request: request.clone(), _end: end });
+                    // Nobody sends: it goes on when the other end is dropped.
+                    let _ = ended.recv();
                 }
                 Some(Action::DelayResponse(time)) => self.set_fate(request.correlation, Fate::Delay(time)),
                 Some(Action::DropResponse) => self.set_fate(request.correlation, Fate::Drop),

@@ -37,6 +37,7 @@ impl Api {
 pub(super) struct Request {
     pub(super) bytes: Vec<u8>,
     pub(super) api_key: i16,
+    pub(super) api_version: i16,
     pub(super) correlation: i32,
 }
 
@@ -51,14 +52,18 @@ impl Request {
     /// The next one; none when the peer has closed.
     pub(super) fn read(from: &mut impl Read) -> io::Result<Option<Self>> {
         let Some(bytes) = read_frame(from)? else { return Ok(None) };
-        let (Some(api_key), Some(correlation)) = (number(&bytes, 4), number(&bytes, 8)) else { return Err(short()) };
-        Ok(Some(Self { bytes, api_key: i16::from_be_bytes(api_key), correlation: i32::from_be_bytes(correlation) }))
+        let (Some(key), Some(version), Some(correlation)) = (number(&bytes, 4), number(&bytes, 6), number(&bytes, 8))
+        else {
+            return Err(short());
+        };
+        let (api_key, api_version) = (i16::from_be_bytes(key), i16::from_be_bytes(version));
+        Ok(Some(Self { bytes, api_key, api_version, correlation: i32::from_be_bytes(correlation) }))
     }
 
-    /// Whether the text stands in the first part of the request, where names and ids are.
+    /// Whether the text stands in the first part of the request, where names and ids are; no text stands everywhere.
     pub(super) fn names(&self, text: &str) -> bool {
         let head = self.bytes.get(..self.bytes.len().min(400)).unwrap_or_default();
-        head.windows(text.len().max(1)).any(|window| window == text.as_bytes())
+        text.is_empty() || head.windows(text.len()).any(|window| window == text.as_bytes())
     }
 }
 
@@ -70,10 +75,34 @@ impl Response {
         Ok(Some(Self { bytes, correlation: i32::from_be_bytes(correlation) }))
     }
 
-    /// The error of a response to `EndTxn` up to version 2: it stands behind the throttle time.
-    pub(super) fn end_txn_error(&self) -> Option<i16> {
-        number(&self.bytes, 12).map(i16::from_be_bytes)
+    /// The error of the answer to a request of a transaction, 0 for none; where every partition has its own, the first one's.
+    pub(super) fn error(&self, request: &Request) -> Option<i16> {
+        let is = |apis: &[Api]| apis.iter().any(|api| api.key() == request.api_key);
+        let of_partitions = is(&[Api::Produce, Api::AddPartitionsToTxn, Api::TxnOffsetCommit]);
+        if !of_partitions && !is(&[Api::AddOffsetsToTxn, Api::EndTxn]) {
+            return None;
+        }
+        let flexible = request.api_version >= if is(&[Api::Produce]) { 9 } else { 3 };
+        // The length of the frame and the correlation; tags; the throttle time, which Produce has at its end.
+        let header = 8 + usize::from(flexible) + if is(&[Api::Produce]) { 0 } else { 4 };
+        let mut rest = self.bytes.get(header..)?;
+        if of_partitions {
+            length(&mut rest, flexible, 4).filter(|topics| *topics > 0)?;
+            let name = length(&mut rest, flexible, 2)?;
+            rest = rest.get(name..)?;
+            length(&mut rest, flexible, 4).filter(|partitions| *partitions > 0)?;
+            rest = rest.get(4..)?;
+        }
+        number(rest, 0).map(i16::from_be_bytes)
     }
+}
+
+/// Takes a length from the front: a number of that many bytes, or a short one of one byte that counts from one.
+fn length(bytes: &mut &[u8], flexible: bool, width: usize) -> Option<usize> {
+    let (length, rest) = bytes.split_at_checked(if flexible { 1 } else { width })?;
+    *bytes = rest;
+    let length = length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+    if flexible { length.checked_sub(1).filter(|length| *length < 127) } else { Some(length) }
 }
 
 fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
@@ -113,7 +142,7 @@ mod tests {
             let request = Request::read(&mut wire).unwrap().unwrap();
             assert_eq!((request.api_key, request.correlation), (Api::EndTxn.key(), 7));
             assert_eq!(request.bytes, END_TXN);
-            assert!(request.names("t-1") && !request.names("t-2"));
+            assert!(request.names("t-1") && !request.names("t-2") && request.names(""));
         }
         assert!(Request::read(&mut wire).unwrap().is_none());
     }
@@ -126,10 +155,26 @@ mod tests {
         assert!(Response::read(&mut &b"\xff\xff\xff\xff"[..]).is_err());
     }
 
+    /// The error in an answer to a request of that kind and version.
+    fn error(api: Api, version: i16, answer: &[u8]) -> Option<i16> {
+        let request = Request { bytes: Vec::new(), api_key: api.key(), api_version: version, correlation: 7 };
+        let length = u32::try_from(answer.len() + 4).unwrap().to_be_bytes();
+        let wire = [length.as_slice(), b"\0\0\0\x07", answer].concat();
+        let response = Response::read(&mut wire.as_slice()).unwrap().unwrap();
+        assert_eq!(response.correlation, 7);
+        response.error(&request)
+    }
+
     #[test]
-    fn the_error_of_an_end_of_transaction_is_read() {
-        let mut wire: &[u8] = b"\0\0\0\x0a\0\0\0\x07\0\0\0\0\0\x2f";
-        let response = Response::read(&mut wire).unwrap().unwrap();
-        assert_eq!((response.correlation, response.end_txn_error()), (7, Some(47)));
+    fn the_error_of_an_answer_is_read() {
+        assert_eq!(error(Api::EndTxn, 1, b"\0\0\0\0\0\x2f"), Some(47));
+        let old = b"\0\0\0\0\0\0\0\x01\0\x01t\0\0\0\x01\0\0\0\x03\0\x30";
+        assert_eq!(error(Api::AddPartitionsToTxn, 0, old), Some(48));
+        let offsets = b"\0\0\0\0\0\x02\x02t\x02\0\0\0\x03\0\x5a\0\0\0";
+        assert_eq!(error(Api::TxnOffsetCommit, 3, offsets), Some(90));
+        let produced = b"\0\x02\x02t\x02\0\0\0\x03\0\0\0\0\0\0\0\0\0\x09";
+        assert_eq!(error(Api::Produce, 10, produced), Some(0));
+        assert_eq!(error(Api::Heartbeat, 3, b"\0\0\0\0\0\0"), None);
+        assert_eq!(error(Api::Produce, 10, b"\0"), None, "cut off in the middle");
     }
 }

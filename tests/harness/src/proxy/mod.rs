@@ -10,6 +10,7 @@ mod rule;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -29,7 +30,16 @@ struct Shared {
     upstream: Option<String>,
     rules: Vec<Rule>,
     held: Vec<Request>,
+    waiting: Vec<Waiting>,
+    delayed: Vec<Request>,
     stopped: bool,
+}
+
+/// A request that goes on when this is dropped.
+#[derive(Debug)]
+struct Waiting {
+    request: Request,
+    _end: Sender<()>,
 }
 
 /// A running proxy; its connections end with it.
@@ -94,20 +104,46 @@ impl Proxy {
 
     /// How many requests are kept for [`Proxy::release`].
     pub fn held(&self) -> usize {
-        lock(&self.shared).held.len()
+        self.held_of("")
     }
 
-    /// Delivers the kept requests in order, each on a connection of its own, and waits for the answers: for `EndTxn` the
-    /// broker's error codes, 0 for none.
+    /// How many of them name this.
+    pub fn held_of(&self, name: &str) -> usize {
+        lock(&self.shared).held.iter().filter(|request| request.names(name)).count()
+    }
+
+    /// Delivers the kept requests in order, each on a connection of its own, and waits for the answers: the broker's error
+    /// codes, 0 for none.
     ///
     /// # Errors
     /// [`Error::Io`] when the broker cannot be reached or does not answer within 30 seconds.
     pub fn release(&self) -> Result<Vec<i16>, Error> {
-        let (held, upstream) = {
+        self.release_of("")
+    }
+
+    /// The same of the requests that name this.
+    ///
+    /// # Errors
+    /// As [`Proxy::release`].
+    pub fn release_of(&self, name: &str) -> Result<Vec<i16>, Error> {
+        let (released, upstream) = {
             let mut shared = lock(&self.shared);
-            (std::mem::take(&mut shared.held), shared.upstream.clone().unwrap_or_default())
+            let (released, held) = std::mem::take(&mut shared.held).into_iter().partition(|held| held.names(name));
+            shared.held = held;
+            (released, shared.upstream.clone().unwrap_or_default())
         };
-        held.into_iter().map(|request| deliver(&request, &upstream)).collect()
+        let released: Vec<Request> = released;
+        released.into_iter().map(|request| deliver(&request, &upstream)).collect()
+    }
+
+    /// True while a request that names this is delayed, and has not arrived.
+    pub fn is_delaying(&self, name: &str) -> bool {
+        lock(&self.shared).delayed.iter().any(|request| request.names(name))
+    }
+
+    /// Lets the requests go on that name this and wait for it.
+    pub fn let_go(&self, name: &str) {
+        lock(&self.shared).waiting.retain(|waiting| !waiting.request.names(name));
     }
 }
 
@@ -117,7 +153,7 @@ fn deliver(request: &Request, upstream: &str) -> Result<i16, Error> {
         broker.set_read_timeout(Some(ANSWER))?;
         broker.write_all(&request.bytes)?;
         let answer = Response::read(&mut broker)?;
-        let error = answer.as_ref().and_then(Response::end_txn_error);
+        let error = answer.as_ref().and_then(|answer| answer.error(request));
         error.ok_or_else(|| std::io::Error::other("the broker closed the connection without an answer"))
     };
     deliver().map_err(Error::io("deliver a held request", upstream))
@@ -125,7 +161,11 @@ fn deliver(request: &Request, upstream: &str) -> Result<i16, Error> {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        lock(&self.shared).stopped = true;
+        {
+            let mut shared = lock(&self.shared);
+            shared.stopped = true;
+            shared.waiting.clear();
+        }
         // Wakes the listening thread, which then sees that it is over.
         drop(TcpStream::connect(&self.address));
     }

@@ -19,6 +19,8 @@ pub enum Action {
     Copy,
     /// The request is kept for [`Proxy::release`](super::Proxy::release), and the connection breaks: the client tries again.
     HoldAndCut,
+    /// The request waits for [`Proxy::let_go`](super::Proxy::let_go), and all behind it on its connection.
+    Hold,
     /// The response waits that long, and all behind it on its connection.
     DelayResponse(Duration),
     /// The response never arrives; the client waits for its time-out.

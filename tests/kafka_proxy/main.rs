@@ -11,6 +11,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
+mod application;
+mod cases;
+mod known;
+mod matrix;
+
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +30,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 const LIMIT: Duration = Duration::from_secs(30);
+/// How seldom the coordinator looks for transactions that are open for too long.
+const ABORT_INTERVAL: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(100);
 /// `INVALID_PRODUCER_EPOCH` and `PRODUCER_FENCED`.
 const FENCED: [i16; 2] = [47, 90];
@@ -36,7 +43,9 @@ fn kafka() -> (&'static Kafka, &'static Proxy, MutexGuard<'static, ()>) {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let (kafka, proxy) = SHARED.get_or_init(|| {
         let proxy = Proxy::start().unwrap();
-        let options = KafkaOptions { proxied: Some(proxy.address().to_owned()), ..KafkaOptions::default() };
+        let interval = ABORT_INTERVAL.as_millis().to_string();
+        let properties = vec![("transaction.abort.timed.out.transaction.cleanup.interval.ms".to_owned(), interval)];
+        let options = KafkaOptions { proxied: Some(proxy.address().to_owned()), properties, ..KafkaOptions::default() };
         let kafka = Kafka::start_with(Scratch::new("proxied").unwrap().path(), options).unwrap();
         proxy.forward_to(kafka.behind_proxy());
         (kafka, proxy)
