@@ -20,6 +20,8 @@ mod dead_letters;
 mod faults;
 #[path = "loader/fixture.rs"]
 mod fixture;
+#[path = "loader/pair.rs"]
+mod pair;
 #[path = "loader/proxy.rs"]
 mod proxy;
 #[path = "loader/server.rs"]

@@ -1,16 +1,15 @@
-//! COMMIT without an answer, and seeds that draw faults of Kafka, kills and lost connections.
+//! COMMIT without an answer, and seeds that draw faults of Kafka, kills, pauses and lost connections.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use loader::{Loader, SharedStatus};
 use millpond::broker::sim::{Fault, Faults, Isolation, SimBroker, SplitMix64};
-use millpond::error::Recovery;
 
 use crate::fixture::{
     APP, ATTRIBUTIONS, DEAD_LETTERS, Driven, EVENTS, LIMIT, append, append_events, attribution, broker, config,
     database, drained, event, loaded_positions, positions, query,
 };
+use crate::pair::Pair;
 use crate::proxy::{Cut, Proxy};
 
 #[test]
@@ -80,6 +79,8 @@ fn faults(seed: u64) -> Faults {
         Fault::FetchShort | Fault::FetchEmpty => 4,
         Fault::GroupRebalance | Fault::GroupSessionExpired | Fault::CrashBeforeAcknowledge => 300,
         Fault::CrashInOffsetFetch | Fault::CrashAfterInit | Fault::OffsetFetchTimeout | Fault::AdminTimeout => 60,
+        // Each lets the other one go on for a while.
+        Fault::Paused => 80,
         // Of restores: a loader has none.
         Fault::CrashInRestore => 0,
         _ => 10,
@@ -102,17 +103,18 @@ fn feed(broker: &SimBroker, rng: &mut SplitMix64, step: u64) {
     append(broker, ATTRIBUTIONS, i32::try_from(order % 2).unwrap(), attribution(&format!("o{order}"), &channel));
 }
 
-/// Two loaders, one seed: kills, faults of Kafka at every step, COMMITs cut before and after. Then everything is let run
+/// Two loaders, one seed: kills, faults of Kafka at every step, COMMITs cut before and after; one that stands still in the
+/// middle of a call, or between rounds, until the other one has its partitions, and then goes on. Then everything is let run
 /// out and compared with the reference.
 #[test]
 fn every_seed_loads_what_the_reference_says() {
     let mut struck: BTreeMap<Fault, u64> = BTreeMap::new();
-    let mut cuts = 0;
+    let (mut cuts, mut successions, mut slept) = (0, 0, 0);
     for seed in 0..5 {
         let (url, broker) = (database(), broker(2));
         let proxy = Proxy::start(&url);
         let mut rng = SplitMix64::new(seed);
-        let mut loaders: [Option<Loader<SimBroker>>; 2] = [None, None];
+        let pair = Pair::new(&broker, (&url, &proxy.url), seed);
         broker.set_faults(faults(seed));
         let begin = Instant::now();
         for step in 0..120 {
@@ -122,21 +124,21 @@ fn every_seed_loads_what_the_reference_says() {
                 proxy.cut(cut, u8::try_from(rng.below(4)).unwrap());
                 cuts += 1;
             }
-            for (number, slot) in loaders.iter_mut().enumerate() {
-                for _ in 0..4 {
-                    advance(slot, &proxy.url, &broker, number);
-                }
+            for number in 0..2 {
+                (0..4).for_each(|_| pair.round(number));
                 if rng.one_in(60) {
-                    *slot = None;
+                    pair.kill(number);
+                }
+                if rng.one_in(40) {
+                    pair.fall_asleep(number);
                 }
             }
         }
         broker.set_faults(Faults::none());
         broker.release();
+        pair.heal();
         while !drained(&broker) {
-            for (number, slot) in loaders.iter_mut().enumerate() {
-                advance(slot, &url, &broker, number);
-            }
+            (0..2).for_each(|number| pair.round(number));
             assert!(begin.elapsed() < LIMIT, "seed {seed}: lag {:?}", broker.lag(APP));
         }
         let Expected { orders, good, bad } = expected(&broker);
@@ -149,6 +151,10 @@ fn every_seed_loads_what_the_reference_says() {
         for (fault, hits) in broker.faults_hit() {
             *struck.entry(fault).or_default() += hits;
         }
+        let seen = pair.seen();
+        println!("seed {seed}: {seen:?}");
+        successions += seen.successions;
+        slept += seen.between_rounds;
     }
     // Seeds that hit nothing would prove nothing.
     for fault in [
@@ -162,34 +168,10 @@ fn every_seed_loads_what_the_reference_says() {
         Fault::CrashBeforeEndTxn,
         Fault::GroupRebalance,
         Fault::CommittedOffsetTransientlyMissing,
+        Fault::Paused,
     ] {
         assert!(struck.get(&fault).is_some_and(|hits| *hits >= 2), "{fault:?} in {struck:?}");
     }
     assert!(cuts > 20, "{cuts} cuts");
-}
-
-/// One round of a loader as its supervisor sees it: whatever ends it, it is started again.
-fn advance(slot: &mut Option<Loader<SimBroker>>, url: &str, broker: &SimBroker, number: usize) {
-    let name = ["a", "b"][number];
-    let result = if let Some(loader) = slot {
-        loader.run_once()
-    } else {
-        let mut config = config(url, name);
-        // Rounds are not measured in time here.
-        config.batch.linger = Duration::ZERO;
-        config.retry_backoff = Duration::ZERO;
-        let mut loader = Loader::new(config, broker.clone(), SharedStatus::default()).unwrap();
-        let joined = loader.join();
-        *slot = joined.is_ok().then_some(loader);
-        joined
-    };
-    if broker.take_crash().is_some() || result.is_err() {
-        *slot = None;
-    }
-    if let Err(error) = result {
-        // A bug, a wrong schema or a wedge would show here; what is left are the faults that were drawn.
-        let drawn = matches!(&error, loader::Error::Broker(_) | loader::Error::Postgres(_))
-            && !matches!(&error, loader::Error::Postgres(error) if error.recovery() == Recovery::Shutdown);
-        assert!(drawn, "{name}: {error}");
-    }
+    assert!(successions > 20 && slept > 10, "{successions} successions, {slept} sleeps between rounds");
 }

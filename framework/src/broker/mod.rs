@@ -224,7 +224,7 @@ pub trait Consumer {
     fn position(&self, partition: &TopicPartition) -> Option<Offset>;
 
     /// The end of an assigned partition as the client last heard of it, without a request: for lag. It may be a little
-    /// behind; `None` before the first fetch.
+    /// behind, and counts what is not committed yet; `None` before the first fetch.
     fn known_end(&self, partition: &TopicPartition) -> Option<Offset>;
 
     /// Stops delivering from these partitions until [`resume`](Self::resume); what was fetched is kept. Polling goes on.

@@ -6,6 +6,7 @@
 //! letter, row in PostgreSQL and row of a store is compared. A run in which no fault was hit fails; so does one that
 //! stands still.
 
+mod evidence;
 mod fault;
 mod nemesis;
 mod options;

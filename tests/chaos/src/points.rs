@@ -8,7 +8,7 @@ use crate::options::Options;
 /// So many tenths of all kills are at failpoints, if those are asked for.
 const FAILPOINT_TENTHS: u64 = 7;
 
-const STREAMS: &[&str] = &["redaction", "fraud", "attribution"];
+pub(crate) const STREAMS: &[&str] = &["redaction", "fraud", "attribution"];
 const STATEFUL: &[&str] = &["fraud", "attribution"];
 const LOADER: &[&str] = &["loader"];
 

@@ -53,7 +53,12 @@ impl Report {
         let wanted = per_point(options);
         // A run that was ended by its time has at least been everywhere.
         let hit = unhit.is_empty() && least >= if end.by_time { wanted.min(1) } else { wanted };
-        let good = exact && hit && counts.stuck == 0 && counts.complaints.is_empty() && counts.events > 0;
+        let good = exact
+            && hit
+            && counts.stuck == 0
+            && counts.open_at_the_end == 0
+            && counts.complaints.is_empty()
+            && counts.events > 0;
         let value = json!({
             "good": good,
             "seed": options.seed,
@@ -68,7 +73,7 @@ impl Report {
             "failpoints": failpoints,
             "failpoint_kills_least": least,
             "failpoint_kills_wanted": wanted,
-            "failpoints_missed": counts.missed,
+            "missed": counts.missed,
             "events": counts.events,
             "records_in": counts.records_in,
             "results_compared": findings.compared,
@@ -84,6 +89,7 @@ impl Report {
             "resume_ms_with_all_faults": times(&counts.resumes_ms),
             "stuck": counts.stuck,
             "left_open_by_kafka": counts.left_open_by_kafka,
+            "open_at_the_end": counts.open_at_the_end,
             "exits": counts.exits,
             "complaints": counts.complaints,
         });
@@ -148,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_run_in_which_anything_is_wrong_or_nothing_was_shown_is_not_good() {
-        let cases: [(&str, Counts); 9] = [
+        let cases: [(&str, Counts); 10] = [
             ("no event came through", with(|counts| counts.events = 0)),
             (
                 "a fault that was asked for did not strike",
@@ -160,6 +166,7 @@ mod tests {
             ("a row of no commit", with(|counts| counts.findings.dirty = 1)),
             ("state was removed", with(|counts| counts.wiped = 1)),
             ("a transaction is torn", with(|counts| counts.torn = 1)),
+            ("a transaction is still open", with(|counts| counts.open_at_the_end = 1)),
             ("an application stood still", with(|counts| counts.stuck = 1)),
         ];
         for (what, counts) in cases {

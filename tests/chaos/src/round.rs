@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use millpond_harness::{Error, Scratch};
+use millpond_harness::{Client, Error, Scratch, try_wait_for};
 use millpond_scene::{BINARIES, EVENTS_MAX, Load, Place, Scene};
 
 use crate::fault::Fault;
@@ -15,6 +15,9 @@ use crate::victim::{Injection, Victim};
 
 /// How long everything may take to come through after the last fault.
 const PATIENCE: Duration = Duration::from_mins(5);
+
+/// How long a transaction may be open of whoever has ended: its time-out, and how seldom the coordinator looks.
+const OPEN_MAX: Duration = Duration::from_secs(45);
 
 /// How often a failpoint is tried that is not reached in time.
 const TRIES_MAX: u32 = 3;
@@ -75,6 +78,7 @@ pub(crate) fn play(servers: &Servers, tally: &Tally, plan: Plan) -> Result<(), E
     let events = finish(&scene, &mut victims, load, plan.events)?;
     eprint(&format!("{}: {events} events drained after {:?}, comparing", plan.name, began.elapsed()));
     judge(&scene, tally, &mut victims, events).map_err(|error| with_blame(servers, tally, error))?;
+    nothing_is_open(&plan.name, servers, tally);
     eprint(&format!("{}: over after {:?}", plan.name, began.elapsed()));
     clean_up(tally, &dir);
     Ok(())
@@ -89,6 +93,28 @@ fn with_blame(servers: &Servers, tally: &Tally, error: Error) -> Error {
     tally.counts().left_open_by_kafka += left_open.len() as u64;
     let output = format!("its coordinator holds them for ended:\n{}\n{error}", left_open.join("\n"));
     Error::Tool { tool: "Kafka, which has left transactions open for ever,", output }
+}
+
+/// When all applications have ended, the last stable offset of every partition is its end: of changelogs, repartition topics
+/// and Kafka's own topics, too. What a killed member has left open ends with its time-out.
+pub(crate) fn nothing_is_open(what: &str, servers: &Servers, tally: &Tally) {
+    nothing_is_open_after(OPEN_MAX, what, servers, tally);
+}
+
+fn nothing_is_open_after(limit: Duration, what: &str, servers: &Servers, tally: &Tally) {
+    let client = Client::new(&servers.brokers);
+    let mut open = Vec::new();
+    let ended = try_wait_for(limit, "no transaction is open", || {
+        // A broker that does not answer has not said that there is none.
+        open = client.open_partitions().unwrap_or_else(|error| vec![error.to_string()]);
+        Ok(open.is_empty().then_some(()))
+    });
+    if ended.is_err() {
+        tally.counts().open_at_the_end += open.len() as u64;
+        let output = format!("are open still although nobody runs:\n{}", open.join("\n"));
+        let error = with_blame(servers, tally, Error::Tool { tool: "transactions", output });
+        tally.complain(format!("{what}: {error}"));
+    }
 }
 
 fn panicked<T>(tool: &'static str) -> Result<T, Error> {
@@ -162,7 +188,7 @@ fn clean_up(tally: &Tally, dir: &Path) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test")]
 mod tests {
-    use millpond_harness::{Client, leave_transaction_open};
+    use millpond_harness::leave_transaction_open;
 
     use super::*;
 
@@ -183,5 +209,12 @@ mod tests {
         assert_eq!(blamed(), (false, true, 0), "nothing is open");
         leave_transaction_open(&servers.brokers, "orders", 0, 4_711).unwrap();
         assert_eq!(blamed(), (true, true, 1));
+
+        // It is found at the end of a run as well, where nobody stands still.
+        nothing_is_open_after(Duration::from_secs(1), "a test", &servers, &tally);
+        let counts = tally.counts();
+        assert_eq!((counts.open_at_the_end, counts.complaints.len()), (1, 1));
+        let complaint = counts.complaints.concat();
+        assert!(complaint.contains("orders-0: committed up to 0 of 1"), "{complaint}");
     }
 }

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::fault::Fault;
 use crate::options::Options;
-use crate::points::{Point, per_point};
+use crate::points::{Point, STREAMS, per_point};
 use crate::report::{End, Report};
 use crate::round::{self, Plan};
 use crate::scenario;
@@ -168,7 +168,9 @@ fn deal(options: &Options, rounds: u64, number: u64, rng: &mut ChaCha8Rng) -> Qu
     }
     let others = [Fault::Zombie, Fault::Twice, Fault::Fence, Fault::Timeout, Fault::Storm];
     for (index, fault) in others.into_iter().enumerate().filter(|(_, fault)| options.has(*fault)) {
-        if let Some(binary) = BINARIES.get((usize::try_from(number).unwrap_or(0) + index) % BINARIES.len()) {
+        // The loader has no transaction open for longer than a moment: none would be ended for its age.
+        let binaries = if fault == Fault::Timeout { STREAMS } else { &BINARIES[..] };
+        if let Some(binary) = binaries.get((usize::try_from(number).unwrap_or(0) + index) % binaries.len().max(1)) {
             queues.entry(binary).or_default().push(Injection::Other(fault));
         }
     }

@@ -10,6 +10,7 @@ use millpond_harness::{Error, Scratch, try_wait_for};
 use millpond_scene::{Application, LIMIT, Place, Scene, Shop};
 
 use crate::fault::Fault;
+use crate::round::nothing_is_open;
 use crate::servers::Servers;
 use crate::tally::{Tally, eprint};
 
@@ -33,6 +34,8 @@ pub(crate) fn play(servers: &Servers, tally: &Tally, fault: Fault, seed: u64) ->
         Fault::Clock => clock::play(&mut stage),
         _ => Ok(()),
     }?;
+    drop(stage);
+    nothing_is_open(fault.name(), servers, tally);
     eprint(&format!("scenario {fault} is over"));
     Ok(())
 }

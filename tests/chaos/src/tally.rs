@@ -12,7 +12,7 @@ use crate::fault::Fault;
 pub(crate) struct Counts {
     pub(crate) injections: BTreeMap<&'static str, u64>,
     pub(crate) failpoints: BTreeMap<&'static str, u64>,
-    /// Failpoints that were not reached in time.
+    /// Failpoints that were not reached in time, and faults of which nothing showed.
     pub(crate) missed: BTreeMap<&'static str, u64>,
     /// Processes of applications killed.
     pub(crate) kills: u64,
@@ -34,6 +34,8 @@ pub(crate) struct Counts {
     pub(crate) stuck: u64,
     /// Partitions with a transaction that Kafka has left open, found behind a standstill.
     pub(crate) left_open_by_kafka: u64,
+    /// Partitions in which a transaction was open when everything had ended, Kafka's own topics included.
+    pub(crate) open_at_the_end: u64,
     pub(crate) rounds: u64,
     /// What was not as it must be, in words.
     pub(crate) complaints: Vec<String>,
@@ -53,6 +55,16 @@ impl Tally {
         *self.counts().injections.entry(fault.name()).or_default() += 1;
     }
 
+    /// An injection of this kind counts if it has shown, and is told either way.
+    pub(crate) fn strikes(&self, fault: Fault, shown: bool) -> bool {
+        if shown {
+            self.injected(fault);
+        } else {
+            *self.counts().missed.entry(fault.name()).or_default() += 1;
+        }
+        shown
+    }
+
     /// Something is not as it must be.
     pub(crate) fn complain(&self, complaint: impl Into<String>) {
         let complaint = complaint.into();
@@ -64,4 +76,19 @@ impl Tally {
 /// A line on standard error, which may be closed.
 pub(crate) fn eprint(text: &str) {
     let _ = std::io::Write::write_all(&mut std::io::stderr().lock(), format!("{text}\n").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_which_nothing_shows_is_missed_and_does_not_count() {
+        let tally = Tally::default();
+        assert!(!tally.strikes(Fault::Zombie, false));
+        assert!(tally.strikes(Fault::Fence, true));
+        let counts = tally.counts();
+        assert_eq!((counts.injections.get("zombie"), counts.missed.get("zombie")), (None, Some(&1)));
+        assert_eq!((counts.injections.get("fence"), counts.missed.get("fence")), (Some(&1), None));
+    }
 }

@@ -1,5 +1,10 @@
 //! One application under torment: its instance `a`, a second member `b` that comes and goes, and what they tell.
 
+mod failpoint;
+mod ordeals;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use millpond_harness::{Error, try_wait_for};
@@ -8,21 +13,12 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::fault::Fault;
-use crate::points::{Point, Trigger};
+use crate::points::Point;
 use crate::stuck;
 use crate::tally::Tally;
 
-/// How long a failpoint may take to be reached; then another is tried.
-const REACHED_MAX: Duration = Duration::from_secs(20);
 /// So many ends in a row that nobody asked for, without a commit between them, are a standstill.
 const EXITS_MAX: u32 = 20;
-/// Longer than the session: its member is given up.
-const BEYOND_SESSION: Duration = Duration::from_secs(13);
-/// The transaction's time-out for [`Fault::Timeout`], a long session, and a time between them: the broker looks for
-/// transactions that have timed out every ten seconds.
-const TRANSACTION_TIMEOUT: [&str; 2] = ["--set=transaction.timeout.ms=2000", "--set=session.timeout.ms=30000"];
-const BEYOND_TRANSACTION: Duration = Duration::from_secs(13);
-
 /// What is done to an application.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Injection {
@@ -93,10 +89,10 @@ impl<'r> Victim<'r> {
         let done = match injection {
             Injection::Failpoint(name) => return self.failpoint(Point::of(name)),
             Injection::Other(Fault::Kill) => self.random_kill(),
-            Injection::Other(Fault::Zombie) => self.zombie(),
+            Injection::Other(Fault::Zombie) => return self.zombie(),
             Injection::Other(Fault::Twice) => self.twice(),
-            Injection::Other(Fault::Fence) => self.fence(),
-            Injection::Other(Fault::Timeout) => self.timeout(),
+            Injection::Other(Fault::Fence) => return self.fence(),
+            Injection::Other(Fault::Timeout) => return self.timeout(),
             Injection::Other(Fault::Storm) => self.storm(),
             Injection::Other(_) => Ok(()),
         };
@@ -220,13 +216,6 @@ impl<'r> Victim<'r> {
         }
     }
 
-    /// Waits until `a` has died of its failpoint. False when it lives on, or has died of something else.
-    fn await_death(&mut self) -> Result<bool, Error> {
-        let a = &mut self.a;
-        let dead = try_wait_for(REACHED_MAX, "it dies", || Ok(a.ended()?.map(drop)));
-        if dead.is_ok() { self.note_exit() } else { Ok(false) }
-    }
-
     /// It stands still: what it does, and what it said last.
     pub(crate) fn stuck(&mut self, what: &str) -> Error {
         self.tally.counts().stuck += 1;
@@ -236,53 +225,6 @@ impl<'r> Victim<'r> {
         let tail: Vec<String> = tail.into_iter().rev().collect();
         let output = format!("{binary}: {what}; stacks are in {stacks:?}; its log ends\n{}", tail.join("\n"));
         Error::Tool { tool: "an application that stands still", output }
-    }
-
-    /// False when it was not reached.
-    fn failpoint(&mut self, point: Point) -> Result<bool, Error> {
-        if point.trigger == Trigger::LostDisk {
-            // So that there is something to restore.
-            self.random_kill()?;
-        }
-        if !self.is_dead()? {
-            self.kill()?;
-        }
-        if point.trigger == Trigger::LostDisk && self.a.state_dir().exists() {
-            let removed = std::fs::remove_dir_all(self.a.state_dir());
-            removed.map_err(|error| Error::Tool { tool: "remove a state", output: error.to_string() })?;
-        }
-        let armed = point.armed(&mut self.rng);
-        self.start(Some(&armed), &[])?;
-        self.notes.lost_disk |= point.trigger == Trigger::LostDisk;
-        let alive = |seen| seen == Seen::Committed;
-        match point.trigger {
-            Trigger::Load | Trigger::LostDisk => {}
-            Trigger::Stop => {
-                if alive(self.await_commit()?) {
-                    self.a.process()?.terminate();
-                }
-            }
-            Trigger::Fence => {
-                if alive(self.await_commit()?) {
-                    self.fence_off()?;
-                }
-            }
-            Trigger::Join => {
-                if alive(self.await_commit()?) {
-                    if self.b_runs {
-                        self.part();
-                    } else {
-                        self.join()?;
-                    }
-                }
-            }
-        }
-        let done = self.is_dead()? && self.a.journal().killed.is_some() && !self.notes.open;
-        let died = done || self.await_death()?;
-        if !died {
-            *self.tally.counts().missed.entry(point.name).or_default() += 1;
-        }
-        Ok(died)
     }
 
     fn join(&mut self) -> Result<(), Error> {
@@ -319,103 +261,8 @@ impl<'r> Victim<'r> {
         Ok(())
     }
 
-    /// Frozen until another member has its tasks; then it wakes up.
-    fn zombie(&mut self) -> Result<(), Error> {
-        self.start(None, &[])?;
-        self.await_commit()?;
-        if !self.b_runs {
-            self.join()?;
-        }
-        self.b_commits()?;
-        self.a.process()?.pause();
-        std::thread::park_timeout(BEYOND_SESSION);
-        self.a.process()?.resume();
-        self.tally.injected(Fault::Zombie);
-        self.pause(Duration::from_secs(2));
-        self.part();
-        Ok(())
-    }
-
-    fn b_commits(&mut self) -> Result<(), Error> {
-        let b = &mut self.b;
-        try_wait_for(self.patience, "the second member commits", || {
-            Ok((b.journal().first_commit_ms().is_some() || b.ended()?.is_some()).then_some(()))
-        })
-    }
-
-    /// The same instance beside itself, which is refused, and elsewhere, which throws the older one out.
-    fn twice(&mut self) -> Result<(), Error> {
-        self.recover()?;
-        self.await_commit()?;
-        let binary = self.a.binary();
-        let process = |label: &str| {
-            let label = format!("{binary}-{label}-{}", now_ms());
-            self.scene.application(binary, &label).arg("--set=instance=a")
-        };
-        let (mut beside, mut elsewhere) = (process("beside").beside(&self.a), process("elsewhere"));
-        beside.start()?;
-        let refused = beside.wait()?;
-        if refused.code() != Some(1) || !beside.log().contains("already running here") {
-            self.tally.complain(format!("{binary}: a second process of the name was not refused: {refused}"));
-        }
-        elsewhere.start()?;
-        // The group decides which one stays: whoever joined last. The older one hears of it, and says why it ends.
-        let ended = try_wait_for(self.patience, "the older of two instances ends", || self.a.ended());
-        let told = self.a.log().contains("same instance name");
-        if !told || ended.as_ref().ok().and_then(std::process::ExitStatus::code) != Some(1) {
-            self.tally.complain(format!("{binary}: two instances of one name: {ended:?}"));
-        }
-        if let Some(status) = elsewhere.ended()? {
-            self.tally.complain(format!("{binary}: the newer of two instances has ended, too: {status}"));
-        }
-        self.account();
-        self.notes.killed_at_ms = None;
-        elsewhere.process()?.kill()?;
-        self.tally.injected(Fault::Twice);
-        self.tally.counts().kills += 1;
-        // The tasks moved to another disk and came back: there may be much to replay.
-        self.start(None, &[])?;
-        self.notes.lost_disk = true;
-        self.await_commit().map(drop)
-    }
-
     fn fence_off(&self) -> Result<(), Error> {
         self.scene.client().fence(&format!("{}-a-0", self.scene.topic(self.a.binary())))
-    }
-
-    fn fence(&mut self) -> Result<(), Error> {
-        self.recover()?;
-        self.await_commit()?;
-        self.fence_off()?;
-        self.tally.injected(Fault::Fence);
-        self.pause(Duration::from_secs(1));
-        Ok(())
-    }
-
-    fn timeout(&mut self) -> Result<(), Error> {
-        self.start(None, &TRANSACTION_TIMEOUT)?;
-        self.await_commit()?;
-        self.pause(Duration::from_millis(200));
-        self.a.process()?.pause();
-        std::thread::park_timeout(BEYOND_TRANSACTION);
-        self.a.process()?.resume();
-        self.tally.injected(Fault::Timeout);
-        self.pause(Duration::from_secs(1));
-        self.start(None, &[])
-    }
-
-    /// A second member joins and leaves; neither waits for the other.
-    fn storm(&mut self) -> Result<(), Error> {
-        self.recover()?;
-        self.await_commit()?;
-        for _ in 0..4 {
-            self.join()?;
-            self.pause(Duration::from_secs(4));
-            self.part();
-            self.pause(Duration::from_secs(2));
-            self.tally.injected(Fault::Storm);
-        }
-        Ok(())
     }
 }
 

@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -11,7 +13,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::lag::Group;
+use crate::lag::{Group, open_partitions};
 use crate::{Error, Outgoing, Received, try_wait_for};
 
 const REQUEST: Duration = Duration::from_secs(10);
@@ -119,6 +121,23 @@ impl Client {
         Ok(())
     }
 
+    /// Adds partitions to a topic, so that it has so many.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] when the broker refuses, [`Error::Late`] when a leader is missing after 10 seconds.
+    pub fn grow_topic(&self, topic: &str, partitions: i32) -> Result<(), Error> {
+        let failed = || Error::kafka(format!("grow {topic}"));
+        let new = NewPartitions::new(topic, usize::try_from(partitions).unwrap_or(0));
+        let results = pollster::block_on(self.admin()?.create_partitions(&[new], &AdminOptions::new()));
+        for result in results.map_err(failed())? {
+            result.map_err(|(_, code)| failed()(KafkaError::AdminOp(code)))?;
+        }
+        let consumer = self.consumer(&[])?;
+        try_wait_for(REQUEST, format!("topic {topic} has {partitions} leaders"), || {
+            Ok((partition_count(&consumer, topic)? == partitions).then_some(()))
+        })
+    }
+
     /// Writes records in their order, idempotently, and returns when the broker has acknowledged all of them.
     ///
     /// # Errors
@@ -209,6 +228,17 @@ impl Client {
         producer.init_transactions(REQUEST).map_err(Error::kafka("init transactions"))
     }
 
+    /// The ids of a group's members; none while it is not at rest.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] when the brokers do not answer.
+    pub fn stable_members(&self, group: &str) -> Result<Vec<String>, Error> {
+        let groups = self.consumer(&[])?.fetch_group_list(Some(group), REQUEST);
+        let groups = groups.map_err(Error::kafka(format!("describe group {group}")))?;
+        let stable = groups.groups().iter().filter(|group| group.state() == "Stable");
+        Ok(stable.flat_map(|group| group.members()).map(|member| member.id().to_owned()).collect())
+    }
+
     /// Everything committed in a topic, by partition and offset; an open transaction hides what follows it.
     ///
     /// # Errors
@@ -223,6 +253,15 @@ impl Client {
     /// As [`Client::read_committed`].
     pub fn read_uncommitted(&self, topic: &str) -> Result<Vec<Received>, Error> {
         self.read(topic, "read_uncommitted")
+    }
+
+    /// The partitions with an open transaction, Kafka's own topics included: what is committed ends before their log does.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] when the brokers do not answer.
+    pub fn open_partitions(&self) -> Result<Vec<String>, Error> {
+        let with = |isolation| self.consumer(&[("isolation.level", isolation)]);
+        open_partitions(&with("read_committed")?, &with("read_uncommitted")?)
     }
 
     /// A view of a consumer group's offsets.

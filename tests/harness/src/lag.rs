@@ -93,3 +93,22 @@ impl Group {
         }
     }
 }
+
+/// Partitions whose last stable offset is not the end of their log, by how each of the two readers sees the end.
+pub(crate) fn open_partitions(committed: &BaseConsumer, all: &BaseConsumer) -> Result<Vec<String>, Error> {
+    let metadata = all.fetch_metadata(None, REQUEST).map_err(Error::kafka("fetch metadata"))?;
+    let mut open = Vec::new();
+    for topic in metadata.topics() {
+        for partition in topic.partitions() {
+            let end = |reader: &BaseConsumer| {
+                let watermarks = reader.fetch_watermarks(topic.name(), partition.id(), REQUEST);
+                watermarks.map(|(_, end)| end).map_err(Error::kafka(format!("fetch the end of {}", topic.name())))
+            };
+            let (stable, end) = (end(committed)?, end(all)?);
+            if stable < end {
+                open.push(format!("{}-{}: committed up to {stable} of {end}", topic.name(), partition.id()));
+            }
+        }
+    }
+    Ok(open)
+}

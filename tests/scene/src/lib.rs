@@ -9,6 +9,7 @@ mod findings;
 mod journal;
 mod load;
 mod oracle;
+mod order;
 mod page;
 mod scene;
 mod shop;

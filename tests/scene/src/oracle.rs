@@ -11,6 +11,7 @@ use redaction::{MARKER, reference};
 use serde_json::Value;
 
 use crate::findings::Findings;
+use crate::order;
 use crate::shop::{CANARY, FLAW, FLAWS, Flaw, NUMBER};
 
 /// Where a dead letter's record is, and why it is one.
@@ -119,7 +120,7 @@ fn redacted(event: &Received) -> Option<Plain> {
     Some((event.timestamp_ms, event.key.as_ref().map(masked), value, headers.collect()))
 }
 
-/// Exactly one alert for each burst of what was taken in.
+/// Exactly one alert for each burst of what was taken in, those of a user in their order.
 pub(crate) fn verify_fraud(rule: &Rule, adds: &[CartAdd], alerts: &[Received], findings: &mut Findings) {
     let mut found: Vec<Alert> = Vec::new();
     for record in alerts {
@@ -132,6 +133,7 @@ pub(crate) fn verify_fraud(rule: &Rule, adds: &[CartAdd], alerts: &[Received], f
         }
     }
     findings.compared += found.len() as u64;
+    order::verify_alerts(&found, findings);
     for difference in fraud::reference::verify(rule, adds, &found) {
         findings.say(difference.to_string());
         *match difference {
@@ -142,7 +144,8 @@ pub(crate) fn verify_fraud(rule: &Rule, adds: &[CartAdd], alerts: &[Received], f
     }
 }
 
-/// The last attribution of each order is the reference's, and no record was written twice.
+/// The last attribution of each order is the reference's, those of an order are in the order of its input, and no record was
+/// written twice.
 pub(crate) fn verify_attribution(events: &[Received], attributions: &[Received], findings: &mut Findings) {
     let facts = events.iter().filter_map(|event| Fact::read(event.timestamp_ms, event.value.as_deref()));
     let facts: Vec<Fact> = facts.collect();
@@ -157,6 +160,7 @@ pub(crate) fn verify_attribution(events: &[Received], attributions: &[Received],
         }
     }
     findings.compared += written.len() as u64;
+    order::verify_attributions(events, &written, findings);
     let pairs = written.iter().map(|(key, value)| (key.as_str(), value));
     for difference in attribution::reference::verify(&facts, pairs) {
         findings.say(difference.to_string());

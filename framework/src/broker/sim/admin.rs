@@ -133,7 +133,8 @@ impl SimBroker {
         cluster.topic_changed(name);
     }
 
-    /// Changes a setting of a topic that exists. Nothing here follows it: compaction and retention are the test's to order.
+    /// Changes a setting of a topic that exists. `max.message.bytes` and `cleanup.policy` decide what is refused; when
+    /// compaction and retention take place is the test's to order.
     pub fn set_topic_setting(&self, topic: &str, setting: &str, value: &str) {
         if let Some(topic) = self.cluster.borrow_mut().topics.get_mut(topic) {
             topic.configs.insert(setting.to_owned(), value.to_owned());

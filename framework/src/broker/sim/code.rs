@@ -30,6 +30,10 @@ pub enum ErrorCode {
     UnknownTopicOrPartition,
     /// `MESSAGE_TOO_LARGE`: over the topic's `max.message.bytes`.
     MessageTooLarge,
+    /// `INVALID_RECORD`: without a key, for a compacted topic.
+    InvalidRecord,
+    /// `POLICY_VIOLATION`: records of a compacted topic are not deleted by their offsets.
+    PolicyViolation,
 }
 
 impl ErrorCode {
@@ -41,7 +45,8 @@ impl ErrorCode {
                 BrokerErrorKind::Retriable
             }
             Self::OffsetOutOfRange => BrokerErrorKind::OffsetOutOfRange,
-            Self::MessageTooLarge => BrokerErrorKind::RecordRejected,
+            Self::MessageTooLarge | Self::InvalidRecord => BrokerErrorKind::RecordRejected,
+            Self::PolicyViolation => BrokerErrorKind::Configuration,
             Self::IllegalGeneration | Self::UnknownMemberId | Self::FencedInstanceId => BrokerErrorKind::NotAMember,
             Self::InvalidTxnState | Self::OffsetMetadataTooLarge => BrokerErrorKind::Abortable,
         };
@@ -63,6 +68,8 @@ impl fmt::Display for ErrorCode {
             Self::OffsetOutOfRange => "OFFSET_OUT_OF_RANGE",
             Self::UnknownTopicOrPartition => "UNKNOWN_TOPIC_OR_PARTITION",
             Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
+            Self::InvalidRecord => "INVALID_RECORD",
+            Self::PolicyViolation => "POLICY_VIOLATION",
         })
     }
 }

@@ -392,7 +392,7 @@ impl Consumer for SimConsumer {
 
     fn known_end(&self, partition: &TopicPartition) -> Option<Offset> {
         self.assigned.get(partition)?;
-        self.cluster.borrow().topics.log(partition).ok().map(super::log::PartitionLog::last_stable)
+        self.cluster.borrow().topics.log(partition).ok().map(super::log::PartitionLog::end)
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), BrokerError> {

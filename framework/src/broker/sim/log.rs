@@ -99,12 +99,25 @@ impl Topics {
         (0..).take(count).map(|number| TopicPartition::new(name.clone(), Partition(number))).collect()
     }
 
-    /// Whether a record of that size may be stored there.
+    /// Whether a record of that size may be stored there, and one without a key.
     pub(super) fn accepts(&self, record: &ProducerRecord) -> Result<(), ErrorCode> {
         self.log(&record.target)?;
-        let limit =
-            self.get(&record.target.topic).and_then(|topic| topic.configs.get("max.message.bytes")?.parse().ok());
-        if record.size() > limit.unwrap_or(MAX_MESSAGE_BYTES) { Err(ErrorCode::MessageTooLarge) } else { Ok(()) }
+        let topic = self.get(&record.target.topic);
+        let limit = topic.and_then(|topic| topic.configs.get("max.message.bytes")?.parse().ok());
+        if record.size() > limit.unwrap_or(MAX_MESSAGE_BYTES) {
+            return Err(ErrorCode::MessageTooLarge);
+        }
+        if record.key.is_none() && topic.is_some_and(|topic| topic.has_policy("compact")) {
+            return Err(ErrorCode::InvalidRecord);
+        }
+        Ok(())
+    }
+}
+
+impl Topic {
+    /// Whether `cleanup.policy` has this one among its policies.
+    pub(super) fn has_policy(&self, policy: &str) -> bool {
+        self.configs.get("cleanup.policy").map_or("delete", String::as_str).split(',').any(|one| one.trim() == policy)
     }
 }
 
@@ -275,7 +288,8 @@ impl PartitionLog {
         Ok(fetched)
     }
 
-    /// Compacts everything before the last stable offset: aborted records go, of each key the last record stays.
+    /// Compacts everything before the last stable offset: aborted records and those without a key go, of each key the
+    /// last record stays.
     /// With `drop_tombstones` tombstones and markers go too, as after `delete.retention.ms`. Offsets stay.
     pub(super) fn compact(&mut self, drop_tombstones: bool) {
         let limit = self.last_stable();
@@ -289,8 +303,7 @@ impl PartitionLog {
             offset >= limit
                 || match &entry.body {
                     Body::Marker { .. } => !drop_tombstones,
-                    Body::Data { aborted: true, .. } => false,
-                    Body::Data { key: None, .. } => true,
+                    Body::Data { aborted: true, .. } | Body::Data { key: None, .. } => false,
                     Body::Data { key: Some(key), value, .. } => {
                         last.get(key) == Some(&offset) && !(drop_tombstones && value.is_none())
                     }

@@ -16,6 +16,12 @@
 //! a real client would wait for is answered `Retriable` at once. Requests and markers that a fault delays arrive after some
 //! number of client calls, or when a test calls [`SimBroker::release`].
 //!
+//! What both brokers can be brought to do is a fact of the contract suite, `testing::contract`: everything in `log`, `group`,
+//! `assignor`, `transaction` and the clients while nothing goes wrong. Not in it, because no real broker does it on demand:
+//! the faults, requests and markers that are held, an unclean leader election ([`SimBroker::truncate`]), offsets that expire
+//! or are moved by hand. What of that a real broker does behind a proxy, or by its tools, is in `tests/kafka_proxy.rs`,
+//! `tests/kafka_edge` and `./dev chaos`.
+//!
 //! Not modelled: replication and leader changes (one copy, never lost but by [`SimBroker::truncate`]), batches and
 //! sequence numbers (a duplicate is dropped before it is written), retention by size, quotas, access control,
 //! KIP-848 groups, KIP-890's epoch bump per transaction (librdkafka does not have it either).
@@ -156,6 +162,9 @@ impl Broker for SimBroker {
         let operation = "delete_records";
         self.request(operation, |cluster| {
             for (at, &offset) in before {
+                if cluster.topics.get(&at.topic).is_some_and(|topic| !topic.has_policy("delete")) {
+                    return Err(ErrorCode::PolicyViolation.during(operation));
+                }
                 let log = cluster.topics.log_mut(at).map_err(|code| code.during(operation))?;
                 if offset > log.end() {
                     return Err(ErrorCode::OffsetOutOfRange.during(operation));

@@ -81,6 +81,21 @@ pub fn a_member_that_leaves_hands_over<F: Fixture>(fixture: &mut F) {
     assert_eq!(after.member_id, before.member_id);
 }
 
+/// A member that has died keeps its partitions until its session ends; then the others get them.
+pub fn the_partitions_of_a_dead_member_wait_for_the_end_of_its_session<F: Fixture>(fixture: &mut F) {
+    let (broker, group_id) = application(fixture);
+    let topics = [topic(fixture, 2)];
+    let mut a = Member::subscribe(&broker, &group_id, "a", &topics);
+    let mut b = Member::subscribe(&broker, &group_id, "b", &topics);
+    settle(fixture, &mut [&mut a, &mut b], &[1, 1]);
+    let before = b.consumer.membership();
+    drop(a);
+    b.idle(fixture);
+    assert_eq!((b.owned.len(), b.consumer.membership()), (1, before.clone()), "nobody knows yet");
+    settle(fixture, &mut [&mut b], &[2]);
+    assert!(b.consumer.membership().generation > before.generation);
+}
+
 /// A static member that comes back finds its partitions; the others notice nothing.
 pub fn a_static_member_restarts_without_a_rebalance<F: Fixture>(fixture: &mut F) {
     let (broker, group_id) = application(fixture);

@@ -71,6 +71,30 @@ pub fn a_start_rewinds_and_skips<F: Fixture>(fixture: &mut F) {
     assert_eq!(values(&member.records)[5..], ["e"]);
 }
 
+/// Without a request a member knows where the log ends, once it has read: also behind an open transaction.
+pub fn the_end_of_a_log_is_known_after_a_read<F: Fixture>(fixture: &mut F) {
+    let (broker, group_id) = application(fixture);
+    let name = topic(fixture, 1);
+    let at = partition(&name, 0);
+    fixture.append(["a", "b"].map(|value| record(&at, value)).to_vec());
+    let mut member = Member::alone(fixture, &broker, &group_id, &name);
+    assert_eq!(member.consumer.known_end(&partition("another", 0)), None);
+    member.start_at(&at, 0);
+    member.read(fixture, 2);
+    let known = |fixture: &mut F, member: &mut Member<F::Broker>, end| {
+        wait_until(fixture, "the end is known", |_| {
+            member.turn();
+            member.consumer.known_end(&at) == Some(Offset(end))
+        });
+    };
+    known(fixture, &mut member, 2);
+    let open = super::open_transaction(fixture, &broker, &group_id, &[record(&at, "open")]);
+    super::await_end(fixture, &broker, &at, 3);
+    known(fixture, &mut member, 3);
+    assert_eq!(member.consumer.position(&at), Some(Offset(2)));
+    drop(open);
+}
+
 /// A pause stops one partition where it stands; the other goes on.
 pub fn a_paused_partition_keeps_its_position<F: Fixture>(fixture: &mut F) {
     let (broker, group_id) = application(fixture);

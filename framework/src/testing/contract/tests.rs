@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Fixture, Limits, all};
 use crate::broker::sim::{Fault, Faults, Isolation, SimBroker, SimConfig};
 use crate::record::{ConsumedRecord, ProducerRecord};
+use crate::time::Timestamp;
 
 /// One simulated cluster for all facts.
 struct Simulated {
@@ -14,8 +15,10 @@ struct Simulated {
 
 impl Simulated {
     fn new(faults: Faults) -> Self {
-        let broker =
-            SimBroker::with_config(SimConfig { max_poll_interval: Duration::from_secs(12), ..SimConfig::default() });
+        // Later than all that retention looks at.
+        let start = Timestamp::from_millis(1_700_000_000_000);
+        let config = SimConfig { start, max_poll_interval: Duration::from_secs(12), ..SimConfig::default() };
+        let broker = SimBroker::with_config(config);
         broker.set_faults(faults);
         Self { broker, names: 0 }
     }
@@ -41,6 +44,19 @@ impl Fixture for Simulated {
         assert!(self.broker.delete_topic(topic));
     }
 
+    fn grow_topic(&mut self, topic: &str, partitions: i32) {
+        let more = usize::try_from(partitions).unwrap() - self.broker.partitions(topic).len();
+        self.broker.add_partitions(topic, more);
+    }
+
+    fn compact(&mut self, topic: &str, old_deletions: bool) {
+        self.broker.compact(topic, old_deletions);
+    }
+
+    fn expire(&mut self, topic: &str, before: Timestamp) {
+        self.broker.expire_records(topic, before);
+    }
+
     fn append(&mut self, records: Vec<ProducerRecord>) {
         for record in records {
             self.broker.append(record).unwrap();
@@ -49,6 +65,10 @@ impl Fixture for Simulated {
 
     fn read_committed(&mut self, topic: &str) -> Vec<ConsumedRecord> {
         self.broker.records(topic, Isolation::ReadCommitted)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.broker.now()
     }
 
     fn pass(&mut self, time: Duration) {
@@ -116,9 +136,13 @@ fn equal_seeds_give_equal_traces() {
 #[test]
 fn every_public_fact_is_listed() {
     let sources = [
+        include_str!("compaction.rs"),
+        include_str!("ending.rs"),
         include_str!("fencing.rs"),
         include_str!("group.rs"),
+        include_str!("growth.rs"),
         include_str!("reading.rs"),
+        include_str!("refusal.rs"),
         include_str!("topics.rs"),
         include_str!("transaction.rs"),
     ];
