@@ -3,20 +3,26 @@
 use std::fs;
 use std::path::PathBuf;
 
+use millpond_scene::Shop;
+
 use super::*;
 use crate::options::Options;
 use crate::report::{End, Report};
 
-/// A process that runs and makes nothing durable, here because there is nothing to do: the wait for it ends, what each of its
-/// threads does is in a file, with what it has said, and the run is not good.
+/// A process that gets no further, here because it is frozen: the wait for it ends, what each of its threads does is in a file,
+/// with what it has said, and the run is not good.
 #[test]
 fn an_application_that_gets_nowhere_fails_the_run_with_the_stacks_of_its_threads() {
-    let (scene, tally) = (Scene::new("stuck").unwrap(), Tally::default());
+    let (scene, tally) = (Scene::new("stuck").unwrap().patience(Duration::from_secs(5)), Tally::default());
     let mut victim = Victim::new(&scene, &tally, "redaction", 1, false);
-    victim.patience = Duration::from_secs(8);
     victim.start(None, &[]).unwrap();
+    assert_eq!(victim.await_commit().unwrap(), Seen::Committed);
+    victim.a.process().unwrap().pause();
     let pid = victim.a.process().unwrap().pid();
-    let error = victim.await_commit().unwrap_err().to_string();
+    scene.feed(Shop::new(1).take(100)).unwrap();
+    // As at the end of a round.
+    let late = scene.drain("redaction").unwrap_err();
+    let error = victim.stuck(&late.to_string()).to_string();
     assert!(error.contains("redaction: ") && error.contains("stacks are in"), "{error}");
 
     let file = std::env::temp_dir().join("millpond-stuck").join(format!("redaction.{pid}.stacks"));
