@@ -57,7 +57,7 @@ fn settings_that_break_the_promise_are_named() {
     wait_for(LIMIT, format!("{wanted:?} instead of {:?}", seen()), || seen() == wanted).unwrap();
     let told = shop.fraud(&["doctor", "--no-probe"]);
     assert!(told.code == 1 && told.out.contains("fix: set cleanup.policy=compact"), "{told:?}");
-    let slow = ["--set=transaction.timeout.ms=1000000", "--set=max.poll.interval.ms=2100000"];
+    let slow = ["--set=transaction.timeout.ms=1000000", "--set=max.poll.interval.ms=3100000"];
     let slow = shop.fraud(&[&["doctor", "--json"][..], &slow].concat());
     let codes = findings(&slow);
     assert!(codes.contains(&"transaction-timeout".into()) && codes.contains(&"transactions".into()), "{slow:?}");
