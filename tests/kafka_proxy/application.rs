@@ -20,18 +20,18 @@ use super::known::{PARTITIONS, fold};
 /// Whoever needs more has a fault that comes again and again.
 const RESTARTS_MAX: usize = 3;
 
-pub type Properties = &'static [(&'static str, &'static str)];
+pub(crate) type Properties = &'static [(&'static str, &'static str)];
 
 /// Threads that run, and what has become of them so far.
-pub struct Application {
+pub(crate) struct Application {
     config: StreamsConfig,
     properties: Properties,
     topology: Arc<Topology>,
     streams: Option<Streams>,
     /// Errors after which it was started again.
-    pub restarts: Vec<String>,
+    pub(crate) restarts: Vec<String>,
     /// Producers that were replaced, each with its reason.
-    pub replaced: Vec<&'static str>,
+    pub(crate) replaced: Vec<&'static str>,
 }
 
 fn topology(id: &str) -> Arc<Topology> {
@@ -45,7 +45,7 @@ fn topology(id: &str) -> Arc<Topology> {
 
 impl Application {
     /// With properties of librdkafka.
-    pub fn new(mut config: StreamsConfig, properties: Properties) -> Self {
+    pub(crate) fn new(mut config: StreamsConfig, properties: Properties) -> Self {
         config.replication_factor = 1;
         config.poll_timeout = Duration::from_millis(20);
         config.check().unwrap();
@@ -54,7 +54,7 @@ impl Application {
     }
 
     /// Starts it where it does not run. What it must not be started again for is an error.
-    pub fn tend(&mut self) -> Result<(), Refusal> {
+    pub(crate) fn tend(&mut self) -> Result<(), Refusal> {
         if self.streams.as_ref().is_some_and(Streams::is_healthy) {
             return Ok(());
         }
@@ -67,7 +67,7 @@ impl Application {
     }
 
     /// Stops it in good order, or hears why it has ended.
-    pub fn stop(&mut self) -> Result<(), Refusal> {
+    pub(crate) fn stop(&mut self) -> Result<(), Refusal> {
         let Some(streams) = self.streams.take() else { return Ok(()) };
         let board = streams.board().clone();
         let ended = streams.close(false);
@@ -97,13 +97,13 @@ impl Application {
 }
 
 /// Everything in a topic, as it comes.
-pub struct Tail {
+pub(crate) struct Tail {
     consumer: BaseConsumer,
     records: Vec<Received>,
 }
 
 impl Tail {
-    pub fn of(bootstrap_servers: &str, topic: &str, isolation: &str) -> Self {
+    pub(crate) fn of(bootstrap_servers: &str, topic: &str, isolation: &str) -> Self {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", bootstrap_servers).set("isolation.level", isolation);
         config.set("group.id", "tail").set("enable.auto.commit", "false").set("fetch.wait.max.ms", "50");
@@ -117,7 +117,7 @@ impl Tail {
     }
 
     /// How many there are so far.
-    pub fn count(&mut self) -> usize {
+    pub(crate) fn count(&mut self) -> usize {
         while let Some(message) = self.consumer.poll(Duration::ZERO) {
             self.records.push(Received::of(&message.unwrap()));
         }

@@ -8,25 +8,25 @@ use millpond_harness::proxy::{Action, Api, Rule};
 const LATE: Duration = Duration::from_secs(3);
 
 /// A request and what happens to it.
-pub struct Case {
+pub(crate) struct Case {
     /// `application.id`, and the first part of its topics' names: no other's id begins so.
-    pub id: String,
+    pub(crate) id: String,
     /// Of a transaction.
-    pub request: &'static str,
-    pub fault: &'static str,
+    pub(crate) request: &'static str,
+    pub(crate) fault: &'static str,
     /// The first strikes, and the others see to the moment.
-    pub rules: Vec<Rule>,
+    pub(crate) rules: Vec<Rule>,
     /// When what was kept is delivered.
-    pub late: Option<Moment>,
+    pub(crate) late: Option<Moment>,
     /// The client has noticed, and its successor's epoch keeps out what is late.
-    pub is_fenced: bool,
+    pub(crate) is_fenced: bool,
     /// How it must end.
-    pub ends: Ends,
+    pub(crate) ends: Ends,
 }
 
 /// When a request arrives that was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub(crate) enum Moment {
     /// The next transaction has outputs in their log, and has not begun to commit.
     InNext,
     /// All records of the next transaction are there, and nothing is said of its offsets.
@@ -40,7 +40,7 @@ pub enum Moment {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ends {
+pub(crate) enum Ends {
     /// Everything committed is what the reference says.
     Exact,
     /// Half of a transaction is committed: the application stops by that name, and does so again.
@@ -95,7 +95,7 @@ impl Kind {
 }
 
 /// Every fault of every request, and requests that arrive in another transaction.
-pub fn all() -> Vec<Case> {
+pub(crate) fn all() -> Vec<Case> {
     let matrix = KINDS.iter().flat_map(|kind| FAULTS.map(|fault| kind.case(fault, None, Ends::Exact)));
     let late = KINDS.iter().flat_map(late);
     let cases: Vec<Case> = matrix.chain(late).collect();

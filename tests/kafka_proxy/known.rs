@@ -7,12 +7,12 @@ use millpond::state::changelog::{BeginRecord, ChangelogKey, CommitRecord, classi
 use millpond_harness::{Client, Outgoing, Received};
 
 /// Records of a step of the input.
-pub const RECORDS: usize = 24;
+pub(crate) const RECORDS: usize = 24;
 const KEYS: usize = 10;
-pub const PARTITIONS: i32 = 2;
+pub(crate) const PARTITIONS: i32 = 2;
 
 /// Depends on the order of the values, on each that is missing, and on each that is there twice.
-pub fn fold(before: i64, value: i64) -> i64 {
+pub(crate) fn fold(before: i64, value: i64) -> i64 {
     before.wrapping_mul(31).wrapping_add(value)
 }
 
@@ -22,7 +22,7 @@ fn step(number: usize) -> impl Iterator<Item = (i64, i64)> {
 }
 
 /// The records of a step.
-pub fn records(number: usize) -> impl Iterator<Item = Outgoing> {
+pub(crate) fn records(number: usize) -> impl Iterator<Item = Outgoing> {
     step(number).map(|(key, value)| Outgoing::value(value.to_be_bytes()).key(key.to_be_bytes()).at(1_000 + value))
 }
 
@@ -41,7 +41,7 @@ fn number(bytes: Option<&[u8]>) -> i64 {
 }
 
 /// Compares everything committed of an application with the reference: outputs, changelog, offsets.
-pub fn compare(client: &Client, id: &str, steps: usize) {
+pub(crate) fn compare(client: &Client, id: &str, steps: usize) {
     let expected = results(steps);
     let mut outputs = BTreeMap::<i64, Vec<i64>>::new();
     for record in client.read_committed(&format!("{id}-out")).unwrap() {
@@ -70,7 +70,7 @@ pub fn compare(client: &Client, id: &str, steps: usize) {
 }
 
 /// True when no begin record is in the changelog without its commit record, whether they are committed or not.
-pub fn all_have_ended(client: &Client, id: &str) -> bool {
+pub(crate) fn all_have_ended(client: &Client, id: &str) -> bool {
     let records = client.read_uncommitted(&format!("{id}-folds-changelog")).unwrap();
     let keys: Vec<_> = records.iter().map(|record| classify(record.key.as_deref().unwrap())).collect();
     let count = |is: fn(&ChangelogKey) -> bool| keys.iter().filter(|key| is(key)).count();
@@ -78,7 +78,7 @@ pub fn all_have_ended(client: &Client, id: &str) -> bool {
 }
 
 /// True when everything in the changelog is committed.
-pub fn nothing_is_open(client: &Client, id: &str) -> bool {
+pub(crate) fn nothing_is_open(client: &Client, id: &str) -> bool {
     let changelog = format!("{id}-folds-changelog");
     client.read_committed(&changelog).unwrap().len() == client.read_uncommitted(&changelog).unwrap().len()
 }
@@ -91,8 +91,8 @@ fn no_transaction_is_missing(changelog: &[Received], task: TaskId, (input, end):
         match classify(record.key.as_deref().unwrap()) {
             ChangelogKey::Begin(of) if of == task => {
                 begun += 1;
-                let begin = BeginRecord::decode(value).unwrap();
-                assert_eq!((begin.sequence, committed), (begun, begun - 1), "{input} {task}: a beginning");
+                let beginning = BeginRecord::decode(value).unwrap();
+                assert_eq!((beginning.sequence, committed), (begun, begun - 1), "{input} {task}: a beginning");
             }
             ChangelogKey::Commit(of) if of == task => {
                 committed += 1;

@@ -130,13 +130,12 @@ impl Pair {
             return;
         }
         let Ok(mut slot) = self.loaders[number].try_borrow_mut() else { return };
-        let result = match slot.as_mut() {
-            Some(loader) => loader.run_once(),
-            None => {
-                let (started, joined) = self.start(number);
-                *slot = started;
-                joined
-            }
+        let result = if let Some(loader) = slot.as_mut() {
+            loader.run_once()
+        } else {
+            let (started, joined) = self.start(number);
+            *slot = started;
+            joined
         };
         if self.broker.take_crash().is_some() || result.is_err() {
             *slot = None;

@@ -107,6 +107,7 @@ pub struct Limits {
 pub type Fact<F> = (&'static str, fn(&mut F));
 
 /// Every fact, in an order that goes from the simple to the involved.
+#[expect(clippy::too_many_lines, reason = "a list of names, each once as text and once as a function")]
 pub fn all<F: Fixture>() -> Vec<Fact<F>> {
     vec![
         ("a_topic_is_created_once_and_described", a_topic_is_created_once_and_described),

@@ -236,7 +236,7 @@ impl Client {
         let groups = self.consumer(&[])?.fetch_group_list(Some(group), REQUEST);
         let groups = groups.map_err(Error::kafka(format!("describe group {group}")))?;
         let stable = groups.groups().iter().filter(|group| group.state() == "Stable");
-        Ok(stable.flat_map(|group| group.members()).map(|member| member.id().to_owned()).collect())
+        Ok(stable.flat_map(rdkafka::groups::GroupInfo::members).map(|member| member.id().to_owned()).collect())
     }
 
     /// Everything committed in a topic, by partition and offset; an open transaction hides what follows it.

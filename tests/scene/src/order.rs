@@ -129,18 +129,18 @@ mod tests {
     use super::*;
 
     /// An event of the only user, in the partition that it says.
-    fn event(partition: i32, at_ms: i64, event: serde_json::Value) -> Received {
+    fn event(partition: i32, at_ms: i64, event: &serde_json::Value) -> Received {
         let value = Some(event.to_string().into_bytes());
         Received { partition, offset: 0, key: None, value, timestamp_ms: at_ms, headers: Vec::new() }
     }
 
     fn visited(partition: i32, at_ms: i64) -> Received {
         let channel = format!("c{at_ms}");
-        event(partition, at_ms, json!({ "user_id": "u", "event_name": "visit", "channel": channel }))
+        event(partition, at_ms, &json!({ "user_id": "u", "event_name": "visit", "channel": channel }))
     }
 
     fn ordered(partition: i32, at_ms: i64) -> Received {
-        event(partition, at_ms, json!({ "user_id": "u", "event_name": "order_confirmed", "order_id": "o" }))
+        event(partition, at_ms, &json!({ "user_id": "u", "event_name": "order_confirmed", "order_id": "o" }))
     }
 
     fn told(order_time_ms: i64, visit_time_ms: Option<i64>) -> (String, Attribution) {

@@ -20,7 +20,7 @@ pub fn a_record_that_is_too_large_is_rejected<F: Fixture>(fixture: &mut F) {
     let name = created(fixture, &broker, &[("max.message.bytes", "1000")]);
     // Brokers measure what was compressed: text that cannot be.
     let mut random = SplitMix64::new(1);
-    let large: String = (0..200).map(|_| format!("{:016x}", random.next_u64())).collect();
+    let large = (0..200).map(|_| format!("{:016x}", random.next_u64())).collect::<Vec<_>>().concat();
     let error = try_record(fixture, &broker, (&id, record(&partition(&name, 0), &large))).unwrap_err();
     assert_eq!(error.kind, BrokerErrorKind::RecordRejected, "{error}");
     assert_eq!(try_record(fixture, &broker, (&id, record(&partition(&name, 0), "small"))), Ok(()));
@@ -61,7 +61,8 @@ pub fn metadata_that_is_too_long_is_refused_with_its_transaction<F: Fixture>(fix
     let error = with(4_097).unwrap_err();
     assert_eq!(error.recovery(), Recovery::AbortTransaction, "{error}");
     with(4_096).unwrap();
-    let committed = retry(fixture, "offsets are fetched", || member.consumer.committed(&[at.clone()], CALL));
+    let committed =
+        retry(fixture, "offsets are fetched", || member.consumer.committed(std::slice::from_ref(&at), CALL));
     assert_eq!(committed[&at].as_ref().map(|offset| offset.metadata.len()), Some(4_096));
 }
 
@@ -81,7 +82,7 @@ pub fn records_that_may_not_be_deleted_stay<F: Fixture>(fixture: &mut F) {
         });
         assert_eq!(refused.map(|error| error.kind), Some(kind), "{name}");
         let mut reader = retry(fixture, "a reader is made", || broker.reader());
-        let ranges = retry(fixture, "offsets are listed", || reader.log_ranges(&[at.clone()], CALL));
+        let ranges = retry(fixture, "offsets are listed", || reader.log_ranges(std::slice::from_ref(&at), CALL));
         assert_eq!(ranges[&at].start, Offset(0), "{name}");
     }
 }

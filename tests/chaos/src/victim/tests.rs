@@ -35,7 +35,9 @@ fn an_application_that_gets_nowhere_fails_the_run_with_the_stacks_of_its_threads
     let log: PathBuf = file.with_extension("log");
     assert!(!fs::read_to_string(&log).unwrap().is_empty());
     assert!(victim.a.ended().unwrap().is_none(), "it was looked at, not ended");
-    [file, log].iter().for_each(|file| fs::remove_file(file).unwrap());
+    for file in [file, log] {
+        fs::remove_file(file).unwrap();
+    }
 
     let options = Options { kills: 0, seconds: 1, faults: vec![Fault::Kill], seed: 1, rate: 1, events: 0, json: true };
     let counts = tally.counts();
