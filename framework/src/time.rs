@@ -48,6 +48,12 @@ impl Timestamp {
         let ms = self.0.saturating_sub(earlier.0);
         Duration::from_millis(u64::try_from(ms).unwrap_or(0))
     }
+
+    /// True when `self` is less than `window` before `now`. Not when it is after: a clock that was set back makes nothing last
+    /// longer.
+    pub(crate) fn is_within(self, window: Duration, now: Self) -> bool {
+        self <= now && now.since(self) < window
+    }
 }
 
 /// No time: what nobody has set must not look like the year 1970.

@@ -1,7 +1,5 @@
 //! What an operator asks of a cluster.
 
-use std::thread;
-
 use millpond::broker::kafka::{Resource, Right};
 use millpond_harness::Outgoing;
 
@@ -116,6 +114,5 @@ fn what_an_open_transaction_has_written_is_behind_the_end_of_what_is_committed()
     let begun = Instant::now();
     while ends() != (5, 5) {
         assert!(begun.elapsed() < LIMIT, "{:?}", ends());
-        thread::yield_now();
     }
 }

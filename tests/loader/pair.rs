@@ -26,7 +26,7 @@ pub(crate) struct Pair {
     rng: RefCell<SplitMix64>,
     /// Rounds that each sleeps through.
     asleep: [Cell<u64>; 2],
-    seen: Cell<Seen>,
+    seen: RefCell<Seen>,
 }
 
 /// What has happened.
@@ -49,7 +49,7 @@ impl Pair {
             url: RefCell::new(url.to_owned()),
             rng: RefCell::new(SplitMix64::new(seed ^ 0x00F4_025E)),
             asleep: Default::default(),
-            seen: Cell::default(),
+            seen: RefCell::default(),
         });
         let weak = Rc::downgrade(&this);
         broker.on_pause(Some(Box::new(move || {
@@ -61,7 +61,7 @@ impl Pair {
     }
 
     pub(crate) fn seen(&self) -> Seen {
-        self.seen.get()
+        *self.seen.borrow()
     }
 
     /// Nobody stands still any more, and the database is reached directly.
@@ -80,18 +80,14 @@ impl Pair {
     pub(crate) fn fall_asleep(&self, number: usize) {
         let rounds = 8 + self.rng.borrow_mut().below(24);
         self.asleep[number].set(rounds);
-        let mut seen = self.seen.get();
-        seen.between_rounds += 1;
-        self.seen.set(seen);
+        self.seen.borrow_mut().between_rounds += 1;
         self.succeed(number, rounds);
     }
 
     /// What the other one does while one stands still in the middle of a call.
     fn meanwhile(&self) {
         let Some(still) = self.loaders.iter().position(|slot| slot.try_borrow_mut().is_err()) else { return };
-        let mut seen = self.seen.get();
-        seen.in_calls += 1;
-        self.seen.set(seen);
+        self.seen.borrow_mut().in_calls += 1;
         let (rounds, is_given_up) = {
             let mut rng = self.rng.borrow_mut();
             (1 + rng.below(12), rng.one_in(2))
@@ -109,9 +105,7 @@ impl Pair {
         self.broker.expire_session(APP, &format!("{APP}-{}-0", NAMES[still]));
         (0..rounds).for_each(|_| self.round(1 - still));
         if self.claims() > before {
-            let mut seen = self.seen.get();
-            seen.successions += 1;
-            self.seen.set(seen);
+            self.seen.borrow_mut().successions += 1;
         }
     }
 

@@ -305,7 +305,7 @@ impl<B: Broker> StreamThread<B> {
         if let Error::Broker(source) = &error
             && kind == BrokerErrorKind::RecordRejected
         {
-            self.rejected_at.retain(|&at| at <= now && now.since(at) < REJECTED_WINDOW);
+            self.rejected_at.retain(|at| at.is_within(REJECTED_WINDOW, now));
             self.rejected_at.push(now);
             if self.rejected_at.len() >= REJECTED_MAX {
                 return Err(Error::NoProgress { times: self.rejected_at.len(), source: source.clone() });

@@ -77,9 +77,9 @@ impl<B: Broker> StreamThread<B> {
     /// Counts a client that was given up: for whatever reason within a minute, for the same one within ten.
     pub(super) fn note_broken_client(&mut self, source: &BrokerError, now: Timestamp) -> Result<(), Error> {
         let broken = &mut self.fencing.broken;
-        broken.retain(|(at, _)| *at <= now && now.since(*at) < SAME_WINDOW);
+        broken.retain(|(at, _)| at.is_within(SAME_WINDOW, now));
         broken.push((now, source.reason.clone()));
-        let counts = |(at, reason): &&(Timestamp, _)| now.since(*at) < WINDOW || *reason == source.reason;
+        let counts = |(at, reason): &&(Timestamp, _)| at.is_within(WINDOW, now) || *reason == source.reason;
         match broken.iter().filter(counts).count() {
             times if times < BROKEN_MAX => Ok(()),
             times => Err(Error::ClientBroken { times, source: source.clone() }),
@@ -90,7 +90,7 @@ impl<B: Broker> StreamThread<B> {
     /// set aside only the newest two are kept.
     pub(super) fn note_damage(&mut self, task: TaskId, error: Error, now: Timestamp) -> Result<Error, Error> {
         let damaged = &mut self.fencing.damaged;
-        damaged.retain(|(at, _)| *at <= now && now.since(*at) < DAMAGED_WINDOW);
+        damaged.retain(|(at, _)| at.is_within(DAMAGED_WINDOW, now));
         damaged.push((now, task));
         match damaged.iter().filter(|(_, of)| *of == task).count() {
             times if times < DAMAGED_MAX => Ok(error),
@@ -104,14 +104,13 @@ impl<B: Broker> StreamThread<B> {
     }
 
     pub(super) fn producer_is_held(&self, now: Timestamp) -> bool {
-        // A clock that was set back must not hold it longer.
-        self.fencing.held_since.is_some_and(|since| since <= now && now.since(since) < self.config.fenced_pause)
+        self.fencing.held_since.is_some_and(|since| since.is_within(self.config.fenced_pause, now))
     }
 }
 
-/// Notes one more, and tells how many there were within the window. A clock that was set back makes none last longer.
+/// Notes one more, and tells how many there were within the window.
 fn count(times: &mut Vec<Timestamp>, now: Timestamp) -> usize {
-    times.retain(|&at| at <= now && now.since(at) < WINDOW);
+    times.retain(|at| at.is_within(WINDOW, now));
     times.push(now);
     times.len()
 }

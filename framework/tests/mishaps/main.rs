@@ -37,7 +37,8 @@ use bytes::Bytes;
 use millpond::broker::Broker;
 use millpond::broker::sim::{Isolation, SimBroker, SimConfig};
 use millpond::dsl::{Materialized, StreamsBuilder, Topic};
-use millpond::record::{Headers, Partition, ProducerRecord, TaskId, TopicPartition};
+use millpond::processor::{Context, Processor, ProcessorError};
+use millpond::record::{Headers, Partition, ProducerRecord, Record, TaskId, TopicPartition};
 use millpond::runtime::{Application, Error, StreamThread, ThreadConfig, Topics};
 use millpond::serde::{Nullable, Utf8};
 use millpond::state::MemoryDirectory;
@@ -49,6 +50,32 @@ const OUT: Topic<String, String> = Topic::new("out", &Utf8, &Utf8);
 const CHANGES: Topic<String, Option<String>> = Topic::new("changes", &Utf8, &Nullable(&Utf8));
 const T: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const TASK: TaskId = TaskId { subtopology: 0, partition: Partition(0) };
+
+/// Does something for each record, and passes it on.
+struct First(fn(&mut Context<'_, String, String>));
+
+impl Processor for First {
+    type KIn = String;
+    type VIn = String;
+    type KOut = String;
+    type VOut = String;
+
+    fn process(
+        &mut self,
+        record: Record<String, String>,
+        context: &mut Context<'_, String, String>,
+    ) -> Result<(), ProcessorError> {
+        (self.0)(context);
+        context.forward(record)
+    }
+}
+
+/// A copy that does something first for each record.
+fn copy_with(first: fn(&mut Context<'_, String, String>)) -> Topology {
+    let builder = StreamsBuilder::new();
+    builder.stream(&IN).process("first", &(), move |()| First(first)).to(&OUT);
+    builder.build().unwrap()
+}
 
 fn copy() -> Topology {
     let builder = StreamsBuilder::new();

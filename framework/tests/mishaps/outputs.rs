@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use millpond::dsl::StreamsBuilder;
-use millpond::processor::{Context, Processor, ProcessorError};
-use millpond::record::Record;
+use millpond::processor::Context;
 use millpond::runtime::{StreamThread, ThreadConfig};
 use millpond::state::MemoryDirectory;
 
 use super::edge::Edge;
-use super::{IN, OUT, T, append, broker, committed_keys, copy, eager, rounds, start};
+use super::{T, append, broker, committed_keys, copy, copy_with, eager, rounds, start};
 
 /// A record of a few bytes takes more memory than its bytes.
 #[test]
@@ -30,33 +28,17 @@ fn small_outputs_that_wait_for_a_commit_count_with_the_memory_that_they_take() {
     assert_eq!((processed(&thread), committed_keys(&edge.sim, "out").len()), (20_001, 20_001));
 }
 
-/// Commits when it is asked to, and at no other time.
-struct Asks;
-
-impl Processor for Asks {
-    type KIn = String;
-    type VIn = String;
-    type KOut = String;
-    type VOut = String;
-
-    fn process(
-        &mut self,
-        record: Record<String, String>,
-        context: &mut Context<'_, String, String>,
-    ) -> Result<(), ProcessorError> {
-        context.commit();
-        context.forward(record)
-    }
+/// For a commit, with each record.
+fn ask(context: &mut Context<'_, String, String>) {
+    context.commit();
 }
 
 /// The begin record is not in its log when the commit is tried: it is tried again before the next interval.
 #[test]
 fn a_commit_that_was_asked_for_and_waits_for_a_begin_record_is_not_forgotten() {
-    let builder = StreamsBuilder::new();
-    builder.stream(&IN).process("asks", &(), |()| Asks).to(&OUT);
     let (edge, directory) = (Edge::new(broker(1)), MemoryDirectory::new());
     let config = ThreadConfig { commit_interval: Duration::from_secs(4), ..eager("app-0") };
-    let mut thread = start(&edge, builder.build().unwrap(), &directory, config, T);
+    let mut thread = start(&edge, copy_with(ask), &directory, config, T);
     rounds(&mut thread, 20, T).unwrap();
     append(&edge.sim, "a");
     edge.late(2);

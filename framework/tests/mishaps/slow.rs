@@ -5,35 +5,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millpond::broker::sim::{SimBroker, SimConfig};
-use millpond::dsl::StreamsBuilder;
-use millpond::processor::{Context, Processor, ProcessorError};
-use millpond::record::Record;
 use millpond::runtime::ThreadConfig;
 use millpond::state::MemoryDirectory;
+use millpond::topology::Topology;
 
-use super::{IN, OUT, append_to, committed_keys, eager, rounds, start};
+use super::{append_to, committed_keys, copy_with, eager, rounds, start};
 
 thread_local! {
     static CLOCK: RefCell<Option<SimBroker>> = const { RefCell::new(None) };
 }
 
 /// A second for each record.
-struct Slow;
-
-impl Processor for Slow {
-    type KIn = String;
-    type VIn = String;
-    type KOut = String;
-    type VOut = String;
-
-    fn process(
-        &mut self,
-        record: Record<String, String>,
-        context: &mut Context<'_, String, String>,
-    ) -> Result<(), ProcessorError> {
-        CLOCK.with(|clock| clock.borrow().as_ref().unwrap().advance(Duration::from_secs(1)));
-        context.forward(record)
-    }
+fn slow() -> Topology {
+    copy_with(|_| CLOCK.with(|clock| clock.borrow().as_ref().unwrap().advance(Duration::from_secs(1))))
 }
 
 /// Each round takes longer than a transaction may be open: it must take less of it, or nothing is ever committed.
@@ -44,10 +28,8 @@ fn slow_processing_gets_ahead() {
         broker.add_topic(topic, 10);
     }
     CLOCK.with(|clock| *clock.borrow_mut() = Some(broker.clone()));
-    let builder = StreamsBuilder::new();
-    builder.stream(&IN).process("slow", &(), |()| Slow).to(&OUT);
     let config = ThreadConfig { commit_interval: Duration::from_millis(100), ..eager("app-0") };
-    let mut thread = start(&broker, builder.build().unwrap(), &MemoryDirectory::new(), config, broker.now());
+    let mut thread = start(&broker, slow(), &MemoryDirectory::new(), config, broker.now());
     for _ in 0..20 {
         rounds(&mut thread, 1, broker.now()).unwrap();
     }

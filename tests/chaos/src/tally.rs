@@ -60,9 +60,14 @@ impl Tally {
         if shown {
             self.injected(fault);
         } else {
-            *self.counts().missed.entry(fault.name()).or_default() += 1;
+            self.missed(fault.name());
         }
         shown
+    }
+
+    /// A failpoint was not reached, or nothing showed of a fault.
+    pub(crate) fn missed(&self, name: &'static str) {
+        *self.counts().missed.entry(name).or_default() += 1;
     }
 
     /// Something is not as it must be.

@@ -483,8 +483,8 @@ impl Waiting for ClientCalls {
                 return Err(Failure { reason, ..Failure::of(Code::OperationTimedOut) });
             }
         }
-        // A record that timed out, or whose partition is gone, is no longer waited for, and librdkafka leaves the transaction
-        // as it is: it would take the records and the offsets, and refuse the commit only then.
+        // A record whose partition is gone is no longer waited for, and librdkafka leaves the transaction as it is: it would
+        // take the records and the offsets, and refuse the commit only then.
         if self.client.context().deliveries().refused.is_some() {
             return Err(Failure::of(Code::Fail));
         }

@@ -19,7 +19,7 @@
 //! What both brokers can be brought to do is a fact of the contract suite, `testing::contract`: everything in `log`, `group`,
 //! `assignor`, `transaction` and the clients while nothing goes wrong. Not in it, because no real broker does it on demand:
 //! the faults, requests and markers that are held, an unclean leader election ([`SimBroker::truncate`]), offsets that expire
-//! or are moved by hand. What of that a real broker does behind a proxy, or by its tools, is in `tests/kafka_proxy.rs`,
+//! or are moved by hand. What of that a real broker does behind a proxy, or by its tools, is in `tests/kafka_proxy`,
 //! `tests/kafka_edge` and `./dev chaos`.
 //!
 //! Not modelled: replication and leader changes (one copy, never lost but by [`SimBroker::truncate`]), batches and

@@ -9,6 +9,7 @@ use crate::points::{Point, Trigger};
 
 /// How long a failpoint may take to be reached; then another is tried.
 const REACHED_MAX: Duration = Duration::from_secs(20);
+
 impl Victim<'_> {
     /// False when it was not reached.
     pub(super) fn failpoint(&mut self, point: Point) -> Result<bool, Error> {
@@ -52,7 +53,7 @@ impl Victim<'_> {
         let done = self.is_dead()? && self.a.journal().killed.is_some() && !self.notes.open;
         let died = done || self.await_death()?;
         if !died {
-            *self.tally.counts().missed.entry(point.name).or_default() += 1;
+            self.tally.missed(point.name);
         }
         Ok(died)
     }

@@ -128,11 +128,11 @@ impl Proxy {
     pub fn release_of(&self, name: &str) -> Result<Vec<i16>, Error> {
         let (released, upstream) = {
             let mut shared = lock(&self.shared);
-            let (released, held) = std::mem::take(&mut shared.held).into_iter().partition(|held| held.names(name));
+            let held = std::mem::take(&mut shared.held).into_iter();
+            let (released, held): (Vec<Request>, _) = held.partition(|held| held.names(name));
             shared.held = held;
             (released, shared.upstream.clone().unwrap_or_default())
         };
-        let released: Vec<Request> = released;
         released.into_iter().map(|request| deliver(&request, &upstream)).collect()
     }
 
