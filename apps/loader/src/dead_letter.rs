@@ -82,7 +82,7 @@ pub(crate) fn committed_offset(next: Offset, letters_before: Offset) -> Committe
 /// The offset before which all bad records have their letters.
 pub(crate) fn letters_before(committed: Option<&CommittedOffset>) -> Offset {
     let marked = committed.and_then(|committed| committed.metadata.strip_prefix(MARK)?.parse().ok());
-    Offset(marked.unwrap_or(0))
+    Offset(marked.filter(|next| *next >= 0).unwrap_or(0))
 }
 
 /// The transactional producer of dead letters and of the group's offsets.
@@ -200,7 +200,9 @@ mod tests {
         let level = committed_offset(Offset(200), Offset(200));
         assert_eq!((level.metadata.as_str(), letters_before(Some(&level))), ("", Offset(0)));
         assert_eq!(letters_before(None), Offset(0));
-        let foreign = millpond::broker::CommittedOffset { next: Offset(1), metadata: "dead-letters=x".to_owned() };
-        assert_eq!(letters_before(Some(&foreign)), Offset(0));
+        for text in ["dead-letters=x", "dead-letters=-7", "dead-letters=99999999999999999999", "letters=7"] {
+            let foreign = millpond::broker::CommittedOffset { next: Offset(1), metadata: text.to_owned() };
+            assert_eq!(letters_before(Some(&foreign)), Offset(0), "{text}");
+        }
     }
 }

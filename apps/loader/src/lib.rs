@@ -27,6 +27,8 @@ mod identifier;
 mod kept;
 mod loader;
 mod measures;
+#[cfg(any(test, feature = "testing"))]
+pub mod outside;
 mod partitions;
 mod publish;
 mod route;

@@ -26,9 +26,12 @@ pub(crate) fn commit_record(bytes: &[u8]) {
     }
 }
 
-/// The text beside a committed offset.
+/// The text beside a committed offset: of a task, or of the loader.
 pub(crate) fn metadata(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Some(mark) = loader::outside::mark_written_again(text) {
+        assert_eq!(loader::outside::mark_written_again(&mark), Some(mark.clone()), "{text}");
+    }
     if let Some(again) = millpond::runtime::outside::metadata_written_again(text) {
         assert_eq!(millpond::runtime::outside::metadata_written_again(&again), Some(again.clone()), "{text}");
     }

@@ -10,6 +10,7 @@
     reason = "a broken promise panics: that is what a fuzzer looks for"
 )]
 
+mod commands;
 mod configuration;
 mod disk;
 mod events;
@@ -18,6 +19,8 @@ mod queries;
 mod redacting;
 mod rows;
 mod services;
+mod stores;
+mod tokens;
 mod traces;
 mod values;
 
@@ -30,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("bincode", values::bincode),
     ("changelog", kafka::changelog),
     ("checkpoint", disk::checkpoint),
+    ("command_line", commands::said),
     ("commit_record", kafka::commit_record),
     ("configuration", configuration::file),
     ("dead_letter", kafka::dead_letter),
@@ -47,6 +51,8 @@ pub const TARGETS: &[Target] = &[
     ("redaction_text", redacting::text),
     ("routes", configuration::routes),
     ("statistics", kafka::statistics),
+    ("stored_rows", stores::rows),
+    ("token_file", tokens::file),
     ("traceparent", traces::traceparent),
 ];
 

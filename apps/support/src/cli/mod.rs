@@ -20,6 +20,8 @@ mod doctor;
 mod failure;
 mod generate;
 mod metrics;
+#[cfg(any(test, feature = "testing"))]
+pub mod outside;
 mod output;
 mod progress;
 mod reset;

@@ -17,7 +17,7 @@ use crate::state::changelog::parse_task;
 use crate::state::{Backend, EngineReads, StateDirectory, StoreError, StoreKind, StoreSpec};
 
 /// Version of the directory's layout.
-pub(super) const FORMAT: u32 = 1;
+const FORMAT: u32 = 1;
 
 /// So many states of a task that were set aside are kept; older ones are removed, so that they cannot fill the disk.
 const QUARANTINED_MAX: usize = 2;
@@ -192,6 +192,11 @@ fn check_format(task: TaskId, directory: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(io_error(task, "read", &error)),
     };
+    is_our_format(task, &text, &path)
+}
+
+/// Whether the text of that file names our layout.
+pub(super) fn is_our_format(task: TaskId, text: &str, path: &Path) -> Result<(), StoreError> {
     match text.trim().parse() {
         Ok(FORMAT) => Ok(()),
         Ok(actual) => Err(StoreError::Format { task, expected: FORMAT, actual }),

@@ -8,7 +8,7 @@ use rocksdb::properties::{ESTIMATE_NUM_KEYS, LIVE_SST_FILES_SIZE};
 use rocksdb::{ColumnFamilyDescriptor, DB, ReadOptions};
 
 use super::backend::{DiskScan, column_family_name};
-use super::directory::{FORMAT, existing_column_families, opening_error};
+use super::directory::{existing_column_families, is_our_format, opening_error};
 use super::offsets::{self, CHECKPOINT_KEY, META};
 use super::options::{Budget, Options};
 use super::{engine_error, io_error};
@@ -230,9 +230,5 @@ fn check_format(task: TaskId, directory: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(io_error(task, "read", &error)),
     };
-    match text.trim().parse() {
-        Ok(FORMAT) => Ok(()),
-        Ok(actual) => Err(StoreError::Format { task, expected: FORMAT, actual }),
-        Err(_) => Err(StoreError::Corrupt { task, reason: format!("no format version in {}", path.display()) }),
-    }
+    is_our_format(task, &text, &path)
 }

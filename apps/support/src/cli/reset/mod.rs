@@ -3,7 +3,7 @@
 
 mod act;
 mod facts;
-mod places;
+pub(super) mod places;
 mod table;
 
 use std::collections::BTreeSet;

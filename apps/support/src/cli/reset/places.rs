@@ -25,13 +25,13 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<TopicPartition, Offset>, Fail
 
 /// What is wrong with the file, and in which line of it.
 #[derive(Debug, PartialEq, Eq)]
-struct Wrong {
-    line: Option<usize>,
-    reason: String,
-    fix: &'static str,
+pub(in crate::cli) struct Wrong {
+    pub(in crate::cli) line: Option<usize>,
+    pub(in crate::cli) reason: String,
+    pub(in crate::cli) fix: &'static str,
 }
 
-fn parse(text: &str) -> Result<BTreeMap<TopicPartition, Offset>, Wrong> {
+pub(in crate::cli) fn parse(text: &str) -> Result<BTreeMap<TopicPartition, Offset>, Wrong> {
     let mut places = BTreeMap::new();
     let mut lines = BTreeMap::new();
     let rows = text.lines().zip(1..).map(|(row, line)| (row.trim(), line)).filter(|(row, _)| !row.is_empty());
