@@ -115,9 +115,9 @@
 //! | time until a result is visible | 100 ms, the commit interval | `commit.interval.ms` |
 //! | age of a transaction | half of 10 s; then it is committed early | `transaction.timeout.ms` |
 //! | uncommitted rows in memory, per thread | 64 MiB; then it is committed early | `uncommitted.max.bytes` |
-//! | records waiting in memory | 10,000 per partition, and 64 MiB per thread | `buffered.records.per.partition`, `input.buffer.max.bytes` |
+//! | records waiting in memory | 2,000 per partition, and 32 MiB per thread | `buffered.records.per.partition`, `input.buffer.max.bytes` |
 //! | caches of rows and blocks (half each), and RocksDB's memtables, per process | 128 MiB, 64 MiB | `statestore.cache.max.bytes`, `statestore.write.buffer.max.bytes` |
-//! | time that state may be away | 12 hours; then it is restored in full | no setting |
+//! | time that state may be away | half of what its changelogs keep deletions: 12 hours; then it is restored in full | `delete.retention.ms` of the changelog topics |
 //! | stores connected to one processor | 4 in a tuple; tuples nest | |
 //! | a key of a store | must not begin with the 12 bytes of `state::changelog::RESERVED_PREFIX` | |
 //! | a name of a store or repartition | 200 letters, digits, `.`, `_` and `-` | |

@@ -14,7 +14,7 @@ use super::story::{Block, Tone};
 
 /// The page's other files.
 pub(super) const STYLE: &str = include_str!("../../templates/style.css");
-/// Not htmx with its extensions for events and for keeping focus, which are 70 kB: this does the same in 70 lines.
+/// Not htmx with its extensions for events and for keeping focus, which are 70 kB: this is 3 kB. ARCHITECTURE.md, section 17.
 pub(super) const SCRIPT: &str = include_str!("../../templates/live.js");
 pub(super) const ICON: &str = include_str!("../../templates/icon.svg");
 
