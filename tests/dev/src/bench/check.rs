@@ -13,7 +13,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::expected::Expected;
 use super::options::Work;
-use super::program::Side;
+use super::program::{Place, Side};
 
 const REQUEST: Duration = Duration::from_secs(30);
 const MARKER: &[u8] = b"[redacted]";
@@ -21,7 +21,11 @@ const MARKER: &[u8] = b"[redacted]";
 const ASTRAY_SHARE: u64 = 10_000;
 
 /// Reads the output to its end and compares it with the input; yields the number of its records.
-pub(crate) fn output(
+pub(crate) fn output(place: &Place, sides: (Side, Work), expected: &Expected) -> anyhow::Result<u64> {
+    compare(&place.bootstrap_servers, &place.output, sides, expected).with_context(|| place.dir.display().to_string())
+}
+
+fn compare(
     bootstrap_servers: &str,
     topic: &str,
     (side, work): (Side, Work),

@@ -1,6 +1,7 @@
 //! What was to be reached, and whether it was.
 
 use super::figures::{Figure, Line};
+use super::options::Part;
 use super::results::Results;
 
 /// What ours is compared with.
@@ -16,8 +17,9 @@ enum Against {
 /// A bound on a ratio of ours to another.
 #[derive(Debug)]
 struct Goal {
+    part: Part,
     work: &'static str,
-    /// The beginning of the case; empty for any.
+    /// The beginning of the case.
     case: &'static str,
     figure: Figure,
     against: Against,
@@ -31,14 +33,14 @@ enum Bound {
 }
 
 /// One line of the table of goals.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) what: String,
     pub(crate) wanted: String,
-    pub(crate) ours: String,
-    pub(crate) other: String,
-    pub(crate) ratio: String,
-    pub(crate) is_met: bool,
+    pub(crate) ours: Option<String>,
+    pub(crate) other: Option<String>,
+    /// The ratio, and whether it is within the bound; not there unless both were measured.
+    pub(crate) ratio: Option<(String, bool)>,
 }
 
 const GOALS: &[Goal] = &{
@@ -48,73 +50,84 @@ const GOALS: &[Goal] = &{
         CpuMicrosPerRecord as Cpu, LatencyP50Ms as P50, LatencyP99Ms as P99, PeakResidentMib as Memory,
         RecordsPerSecond as Rate, RestartMs as Restart, RestoreRecordsPerSecond as Restore,
     };
-    const fn goal(work: &'static str, case: &'static str, figure: Figure, against: Against, bound: Bound) -> Goal {
-        Goal { work, case, figure, against, bound }
+    use Part::{Latency, Loader, Rows, Works};
+    type Of = (Part, &'static str, &'static str);
+    const fn goal((part, work, case): Of, figure: Figure, against: Against, bound: Bound) -> Goal {
+        Goal { part, work, case, figure, against, bound }
     }
     [
-        goal("redaction", "uniform", Cpu, Peer, AtMost(1.0 / 4.0)),
-        goal("redaction", "uniform", Cpu, Program("bare-copy"), AtMost(1.5)),
-        goal("redaction", "uniform", Rate, Peer, AtLeast(4.0)),
-        goal("redaction", "uniform", Memory, Peer, AtMost(1.0 / 8.0)),
-        goal("count", "uniform", Cpu, Peer, AtMost(1.0 / 5.0)),
-        goal("count", "uniform", Rate, Peer, AtLeast(4.0)),
-        goal("count", "uniform", Memory, Peer, AtMost(1.0 / 10.0)),
-        goal("fraud", "uniform", Cpu, Peer, AtMost(1.0 / 4.0)),
-        goal("fraud", "uniform", Rate, Peer, AtLeast(3.0)),
-        goal("fraud", "uniform", Memory, Peer, AtMost(1.0 / 10.0)),
-        goal("attribution", "uniform", Cpu, Peer, AtMost(1.0 / 4.0)),
-        goal("attribution", "uniform", Rate, Peer, AtLeast(3.0)),
-        goal("attribution", "uniform", Memory, Peer, AtMost(1.0 / 10.0)),
-        goal("table", "1,000,000 rows", Restore, Peer, AtLeast(3.0)),
-        goal("table", "10,000,000 rows", Restore, Peer, AtLeast(3.0)),
-        goal("table", "100,000 rows", Restart, Peer, AtMost(1.0 / 10.0)),
-        goal("table", "1,000,000 rows", Restart, Peer, AtMost(1.0 / 10.0)),
-        goal("table", "10,000,000 rows", Restart, Peer, AtMost(1.0 / 10.0)),
-        goal("table", "10,000,000 rows", Restart, Case("100,000 rows"), AtMost(1.5)),
-        goal("redaction", "10,000/s", P50, Peer, AtMost(1.0)),
-        goal("redaction", "10,000/s", P99, Peer, AtMost(1.0)),
-        goal("count", "10,000/s", P50, Peer, AtMost(1.0)),
-        goal("count", "10,000/s", P99, Peer, AtMost(1.0)),
-        goal("load", "", Rate, Program("plain COPY"), AtLeast(0.7)),
+        goal((Works, "redaction", "uniform"), Cpu, Peer, AtMost(1.0 / 4.0)),
+        goal((Works, "redaction", "uniform"), Cpu, Program("bare-copy"), AtMost(1.5)),
+        goal((Works, "redaction", "uniform"), Rate, Peer, AtLeast(4.0)),
+        goal((Works, "redaction", "uniform"), Memory, Peer, AtMost(1.0 / 8.0)),
+        goal((Works, "count", "uniform"), Cpu, Peer, AtMost(1.0 / 5.0)),
+        goal((Works, "count", "uniform"), Rate, Peer, AtLeast(4.0)),
+        goal((Works, "count", "uniform"), Memory, Peer, AtMost(1.0 / 10.0)),
+        goal((Works, "fraud", "uniform"), Cpu, Peer, AtMost(1.0 / 4.0)),
+        goal((Works, "fraud", "uniform"), Rate, Peer, AtLeast(3.0)),
+        goal((Works, "fraud", "uniform"), Memory, Peer, AtMost(1.0 / 10.0)),
+        goal((Works, "attribution", "uniform"), Cpu, Peer, AtMost(1.0 / 4.0)),
+        goal((Works, "attribution", "uniform"), Rate, Peer, AtLeast(3.0)),
+        goal((Works, "attribution", "uniform"), Memory, Peer, AtMost(1.0 / 10.0)),
+        goal((Rows, "table", "1,000,000 rows"), Restore, Peer, AtLeast(3.0)),
+        goal((Rows, "table", "10,000,000 rows"), Restore, Peer, AtLeast(3.0)),
+        goal((Rows, "table", "100,000 rows"), Restart, Peer, AtMost(1.0 / 10.0)),
+        goal((Rows, "table", "1,000,000 rows"), Restart, Peer, AtMost(1.0 / 10.0)),
+        goal((Rows, "table", "10,000,000 rows"), Restart, Peer, AtMost(1.0 / 10.0)),
+        goal((Rows, "table", "10,000,000 rows"), Restart, Case("100,000 rows"), AtMost(1.5)),
+        goal((Latency, "redaction", "10,000/s"), P50, Peer, AtMost(1.0)),
+        goal((Latency, "redaction", "10,000/s"), P99, Peer, AtMost(1.0)),
+        goal((Latency, "count", "10,000/s"), P50, Peer, AtMost(1.0)),
+        goal((Latency, "count", "10,000/s"), P99, Peer, AtMost(1.0)),
+        goal((Loader, "load", "events"), Rate, Program("plain COPY"), AtLeast(0.7)),
     ]
 };
 
-/// All goals for which there are figures.
+/// All goals, also those for which there are no figures.
 pub(crate) fn outcomes(results: &Results) -> Vec<Outcome> {
-    let lines: Vec<&Line> = results.parts.iter().flat_map(|part| &part.lines).collect();
-    GOALS.iter().filter_map(|goal| goal.outcome(&lines)).collect()
+    GOALS.iter().map(|goal| goal.outcome(results.lines(goal.part))).collect()
 }
 
 impl Goal {
-    fn outcome(&self, lines: &[&Line]) -> Option<Outcome> {
+    fn outcome(&self, lines: &[Line]) -> Outcome {
         let of = |program: &str, case: &str| {
-            let is = |line: &&&Line| line.work == self.work && line.case.starts_with(case) && line.program == program;
+            let is = |line: &&Line| line.work == self.work && line.case.starts_with(case) && line.program == program;
             lines.iter().find(is)?.median(self.figure)
         };
-        let ours_is = if self.work == "load" { "loader" } else { "millpond" };
-        let ours = of(ours_is, self.case)?;
+        let ours_is = if self.part == Part::Loader { "loader" } else { "millpond" };
         let (other, name) = match self.against {
-            Against::Peer => (of("kafka-streams", self.case)?, "Kafka Streams"),
-            Against::Program(program) => (of(program, self.case)?, program),
-            Against::Case(case) => (of(ours_is, case)?, case),
+            Against::Peer => (of("kafka-streams", self.case), "Kafka Streams"),
+            Against::Program(program) => (of(program, self.case), program),
+            Against::Case(case) => (of(ours_is, case), case),
         };
-        let ratio = ours / other.max(1e-9);
-        let (is_met, wanted) = match self.bound {
-            Bound::AtMost(bound) if bound < 1.0 => (ratio <= bound, format!("≤ 1/{:.0}", 1.0 / bound)),
-            Bound::AtMost(bound) => (ratio <= bound, format!("≤ {bound}")),
-            Bound::AtLeast(bound) => (ratio >= bound, format!("≥ {bound}")),
-        };
+        let ours = of(ours_is, self.case);
+        let ratio = ours.zip(other).map(|(ours, other)| ours / other.max(1e-9));
         let show = |value: f64| self.figure.show(value);
         let case = if self.case == "uniform" { String::new() } else { format!(", {}", self.case) };
-        let case = if self.case.is_empty() { String::new() } else { case };
-        Some(Outcome {
+        Outcome {
             what: format!("{}{case}: {}, to {name}", self.work, self.figure.title()),
-            wanted,
-            ours: show(ours),
-            other: show(other),
-            ratio: show_ratio(ratio),
-            is_met,
-        })
+            wanted: self.bound.wanted(),
+            ours: ours.map(show),
+            other: other.map(show),
+            ratio: ratio.map(|ratio| (show_ratio(ratio), self.bound.is_met(ratio))),
+        }
+    }
+}
+
+impl Bound {
+    fn is_met(self, ratio: f64) -> bool {
+        match self {
+            Self::AtMost(bound) => ratio <= bound,
+            Self::AtLeast(bound) => ratio >= bound,
+        }
+    }
+
+    fn wanted(self) -> String {
+        match self {
+            Self::AtMost(bound) if bound < 1.0 => format!("≤ 1/{:.0}", 1.0 / bound),
+            Self::AtMost(bound) => format!("≤ {bound}"),
+            Self::AtLeast(bound) => format!("≥ {bound}"),
+        }
     }
 }
 
@@ -124,5 +137,34 @@ pub(crate) fn show_ratio(ratio: f64) -> String {
         format!("1/{:.1}", 1.0 / ratio)
     } else {
         format!("{ratio:.2}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::figures::Lines;
+
+    #[test]
+    fn a_goal_is_met_or_missed_or_says_what_was_not_measured() {
+        let (ours, peer) = (("millpond", 10.0), ("kafka-streams", 40.0));
+        let outcome = |programs: &[(&str, f64)]| {
+            let mut lines = Lines::default();
+            for (program, cpu) in programs {
+                lines.line("redaction", "uniform of 9 keys", program).push(Figure::CpuMicrosPerRecord, *cpu);
+            }
+            GOALS[0].outcome(&lines.0)
+        };
+        assert_eq!(outcome(&[ours, peer]).ratio, Some(("1/4.0".to_owned(), true)));
+        assert_eq!(outcome(&[ours, ("kafka-streams", 39.0)]).ratio, Some(("1/3.9".to_owned(), false)));
+        let alone = outcome(&[ours]);
+        assert_eq!((alone.ours.as_deref(), alone.other, alone.ratio), (Some("10.00"), None, None));
+    }
+
+    #[test]
+    fn goals_without_a_figure_are_told_too() {
+        let outcomes = outcomes(&Results::default());
+        assert_eq!(outcomes.len(), GOALS.len());
+        assert!(outcomes.iter().all(|outcome| outcome.ours.is_none() && outcome.ratio.is_none()));
     }
 }

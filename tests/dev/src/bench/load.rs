@@ -39,6 +39,13 @@ pub(crate) fn load(bootstrap_servers: &str, topic: &str, shape: &Shape) -> anyho
             Content::Events => {
                 Event { user, at_ms, bytes: shape.record_bytes }.write(&mut expected, &mut random, &mut value)?;
             }
+            Content::Attributions => {
+                expected.addresses += 1;
+                let (order, channel) = (expected.addresses, random.pick(&CHANNELS));
+                key.clear();
+                write!(key, "o{order}")?;
+                write!(value, r#"{{"user_id":"u{user}","order_id":"o{order}","marketing_channel":"{channel}"}}"#)?;
+            }
             Content::Amounts => {
                 let amount = random.below(1000);
                 write!(value, "{amount}")?;

@@ -99,6 +99,17 @@ impl Watch<'_> {
         Ok((run, process))
     }
 
+    /// Waits until a program that runs is through so many records.
+    pub(crate) fn wait(&self, process: &mut Process, events: u64) -> anyhow::Result<()> {
+        let consumer = self.consumer()?;
+        self.until(process, || self.is_through(&consumer, events))
+    }
+
+    /// Whether so many records are through now.
+    pub(crate) fn is_done(&self, events: u64) -> anyhow::Result<bool> {
+        Ok(self.is_through(&self.consumer()?, events)?.is_some())
+    }
+
     fn used(&self, process: &Process) -> anyhow::Result<(Usage, Usage)> {
         Ok((Usage::of(process.pid()).context("the program has ended")?, Usage::of(self.broker.0)?))
     }

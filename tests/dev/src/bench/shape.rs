@@ -54,6 +54,8 @@ fn distinct(number: u64, of: u32) -> u32 {
 pub(crate) enum Content {
     /// The shop's events, as JSON.
     Events,
+    /// Orders, each once, with their channels, as JSON.
+    Attributions,
     /// A number in decimal digits under each key.
     Amounts,
 }

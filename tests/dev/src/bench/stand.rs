@@ -90,7 +90,14 @@ impl Bench<'_> {
     }
 
     /// Runs a program over the whole input and checks its output.
-    pub(crate) fn run(&mut self, (side, work): (Side, Work), setting: Setting, input: &Input) -> anyhow::Result<Done> {
+    pub(crate) fn run(&mut self, sides: (Side, Work), setting: Setting, input: &Input) -> anyhow::Result<Done> {
+        let done = self.fill(sides, setting, input)?;
+        check::output(&done.place, sides, &input.expected)?;
+        Ok(done)
+    }
+
+    /// Runs a program over the whole input; its output is still to be checked.
+    pub(crate) fn fill(&mut self, (side, work): (Side, Work), setting: Setting, input: &Input) -> anyhow::Result<Done> {
         let place = self.place(&format!("{}-{}", work.name(), side.name()), &input.topic)?;
         self.topic(&place.output, input.shape.partitions)?;
         let launch = self.programs.launch(side, work, &place, setting);
@@ -98,9 +105,6 @@ impl Bench<'_> {
         let (run, process) =
             self.watch(&place, input.shape.partitions, repartition)?.run(launch, input.shape.events)?;
         show(side, work, &run);
-        let sides = (side, work);
-        check::output(&place.bootstrap_servers, &place.output, sides, &input.expected)
-            .context(place.dir.display().to_string())?;
         Ok(Done { run, place, process })
     }
 

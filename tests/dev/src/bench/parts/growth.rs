@@ -11,7 +11,7 @@ pub(crate) const AXES: [&str; 5] = ["keys", "partitions", "record bytes", "store
 
 pub(super) fn measure(bench: &mut Bench<'_>, lines: &mut Lines) -> anyhow::Result<()> {
     let plain = bench.options.shape();
-    let plain = Shape { events: plain.events.min(bench.options.pick(2_000_000, 300_000)), ..plain };
+    let plain = Shape { events: plain.events.min(bench.options.pick(2_000_000, 200_000)), ..plain };
     let quick = bench.options.quick;
     let less = |all: &[u32]| -> Vec<u32> {
         let ends = [all.first(), all.last()].into_iter().flatten().copied();

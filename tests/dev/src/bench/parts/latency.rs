@@ -1,16 +1,19 @@
 //! From a record's making to its committed output, at a fixed rate.
 
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
+use millpond_harness::Process;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use crate::bench::check;
 use crate::bench::expected::Expected;
 use crate::bench::figures::{Figure, Lines, thousands};
 use crate::bench::load::Event;
+use crate::bench::measure::Watch;
 use crate::bench::options::Work;
 use crate::bench::program::{Setting, Side};
 use crate::bench::say;
@@ -21,13 +24,15 @@ use crate::demo::Random;
 /// What programs do in their first seconds is shown as start-up elsewhere.
 const WARM_UP: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(1);
-/// An output may come that long after the last record.
+/// Nobody who is through is silent that long before the last output.
 const LATE: Duration = Duration::from_secs(2);
+/// No program needs that long for its first output, or for what is left in the end.
+const LIMIT: Duration = Duration::from_mins(1);
 
 pub(super) fn measure(bench: &mut Bench<'_>, lines: &mut Lines) -> anyhow::Result<()> {
     let works = bench.options.pick(vec![Work::Redaction, Work::Count], vec![Work::Count]);
     let rates = bench.options.pick(vec![1_000_u32, 10_000], vec![10_000]);
-    let time = Duration::from_secs(bench.options.pick(20, 10));
+    let time = Duration::from_secs(u64::from(bench.options.seconds()));
     let mut sides = bench.programs.sides();
     for _ in 0..bench.options.rounds() {
         for work in &works {
@@ -56,27 +61,11 @@ fn one(
     let tail = Tail::of(&place.bootstrap_servers, &place.output, partitions)?;
     let mut process = bench.programs.launch(side, work, &place, Setting::of(bench.options)).start()?;
     let feed = Feed { per_second, time, users: bench.options.shape().users };
-    let mut feeder = Some(feed.start(&place.bootstrap_servers, &place.input)?);
-    let (mut late, mut measured) = (Vec::new(), None::<i64>);
-    let mut quiet_since = Instant::now();
-    loop {
-        if let Some(made_ms) = tail.timestamp(Duration::from_millis(20))? {
-            quiet_since = Instant::now();
-            let begin_ms = *measured.get_or_insert(made_ms.max(now_ms()) + millis(WARM_UP));
-            if made_ms >= begin_ms {
-                late.push(now_ms() - made_ms);
-            }
-        }
-        if feeder.as_ref().is_some_and(thread::JoinHandle::is_finished) {
-            feeder.take().map_or(Ok(Ok(())), thread::JoinHandle::join).ok().context("the feeder panicked")??;
-            quiet_since = Instant::now();
-        }
-        let patience = if feeder.is_some() { LATE * 15 } else { LATE };
-        if quiet_since.elapsed() > patience || process.ended()?.is_some() {
-            break;
-        }
-    }
-    ensure!(feeder.is_none(), "{} writes nothing:\n{}", process.name(), process.log_tail());
+    let feeder = feed.start(&place.bootstrap_servers, &place.input)?;
+    let heard = Listener { tail, watch: bench.watch(&place, partitions, None)? }.listen(&mut process, feeder)?;
+    let (mut late, expected) = (heard.late, heard.expected);
+    let outputs = check::output(&place, (side, work), &expected)?;
+    ensure!(outputs == heard.outputs, "{} outputs were seen, there are {outputs}", heard.outputs);
     process.stop()?;
     late.sort_unstable();
     let line = lines.line(work.name(), &format!("{}/s", thousands(u64::from(per_second))), side.name());
@@ -87,9 +76,62 @@ fn one(
         shown = format!("{shown} {value}");
         line.push(figure, value);
     }
-    let (work, side) = (work.name(), side.name());
-    say(&format!("    {work:12} {side:14} {per_second:>6}/s: p50, p99, p99.9 are{shown} ms, of {}", late.len()));
+    let (work, side, sent) = (work.name(), side.name(), expected.events);
+    let of = format!("of {} of {outputs} outputs of {sent} records", late.len());
+    say(&format!("    {work:12} {side:14} {per_second:>6}/s: p50, p99, p99.9 are{shown} ms, {of}"));
     bench.forget(&place)
+}
+
+/// Who waits for outputs while records are fed.
+struct Listener<'a> {
+    tail: Tail,
+    watch: Watch<'a>,
+}
+
+/// What came of what was fed.
+struct Heard {
+    /// Milliseconds of each output that is measured.
+    late: Vec<i64>,
+    /// All outputs.
+    outputs: u64,
+    expected: Expected,
+}
+
+impl Listener<'_> {
+    /// Listens until everything that was fed is committed, and no output comes any more.
+    fn listen(&self, process: &mut Process, feeder: JoinHandle<anyhow::Result<Expected>>) -> anyhow::Result<Heard> {
+        let (mut late, mut outputs, mut begin_ms) = (Vec::new(), 0, None::<i64>);
+        let (mut feeder, mut fed) = (Some(feeder), None::<(Expected, Instant)>);
+        let mut quiet_since = Instant::now();
+        loop {
+            if let Some(made_ms) = self.tail.timestamp(Duration::from_millis(20))? {
+                (outputs, quiet_since) = (outputs + 1, Instant::now());
+                if made_ms >= *begin_ms.get_or_insert(made_ms.max(now_ms()) + millis(WARM_UP)) {
+                    late.push(now_ms() - made_ms);
+                }
+            }
+            if let Some(feeder) = feeder.take_if(|feeder| feeder.is_finished()) {
+                let expected = feeder.join().ok().context("the feeder panicked")??;
+                (fed, quiet_since) = (Some((expected, Instant::now())), Instant::now());
+            }
+            if let Some(status) = process.ended()? {
+                bail!("{} has ended by itself ({status}):\n{}", process.name(), process.log_tail());
+            }
+            ensure!(!self.watch.stop.is_requested(), "interrupted");
+            let waited = fed.as_ref().map_or(quiet_since.elapsed(), |(_, at)| at.elapsed());
+            ensure!(waited < LIMIT, "{} is not through:\n{}", process.name(), process.log_tail());
+            if quiet_since.elapsed() < LATE {
+                continue;
+            }
+            match fed.take() {
+                Some((expected, _)) if self.watch.is_done(expected.events)? => {
+                    return Ok(Heard { late, outputs, expected });
+                }
+                // Before the first record, or in a pause.
+                before => fed = before,
+            }
+        }
+    }
 }
 
 /// Of sorted values.
@@ -108,7 +150,8 @@ struct Feed {
 }
 
 impl Feed {
-    fn start(self, bootstrap_servers: &str, topic: &str) -> anyhow::Result<thread::JoinHandle<anyhow::Result<()>>> {
+    /// In the end it says what it has fed.
+    fn start(self, bootstrap_servers: &str, topic: &str) -> anyhow::Result<JoinHandle<anyhow::Result<Expected>>> {
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap_servers)
             .set("enable.idempotence", "true")
@@ -119,12 +162,12 @@ impl Feed {
         Ok(thread::Builder::new().name("feed".into()).spawn(move || self.run(&producer, &topic))?)
     }
 
-    fn run(self, producer: &BaseProducer, topic: &str) -> anyhow::Result<()> {
-        let (began, mut sent) = (Instant::now(), 0_u64);
-        let (mut random, mut value, mut expected) = (Random::new(7), Vec::new(), Expected::new(0));
+    fn run(self, producer: &BaseProducer, topic: &str) -> anyhow::Result<Expected> {
+        let began = Instant::now();
+        let (mut random, mut value, mut expected) = (Random::new(7), Vec::new(), Expected::new(self.users));
         while began.elapsed() < WARM_UP * 2 + self.time {
             let due = began.elapsed().as_micros() * u128::from(self.per_second) / 1_000_000;
-            while u128::from(sent) < due {
+            while u128::from(expected.events) < due {
                 let (user, at_ms) = (random.below(self.users), now_ms());
                 value.clear();
                 Event { user, at_ms, bytes: 170 }.write(&mut expected, &mut random, &mut value)?;
@@ -137,12 +180,13 @@ impl Feed {
                     producer.poll(TICK);
                     record = refused;
                 }
-                sent += 1;
+                expected.event(user, at_ms, value.len());
             }
             producer.poll(Duration::ZERO);
             thread::park_timeout(TICK);
         }
-        producer.flush(Duration::from_mins(1)).context("feed the events")
+        producer.flush(Duration::from_mins(1)).context("feed the events")?;
+        Ok(expected)
     }
 }
 

@@ -19,10 +19,9 @@ pub(super) fn measure(bench: &mut Bench<'_>, input: &Input, lines: &mut Lines) -
         consumer(bench, input, lines, &format!("{record_bytes} B"))?;
         rocks(bench, (u64::from(users), events), lines)?;
     }
-    if !bench.options.quick {
-        rocks(bench, (10_000_000, 10_000_000), lines)?;
-    }
-    Ok(())
+    // Once: as many keys as the tables of `rows` have.
+    let tables: &[u64] = bench.options.pick(&[1_000_000, 10_000_000], &[]);
+    tables.iter().try_for_each(|&keys| rocks(bench, (keys, keys), lines))
 }
 
 fn consumer(bench: &mut Bench<'_>, input: &Input, lines: &mut Lines, case: &str) -> anyhow::Result<()> {

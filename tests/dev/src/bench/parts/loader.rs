@@ -7,38 +7,56 @@ use millpond_harness::{Postgres, PostgresOptions};
 
 use crate::bench::figures::{Figure, Lines};
 use crate::bench::say;
+use crate::bench::shape::{Content, Shape};
 use crate::bench::stand::{Bench, Input};
 use crate::bench::usage::Usage;
 
 const LOOK: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_mins(10);
 
+/// A topic that is loaded, and where its rows go.
+struct Route {
+    case: &'static str,
+    table: &'static str,
+    /// The topics of both routes: one is loaded, the other has nothing.
+    topics: String,
+    input: Input,
+}
+
 pub(super) fn measure(bench: &mut Bench<'_>, lines: &mut Lines) -> anyhow::Result<()> {
-    let mut shape = bench.options.shape();
-    shape.events = shape.events.min(bench.options.pick(1_000_000, 200_000));
-    let input = bench.input("bench-loaded", shape)?;
-    bench.topic("bench-nothing", 1)?;
+    let shape = bench.options.shape();
+    let shape = Shape { events: shape.events.min(bench.options.pick(1_000_000, 200_000)), ..shape };
+    let (loaded, nothing) = (["bench-loaded", "bench-upserted"], "bench-nothing");
+    let [events, orders] = loaded;
+    bench.topic(nothing, 1)?;
+    let (case, table, topics) = ("events, appended", "events", format!("{events},{nothing}"));
+    let append = Route { case, table, topics, input: bench.input(events, shape)? };
+    let (case, table) = ("attributions, upserted", "purchase_marketing_attributions");
+    let input = bench.input(orders, Shape { content: Content::Attributions, ..shape })?;
+    let upsert = Route { case, table, topics: format!("{nothing},{orders}"), input };
     // Commits wait for the disk, as they do in production.
     let options = PostgresOptions { fsync: true, ..PostgresOptions::default() };
     let postgres = Postgres::start_with(bench.dir.join("postgres"), options)?;
     for round in 0..bench.options.rounds() {
-        let url = postgres.create_database()?;
-        load(bench, &url, &input, lines)?;
-        copy(bench, &postgres, &url, round, lines)?;
+        for route in [&append, &upsert] {
+            let url = postgres.create_database()?;
+            load(bench, &url, route, lines)?;
+            copy(bench, (&postgres, &url), route, round, lines)?;
+        }
     }
-    bench.client.delete_topics(&["bench-loaded"])?;
-    Ok(())
+    Ok(bench.client.delete_topics(&loaded)?)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]
-fn load(bench: &mut Bench<'_>, url: &str, input: &Input, lines: &mut Lines) -> anyhow::Result<()> {
+fn load(bench: &mut Bench<'_>, url: &str, route: &Route, lines: &mut Lines) -> anyhow::Result<()> {
+    let Route { case, table, topics, input } = route;
     let place = bench.place("loader", &input.topic)?;
     let state = place.state();
     let arguments = [
         format!("--bootstrap-servers={}", place.bootstrap_servers),
         format!("--application-id={}", place.application_id),
         format!("--state-dir={}", state.display()),
-        format!("--input={},bench-nothing", input.topic),
+        format!("--input={topics}"),
         "--http=127.0.0.1:0".to_owned(),
     ];
     let launch = bench.programs.tool("loader", &place).args(arguments).env("MILLPOND_APP_DATABASE_URL", url);
@@ -63,35 +81,41 @@ fn load(bench: &mut Bench<'_>, url: &str, input: &Input, lines: &mut Lines) -> a
         }
     };
     process.stop()?;
-    let found = number(url, "SELECT count(*) FROM events")?;
+    let found = number(url, &format!("SELECT count(*) FROM {table}"))?;
     ensure!(found == events, "{found} rows of {events} events");
-    let orders = number(url, "SELECT count(DISTINCT order_id) FROM events")?;
+    let orders = number(url, &format!("SELECT count(DISTINCT order_id) FROM {table}"))?;
     ensure!(orders == input.expected.addresses, "{orders} orders of {}", input.expected.addresses);
-    let line = lines.line("load", "rows into PostgreSQL", "loader");
+    let line = lines.line("load", case, "loader");
     let (rate, rows) = (rows as f64 / took.as_secs_f64(), rows as f64);
     line.push(Figure::RecordsPerSecond, rate.round());
     line.push(Figure::CpuMicrosPerRecord, usage.cpu.as_secs_f64() * 1e6 / rows);
     line.push(Figure::PeakResidentMib, usage.peak_resident_bytes as f64 / f64::from(1 << 20));
-    say(&format!("    loader {rate:>9.0} rows/s"));
+    say(&format!("    {case:22} loader     {rate:>9.0} rows/s"));
     bench.forget(&place)
 }
 
 /// Copies the rows out and into a table of the same columns and constraints.
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]
-fn copy(bench: &Bench<'_>, postgres: &Postgres, url: &str, round: u32, lines: &mut Lines) -> anyhow::Result<()> {
-    let file = bench.dir.join("postgres/data").join(format!("rows-{round}"));
-    let file = file.display();
-    postgres.query(url, &format!("COPY events TO '{file}'"))?;
-    postgres.query(url, "CREATE TABLE copied (LIKE events INCLUDING ALL)")?;
+fn copy(
+    bench: &Bench<'_>,
+    (postgres, url): (&Postgres, &str),
+    Route { case, table, .. }: &Route,
+    round: u32,
+    lines: &mut Lines,
+) -> anyhow::Result<()> {
+    let path = bench.dir.join("postgres/data").join(format!("{table}-{round}"));
+    let file = path.display();
+    postgres.query(url, &format!("COPY {table} TO '{file}'"))?;
+    postgres.query(url, &format!("CREATE TABLE copied (LIKE {table} INCLUDING ALL)"))?;
     postgres.query(url, "CHECKPOINT")?;
     let began = Instant::now();
     postgres.query(url, &format!("COPY copied FROM '{file}'"))?;
     let took = began.elapsed().as_secs_f64();
     let rows = number(url, "SELECT count(*) FROM copied")?;
-    say(&format!("    plain COPY {:>5.0} rows/s", rows as f64 / took));
-    let line = lines.line("load", "rows into PostgreSQL", "plain COPY");
+    say(&format!("    {case:22} plain COPY {:>9.0} rows/s", rows as f64 / took));
+    let line = lines.line("load", case, "plain COPY");
     line.push(Figure::RecordsPerSecond, (rows as f64 / took).round());
-    std::fs::remove_file(bench.dir.join("postgres/data").join(format!("rows-{round}"))).context("remove the copy")
+    std::fs::remove_file(&path).context("remove the copy")
 }
 
 /// How many records are behind the offsets in the database; none while the tables are not there yet.

@@ -27,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) fn measure(bench: &mut Bench<'_>, lines: &mut Lines) -> anyhow::Result<()> {
     let plain = bench.options.shape();
-    let events = plain.events.min(bench.options.pick(1_000_000, 300_000));
+    let events = plain.events.min(bench.options.pick(1_000_000, 200_000));
     let input = bench.input("bench-metrics", Shape { events, partitions: PARTITIONS, ..plain })?;
     let mut readers = READERS.to_vec();
     for _ in 0..bench.options.rounds() {

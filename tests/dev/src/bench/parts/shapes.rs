@@ -10,12 +10,13 @@ use super::works::{alternate, case};
 
 pub(super) fn measure(bench: &mut Bench<'_>, lines: &mut Lines) -> anyhow::Result<()> {
     let plain = bench.options.shape();
-    let plain = Shape { events: plain.events.min(bench.options.pick(1_000_000, 300_000)), ..plain };
+    let plain = Shape { events: plain.events.min(bench.options.pick(1_000_000, 200_000)), ..plain };
     let one = Setting::of(bench.options);
     let two = Setting { threads: 2, ..one };
     let skewed = Shape { keys: Keys::Skewed, ..plain };
     let long = Shape { record_bytes: 1_000, events: plain.events / 2, ..plain };
-    let mut runs = vec![("two-threads", plain, two, vec![Work::Redaction, Work::Count])];
+    let works = bench.options.pick(Work::ALL.as_slice(), &[Work::Redaction, Work::Count]);
+    let mut runs = vec![("two-threads", plain, two, works.to_vec())];
     if !bench.options.quick {
         runs.push(("skewed", skewed, one, vec![Work::Count, Work::Fraud, Work::Attribution]));
         runs.push(("long", long, one, vec![Work::Redaction, Work::Count]));
