@@ -1,13 +1,16 @@
 //! This machine: room for state, and whether what is there can be used.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use millpond::record::TaskId;
+use millpond::record::{TaskId, TopicName};
 use millpond::runtime::config::StreamsConfig;
 use millpond::state::rocksdb::{InstanceState, TaskView, instances};
 use millpond::state::{Checkpoint, StoreError};
+use millpond::time::Timestamp;
 
-use super::Patient;
+use super::{Patient, settings};
 use crate::cli::{Failure, time};
 use crate::finding::Finding;
 
@@ -16,9 +19,6 @@ const ROOM_MIN: u64 = 1 << 30;
 
 /// Below it nothing can be promised.
 const ROOM_NONE: u64 = 64 << 20;
-
-/// State that was away for longer is restored in full.
-const AWAY_MAX: std::time::Duration = std::time::Duration::from_hours(12);
 
 pub(super) fn examine(config: &StreamsConfig) -> Vec<Finding> {
     let mut findings = vec![room(&config.state_dir)];
@@ -29,22 +29,11 @@ pub(super) fn examine(config: &StreamsConfig) -> Vec<Finding> {
             match view {
                 // What to do is what a command that meets the same state says.
                 Err(error) => Finding::broken("state", format!("{name}: {error}"), Failure::from(error).fix()),
-                Ok(view) => age(&name, view.checkpoint()),
+                Ok(_) => Finding::fine("state", format!("{name} can be read")),
             }
         })),
     }
     findings
-}
-
-fn age(name: &str, checkpoint: Option<&Checkpoint>) -> Finding {
-    let until = checkpoint.map(|checkpoint| checkpoint.owned_until).filter(|until| until.is_some());
-    match until {
-        Some(until) if time::now().since(until) > AWAY_MAX => {
-            let what = format!("{name} was last owned at {}: it is too old to be used", time::shown(until));
-            Finding::warning("state-age", what, "nothing need be done: the next start restores it from the changelog")
-        }
-        _ => Finding::fine("state", format!("{name} can be read")),
-    }
 }
 
 /// Room in the file system in which the directory is, or will be.
@@ -89,13 +78,18 @@ fn views(config: &StreamsConfig) -> Result<Vec<View>, Finding> {
     Ok(views)
 }
 
-/// State against the cluster: of which topics it is.
+/// State against the cluster: of which topics it is, and whether it was away for too long.
 pub(super) fn compare(patient: &Patient<'_>) -> Vec<Finding> {
     let Ok(views) = views(patient.config) else { return Vec::new() };
-    let mut findings = Vec::new();
+    let (mut findings, mut told) = (Vec::new(), BTreeMap::new());
     for (instance, task, view) in views {
         let Ok(view) = view else { continue };
         let Some(checkpoint) = view.checkpoint() else { continue };
+        let name = format!("state of task {task} of instance {}", instance.instance);
+        let changelogs = changelogs(&patient.config.application_id, checkpoint);
+        let kept = changelogs.iter().filter_map(|topic| kept(patient, topic, &mut told)).min();
+        // A task without stores has nothing that could be too old.
+        findings.extend((!changelogs.is_empty()).then(|| age(&name, checkpoint, kept, time::now())).flatten());
         let topics: Vec<_> = checkpoint.topic_ids.keys().cloned().collect();
         let Ok(now) = patient.broker.inspect_topics(&topics) else { continue };
         for (topic, id) in &checkpoint.topic_ids {
@@ -104,12 +98,46 @@ pub(super) fn compare(patient: &Patient<'_>) -> Vec<Finding> {
                 Some(details) if details.id != *id => "was deleted and made again",
                 Some(_) => continue,
             };
-            let what = format!(
-                "topic {topic} {what} since state of task {task} of instance {} was written",
-                instance.instance
-            );
+            let what = format!("topic {topic} {what} since {name} was written");
             findings.push(Finding::broken("state-topics", what, "reset the application with `reset`"));
         }
     }
     findings
+}
+
+fn changelogs<'a>(application_id: &str, checkpoint: &'a Checkpoint) -> Vec<&'a TopicName> {
+    let prefix = format!("{application_id}-");
+    let is_changelog = |topic: &&TopicName| topic.starts_with(&prefix) && topic.ends_with("-changelog");
+    checkpoint.topic_ids.keys().filter(is_changelog).collect()
+}
+
+/// How long a changelog keeps deletions; `None` where the brokers do not tell. Each topic is asked for once.
+fn kept(
+    patient: &Patient<'_>,
+    topic: &TopicName,
+    told: &mut BTreeMap<TopicName, Option<Duration>>,
+) -> Option<Duration> {
+    let ask = || {
+        let settings = patient.broker.topic_settings(topic).ok()?;
+        let kept = settings::number(&settings, "delete.retention.ms")?;
+        u64::try_from(kept).ok().map(Duration::from_millis)
+    };
+    *told.entry(topic.clone()).or_insert_with(ask)
+}
+
+/// What a start does with state that was away for more than half of the time that its changelogs keep deletions.
+pub(super) fn age(name: &str, checkpoint: &Checkpoint, kept: Option<Duration>, now: Timestamp) -> Option<Finding> {
+    let until = Some(checkpoint.owned_until).filter(|until| until.is_some())?;
+    let assumed = kept.is_none();
+    let kept = kept.unwrap_or(settings::DELETE_RETENTION);
+    if now.since(until) <= kept / 2 {
+        return None;
+    }
+    let whence = if assumed { "Kafka's default; the brokers do not tell the topic's" } else { "of its changelogs" };
+    let what = format!(
+        "{name} was last owned at {}, longer ago than half of delete.retention.ms={} ({whence}): it is too old to be used",
+        time::shown(until),
+        kept.as_millis()
+    );
+    Some(Finding::warning("state-age", what, "nothing need be done: the next start restores it from the changelog"))
 }

@@ -1,5 +1,7 @@
 //! Kafka's settings as numbers and lists, and what they must be. Pure.
 
+use std::time::Duration;
+
 use millpond::broker::kafka::{Replicas, Settings};
 use millpond::runtime::config::StreamsConfig;
 use millpond::topology::InternalTopicKind;
@@ -7,7 +9,7 @@ use millpond::topology::InternalTopicKind;
 use crate::finding::Finding;
 
 /// Kafka's default. State may be away for half of what its changelog has.
-const DELETE_RETENTION_MS: i64 = 24 * 3_600_000;
+pub(super) const DELETE_RETENTION: Duration = Duration::from_hours(24);
 
 /// The oldest brokers that give topics an id which clients can ask for.
 const OLDEST: (u32, u32) = (3, 1);
@@ -126,11 +128,12 @@ pub(super) fn internal(topic: &str, kind: InternalTopicKind, settings: &Settings
             }
         }
         InternalTopicKind::Changelog => {
-            if let Some(value) = number(settings, "delete.retention.ms").filter(|value| *value < DELETE_RETENTION_MS) {
+            let wanted = i64::try_from(DELETE_RETENTION.as_millis()).unwrap_or(i64::MAX);
+            if let Some(value) = number(settings, "delete.retention.ms").filter(|value| *value < wanted) {
                 let what = format!(
                     "topic {topic}: delete.retention.ms={value}: state that was away for half of that is restored in full"
                 );
-                let fix = format!("set delete.retention.ms={DELETE_RETENTION_MS} or more");
+                let fix = format!("set delete.retention.ms={wanted} or more");
                 findings.push(Finding::warning("topic-delete-retention", what, fix));
             }
         }

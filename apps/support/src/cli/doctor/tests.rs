@@ -1,10 +1,12 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use millpond::broker::kafka::{Replicas, Resource, Right, Settings};
 use millpond::record::{Partition, TaskId};
 use millpond::runtime::config::StreamsConfig;
 use millpond::state::rocksdb::{Options, RocksDirectory};
-use millpond::state::{StateDirectory, StoreError, StoreKind, StoreSpec};
+use millpond::state::{Checkpoint, StateDirectory, StoreError, StoreKind, StoreSpec};
+use millpond::time::Timestamp;
 use millpond::topology::InternalTopicKind as Kind;
 
 use super::{machine, rights, settings};
@@ -98,6 +100,25 @@ fn a_disk_without_room_is_named() {
         [0, 100 << 20, 2 << 30].map(|bytes| machine::judge_room("/s", bytes).health),
         [Health::Broken, Health::Warning, Health::Fine]
     );
+}
+
+#[test]
+fn state_is_too_old_when_it_was_away_for_half_of_what_its_changelogs_keep() {
+    let checkpoint = Checkpoint { owned_until: Timestamp::from_millis(1_700_000_000_000), ..Checkpoint::default() };
+    let age = |kept, away: Duration| {
+        let away = i64::try_from(away.as_millis()).unwrap();
+        machine::age("state", &checkpoint, kept, Timestamp::from_millis(1_700_000_000_000 + away))
+    };
+    let (hour, minute) = (Duration::from_hours(1), Duration::from_mins(1));
+    assert_eq!(age(Some(4 * hour), 2 * hour), None);
+    let told = age(Some(4 * hour), 2 * hour + minute).unwrap();
+    assert_eq!((told.code, told.health), ("state-age", Health::Warning));
+    assert!(told.what.contains("delete.retention.ms=14400000 (of its changelogs)"), "{told:?}");
+    assert_eq!(age(Some(240 * hour), 48 * hour), None, "a changelog that keeps them for ten days");
+    assert_eq!(age(None, 12 * hour), None);
+    let assumed = age(None, 12 * hour + minute).unwrap();
+    assert!(assumed.what.contains("delete.retention.ms=86400000 (Kafka's default"), "{assumed:?}");
+    assert_eq!(machine::age("state", &Checkpoint::default(), None, Timestamp::from_millis(1)), None, "never owned");
 }
 
 /// What is to be done about a state is the same wherever it is met.
