@@ -45,6 +45,19 @@ pub use sources::{File, Flag, Sources};
 
 use sources::Place;
 
+/// A key of the library's configuration, as [`StreamsConfig::keys`] tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyReference {
+    /// Kafka's name, or ours in its manner.
+    pub name: &'static str,
+    /// What it is for.
+    pub meaning: &'static str,
+    /// What may be said: the type with its bounds, or the words.
+    pub accepts: String,
+    /// The library's own value; empty where there is none.
+    pub default: String,
+}
+
 /// Where to begin in an input partition for which the group has no committed offset: `start.from`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StartFrom {
@@ -286,9 +299,14 @@ impl StreamsConfig {
         known.chain(kafka).chain(self.app.settings()).collect()
     }
 
-    /// Every key of the library with what it means, for documentation and shells.
-    pub fn keys() -> impl Iterator<Item = (&'static str, &'static str)> {
-        key::KEYS.iter().map(|key| (key.name, key.meaning))
+    /// Every key of the library, for documentation and shells.
+    pub fn keys() -> impl Iterator<Item = KeyReference> {
+        key::KEYS.iter().map(|key| KeyReference {
+            name: key.name,
+            meaning: key.meaning,
+            accepts: key.accepts(),
+            default: key.default(),
+        })
     }
 
     fn setting(&self, key: &str, value: String, is_text: bool) -> Setting {

@@ -30,7 +30,7 @@ enum Command {
     Chaos(millpond_chaos::Options),
     /// Measure the library beside Kafka Streams: the same work, topics and broker.
     Bench(bench::Options),
-    /// Write Grafana's boards and the reference of all metrics from the tables of metrics.
+    /// Write Grafana's boards and the references of metrics and of the configuration from the tables in the code.
     Boards,
     /// Write the bill of materials of the applications, with what is compiled from C.
     Sbom(sbom::Options),

@@ -24,6 +24,29 @@ impl Key {
     pub(super) fn is_text(&self) -> bool {
         !matches!(self.kind, Kind::Millis(..) | Kind::Bytes(..) | Kind::Count(..))
     }
+
+    /// What may be said, for people.
+    pub(super) fn accepts(&self) -> String {
+        match &self.kind {
+            Kind::Text(_) => "text".to_owned(),
+            Kind::Secret(_) => "text that is masked wherever it is shown".to_owned(),
+            Kind::Path(_) => "path".to_owned(),
+            Kind::Millis(bounds, _) => format!("milliseconds, {} to {}", bounds.start(), bounds.end()),
+            Kind::Bytes(bounds, _) => format!("bytes, {} to {}", in_units(*bounds.start()), in_units(*bounds.end())),
+            Kind::Count(bounds, _) => format!("{} to {}", bounds.start(), bounds.end()),
+            Kind::Choice(words, _) => words.join(", "),
+            Kind::Listen(_) => "host:port, port, none".to_owned(),
+        }
+    }
+
+    /// The value when nobody says one, for people.
+    pub(super) fn default(&self) -> String {
+        let value = (self.show)(&StreamsConfig::new("", "", ""));
+        match (&self.kind, value.parse()) {
+            (Kind::Bytes(..), Ok(bytes)) => in_units(bytes),
+            _ => value,
+        }
+    }
 }
 
 type Set<T> = fn(&mut StreamsConfig, T);
@@ -44,6 +67,7 @@ enum Kind {
 
 const HOUR: u64 = 3_600_000;
 const KIB: u64 = 1024;
+const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 const POLICIES: &[&str] = &["stop", "dead-letter"];
@@ -484,6 +508,13 @@ fn size(value: i64) -> usize {
 
 fn millis(value: Duration) -> String {
     value.as_millis().to_string()
+}
+
+/// As a file may say it: `64 MiB`.
+fn in_units(bytes: u64) -> String {
+    let units = [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")];
+    let unit = units.into_iter().find(|(size, _)| bytes >= *size && bytes.is_multiple_of(*size));
+    unit.map_or_else(|| bytes.to_string(), |(size, name)| format!("{} {name}", bytes / size))
 }
 
 fn shown(value: Option<impl ToString>) -> String {

@@ -328,7 +328,14 @@ fn every_key_has_a_meaning_and_shows_a_value_that_loads_again() {
         flag("--set", "errors.dead.letter.queue.topic.name", "dead"),
     ];
     let config = StreamsConfig::load(&sources).unwrap();
-    assert!(StreamsConfig::keys().all(|(_, meaning)| meaning.len() > 10));
+    assert!(StreamsConfig::keys().all(|key| key.meaning.len() > 10 && !key.accepts.is_empty()));
+    let told = |name: &str| {
+        let key = StreamsConfig::keys().find(|key| key.name == name).unwrap();
+        format!("{}; {}", key.accepts, key.default)
+    };
+    assert_eq!(told("uncommitted.max.bytes"), "bytes, 64 KiB to 64 GiB; 64 MiB");
+    assert_eq!(told("commit.interval.ms"), "milliseconds, 1 to 3600000; 100");
+    assert_eq!(told("on.shutdown"), "stay, leave; stay");
     let said: Vec<Flag> = config
         .settings()
         .into_iter()

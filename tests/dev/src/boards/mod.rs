@@ -1,28 +1,31 @@
-//! `./dev boards`: Grafana's boards and the reference of all metrics, written from the tables of metrics. What is committed
-//! below `grafana/` is what this writes: a test compares.
+//! `./dev boards`: Grafana's boards, the reference of all metrics and that of the configuration, written from the tables in the
+//! code. What is committed is what this writes: a test compares.
 
 mod board;
 mod catalog;
+mod keys;
 mod panel;
 mod reference;
 mod rows;
 
 use std::fs;
-use std::path::Path;
 
 use anyhow::Context as _;
 
 use board::Scope;
 use catalog::Catalog;
 
-/// Everything that is written, by its path below `grafana/`.
+/// Everything that is written, by its path from the top of the repository.
 fn files() -> anyhow::Result<Vec<(String, String)>> {
     let catalog = Catalog::new();
-    let mut files = vec![("METRICS.md".to_owned(), reference::page(&catalog))];
+    let mut files = vec![
+        ("grafana/METRICS.md".to_owned(), reference::page(&catalog)),
+        ("framework/CONFIGURATION.md".to_owned(), keys::page()),
+    ];
     for scope in Scope::ALL {
         let board = board::board(&catalog, scope)?;
         let text = serde_json::to_string_pretty(&board)?;
-        files.push((format!("dashboards/{}.json", scope.name()), format!("{text}\n")));
+        files.push((format!("grafana/dashboards/{}.json", scope.name()), format!("{text}\n")));
     }
     Ok(files)
 }
@@ -30,8 +33,7 @@ fn files() -> anyhow::Result<Vec<(String, String)>> {
 /// Writes them, from the top of the repository.
 pub(crate) fn write() -> anyhow::Result<()> {
     for (path, text) in files()? {
-        let path = Path::new("grafana").join(path);
-        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        fs::write(&path, text).with_context(|| format!("write {path}"))?;
     }
     Ok(())
 }
@@ -39,6 +41,7 @@ pub(crate) fn write() -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     use millpond::metrics::Level;
 
@@ -46,21 +49,21 @@ mod tests {
     use super::panel::{Panel, Show};
     use super::*;
 
-    const GRAFANA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../grafana");
+    const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
     #[test]
     fn what_is_committed_is_what_is_written_from_the_table() {
         for (path, text) in files().unwrap() {
-            let committed = fs::read_to_string(Path::new(GRAFANA).join(&path)).unwrap_or_default();
-            assert!(committed == text, "grafana/{path} is not current: run ./dev boards");
+            let committed = fs::read_to_string(Path::new(ROOT).join(&path)).unwrap_or_default();
+            assert!(committed == text, "{path} is not current: run ./dev boards");
         }
     }
 
     #[test]
     fn there_is_no_board_that_is_not_written() {
         let written: BTreeSet<String> = files().unwrap().into_iter().map(|(path, _)| path).collect();
-        for file in fs::read_dir(Path::new(GRAFANA).join("dashboards")).unwrap() {
-            let path = format!("dashboards/{}", file.unwrap().file_name().to_str().unwrap());
+        for file in fs::read_dir(Path::new(ROOT).join("grafana/dashboards")).unwrap() {
+            let path = format!("grafana/dashboards/{}", file.unwrap().file_name().to_str().unwrap());
             assert!(written.contains(&path), "{path}");
         }
     }
@@ -90,7 +93,7 @@ mod tests {
         let catalog = Catalog::new();
         let files = files().unwrap();
         for scope in Scope::ALL {
-            let path = format!("dashboards/{}.json", scope.name());
+            let path = format!("grafana/dashboards/{}.json", scope.name());
             let (_, text) = files.iter().find(|(have, _)| *have == path).unwrap();
             for entry in catalog.iter() {
                 let has = match scope {
