@@ -216,17 +216,20 @@ fn the_granted_rights_suffice_for_the_whole_work_of_each_application() {
     });
     end(running);
     goes_on_elsewhere(&client, secured);
-    the_doctor_finds_nothing_broken(secured);
+    the_doctor_finds_nothing_broken(secured, &database);
     is_kept_to_its_own(secured);
 }
 
 /// What may not be looked at with these rights is told as that, and as nothing worse.
-fn the_doctor_finds_nothing_broken(secured: &Secured) {
-    for application in STREAMS {
+fn the_doctor_finds_nothing_broken(secured: &Secured, database: &str) {
+    for application in APPLICATIONS {
         let state = Scratch::new("doctor").unwrap();
         let mut doctor = Command::new(built(application).unwrap());
         doctor.args(["doctor", "--json"]).arg(format!("--bootstrap-servers={}", secured.sasl_ssl));
         doctor.arg(format!("--state-dir={}", state.path().display())).env("MILLPOND_SASL_PASSWORD", PASSWORD);
+        if application == "loader" {
+            doctor.env("MILLPOND_APP_DATABASE_URL", database);
+        }
         for (name, value) in [
             ("security.protocol", "SASL_SSL"),
             ("sasl.mechanism", "SCRAM-SHA-512"),

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod acls;
 mod authorization;
 mod compose;
 mod database;
