@@ -7,7 +7,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum Error {
     /// A program or library of the set-up is not there.
-    #[error("{what} not found: run ./dev setup, or set {variable}")]
+    #[error("{what} not found: install it, run ./dev setup as root, or set {variable}")]
     NotInstalled {
         /// What was looked for.
         what: &'static str,
