@@ -109,7 +109,7 @@ impl Goal {
             wanted: self.bound.wanted(),
             ours: ours.map(show),
             other: other.map(show),
-            ratio: ratio.map(|ratio| (show_ratio(ratio), self.bound.is_met(ratio))),
+            ratio: ratio.map(|ratio| (self.bound.show(ratio), self.bound.is_met(ratio))),
         }
     }
 }
@@ -119,6 +119,14 @@ impl Bound {
         match self {
             Self::AtMost(bound) => ratio <= bound,
             Self::AtLeast(bound) => ratio >= bound,
+        }
+    }
+
+    /// The ratio in the form of the bound.
+    fn show(self, ratio: f64) -> String {
+        match self {
+            Self::AtLeast(bound) if bound < 1.0 => format!("{ratio:.2}"),
+            _ => show_ratio(ratio),
         }
     }
 
