@@ -41,7 +41,7 @@ pub(crate) fn metric(series: &str) -> Option<&'static Metric> {
     let (measures, redacted) = (loader::Measures::default(), redaction::Totals::default());
     let (alerts, orders) = (fraud::Totals::default(), attribution::Totals::default());
     let own = [redacted.table(), alerts.table(), orders.table(), measures.table()];
-    let mut all = TABLE.iter().chain(own.into_iter().flatten());
+    let mut all = TABLE.iter().chain(&PROCESS).chain(own.into_iter().flatten());
     all.find(|metric| match metric.kind {
         Kind::Histogram => {
             series.strip_prefix(metric.name).is_some_and(|rest| ["_bucket", "_sum", "_count"].contains(&rest))
@@ -66,7 +66,7 @@ pub(crate) fn unknown(expression: &str, recorded: &BTreeSet<String>) -> Vec<Stri
     for name in &series {
         match metric(name) {
             Some(metric) => labels.extend(metric.labels),
-            None if PROCESS.contains(&name.as_str()) || recorded.contains(*name) || *name == "up" => {}
+            None if recorded.contains(*name) || *name == "up" => {}
             None => wrong.push(format!("{name} does not exist")),
         }
     }

@@ -11,7 +11,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, LabelPair, MetricFamily, MetricType};
 use prometheus::{Registry, TextEncoder};
 
-use super::{Kind, Metric, OwnMetrics, Sample, TABLE, Value, View};
+use super::{Kind, Metric, OwnMetrics, PROCESS, Sample, TABLE, Value, View};
 
 /// Metrics could not be rendered.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,14 @@ pub fn render(view: &View<'_>) -> Result<String, ExpositionError> {
     registry.register(Box::new(Table::read(view)?))?;
     #[cfg(target_os = "linux")]
     registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-    Ok(TextEncoder::new().encode_to_string(&registry.gather())?)
+    let mut families = registry.gather();
+    for family in &mut families {
+        // What they are is said in one place.
+        if let Some(metric) = PROCESS.iter().find(|metric| metric.name == family.name()) {
+            family.set_help(metric.help.to_owned());
+        }
+    }
+    Ok(TextEncoder::new().encode_to_string(&families)?)
 }
 
 /// The table, read once.

@@ -25,7 +25,7 @@ mod tests;
 pub use exposition::{ExpositionError, render};
 pub use own::OwnMetrics;
 pub use rules::check;
-pub use table::{TABLE, Table};
+pub use table::{PROCESS, TABLE, Table};
 
 /// What a metric is to Prometheus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub enum Unit {
     Seconds,
     /// Bytes.
     Bytes,
+    /// Bytes in a second.
+    BytesPerSecond,
     /// A position in a partition.
     Offset,
     /// One or zero.
@@ -60,6 +62,7 @@ impl Unit {
             Self::Count => "count",
             Self::Seconds => "seconds",
             Self::Bytes => "bytes",
+            Self::BytesPerSecond => "bytes per second",
             Self::Offset => "offset",
             Self::Truth => "0 or 1",
         }
@@ -136,12 +139,18 @@ enum Read {
     View(fn(&View<'_>, &mut Samples)),
     /// From the application.
     Own,
+    /// From the system, by the `prometheus` crate.
+    System,
 }
 
 impl Metric {
     const fn new(name: &'static str, kind: Kind, help: &'static str, read: fn(&View<'_>, &mut Samples)) -> Self {
         let (labels, unit, level) = (&[], Unit::Count, Level::Application);
         Self { name, kind, help, labels, unit, level, read: Read::View(read) }
+    }
+
+    const fn of_system(name: &'static str, kind: Kind, help: &'static str, unit: Unit) -> Self {
+        Self { name, kind, help, labels: &[], unit, level: Level::Application, read: Read::System }
     }
 
     /// A metric of an application's own, [`Level::Business`]: its values come from [`OwnMetrics::read`].
@@ -176,6 +185,7 @@ impl Metric {
                     own.read(self, &mut samples);
                 }
             }
+            Read::System => {}
         }
         samples
     }
@@ -255,14 +265,3 @@ impl Samples {
 fn float(value: u64) -> f64 {
     value as f64
 }
-
-/// Metrics of the process that the `prometheus` crate adds to the table, on Linux.
-pub const PROCESS: &[&str] = &[
-    "process_cpu_seconds_total",
-    "process_max_fds",
-    "process_open_fds",
-    "process_resident_memory_bytes",
-    "process_start_time_seconds",
-    "process_threads",
-    "process_virtual_memory_bytes",
-];

@@ -26,6 +26,7 @@ pub fn check<'m>(table: impl IntoIterator<Item = &'m Metric>, labels: &[&str]) -
         let unit = match metric.unit {
             Unit::Seconds => "_seconds",
             Unit::Bytes => "_bytes",
+            Unit::BytesPerSecond => "_bytes_per_second",
             Unit::Offset => "_offset",
             Unit::Count | Unit::Truth => "",
         };

@@ -338,9 +338,13 @@ fn a_scrape_shows_names_labels_and_cumulative_buckets() {
         assert!(text.contains(&format!("# HELP {} {}", metric.name, metric.help)), "{}", metric.name);
     }
     if cfg!(target_os = "linux") {
-        for name in PROCESS {
-            assert!(text.contains(&format!("# TYPE {name} ")), "{name} is missing");
+        for Metric { name, help, kind, .. } in &PROCESS {
+            let told = format!("# HELP {name} {help}\n# TYPE {name} {}\n", kind.as_str());
+            assert!(text.contains(&told), "{told} is missing");
         }
+        // Nothing of the process is told that is not said here.
+        let of_process: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE process_")).collect();
+        assert_eq!(of_process.len(), PROCESS.len(), "{of_process:?}");
     }
 }
 

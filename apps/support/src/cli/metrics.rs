@@ -19,7 +19,8 @@ pub(crate) struct MetricsArgs {
 
 /// `own` are the application's own; a program without an application has none.
 pub(crate) fn run(args: &MetricsArgs, own: Option<&dyn OwnMetrics>, out: &mut Output<'_>) -> Result<(), Failure> {
-    let metrics: Vec<&Metric> = own.map_or(&[][..], OwnMetrics::table).iter().chain(TABLE.iter()).collect();
+    let own = own.map_or(&[][..], OwnMetrics::table);
+    let metrics: Vec<&Metric> = own.iter().chain(TABLE.iter()).chain(&PROCESS).collect();
     if args.markdown && !out.json {
         return out.write(&markdown(&metrics));
     }
@@ -48,7 +49,7 @@ fn json_table(metrics: &[&Metric]) -> Value {
             "labels": metric.labels, "help": metric.help,
         })
     });
-    json!({ "metrics": metrics.collect::<Vec<_>>(), "process": PROCESS })
+    json!({ "metrics": metrics.collect::<Vec<_>>() })
 }
 
 fn markdown(metrics: &[&Metric]) -> String {
@@ -90,9 +91,9 @@ mod tests {
     #[test]
     fn every_form_has_every_metric() {
         let parsed: Value = serde_json::from_str(&printed(true, false)).unwrap();
-        assert_eq!(parsed["metrics"].as_array().unwrap().len(), TABLE.iter().count() + 1);
+        assert_eq!(parsed["metrics"].as_array().unwrap().len(), TABLE.iter().count() + PROCESS.len() + 1);
         for text in [printed(false, false), printed(false, true)] {
-            for metric in TABLE.iter().chain(Own.table()) {
+            for metric in TABLE.iter().chain(&PROCESS).chain(Own.table()) {
                 assert_eq!(text.lines().filter(|line| line.contains(metric.help)).count(), 1, "{}", metric.name);
             }
         }

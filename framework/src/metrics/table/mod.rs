@@ -4,11 +4,14 @@
 mod application;
 mod client;
 mod partition;
+mod process;
 mod store;
 mod task;
 mod thread;
 
 use std::fmt::Display;
+
+pub use process::PROCESS;
 
 use super::{Level, Metric, Samples, View, float};
 use crate::record::Offset;

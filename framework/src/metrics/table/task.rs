@@ -100,7 +100,7 @@ pub(super) static METRICS: [Metric; 11] = [
     .of_task()
     .of(Unit::Truth),
     Metric::new(
-        "millpond_rocksdb_delayed_write_bytes",
+        "millpond_rocksdb_delayed_write_bytes_per_second",
         Kind::Gauge,
         "Bytes a second that writes are held back to because compaction is behind; zero when they are not",
         |view, out| {
@@ -112,7 +112,7 @@ pub(super) static METRICS: [Metric; 11] = [
         },
     )
     .of_task()
-    .of(Unit::Bytes),
+    .of(Unit::BytesPerSecond),
     Metric::new("millpond_rocksdb_running_compactions", Kind::Gauge, "Compactions that run", |view, out| {
         each_task(view, |task| {
             if let Some(database) = &task.database {

@@ -32,7 +32,7 @@ impl Catalog {
         ];
         let library = TABLE.iter().map(|metric| entry(metric, None));
         let own = own.into_iter().flat_map(|(name, table)| table.iter().map(move |metric| entry(metric, Some(name))));
-        Self(library.chain(own).chain(PROCESS.iter().copied().map(of_process)).collect())
+        Self(library.chain(own).chain(PROCESS.iter().map(|metric| entry(metric, None))).collect())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
@@ -55,19 +55,4 @@ impl Catalog {
 fn entry(metric: &'static Metric, application: Option<&'static str>) -> Entry {
     let Metric { name, kind, help, labels, unit, level, .. } = metric;
     Entry { name, kind: *kind, unit: *unit, level: *level, labels, help, application }
-}
-
-/// The `prometheus` crate tells neither help nor unit of these without a running process.
-fn of_process(name: &'static str) -> Entry {
-    let (unit, help) = match name {
-        "process_cpu_seconds_total" => (Unit::Seconds, "Processor time that the process has taken"),
-        "process_max_fds" => (Unit::Count, "How many files it may open"),
-        "process_open_fds" => (Unit::Count, "How many files it has open"),
-        "process_resident_memory_bytes" => (Unit::Bytes, "Memory that it has"),
-        "process_start_time_seconds" => (Unit::Seconds, "When it was started, in seconds since the epoch"),
-        "process_threads" => (Unit::Count, "Threads, librdkafka's and RocksDB's included"),
-        _ => (Unit::Bytes, "Addresses that it has reserved"),
-    };
-    let kind = if name.ends_with("_total") { Kind::Counter } else { Kind::Gauge };
-    Entry { name, kind, unit, level: Level::Application, labels: &[], help, application: None }
 }

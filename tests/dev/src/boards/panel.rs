@@ -175,7 +175,7 @@ impl Panel {
     fn field(&self, entry: &Entry) -> Value {
         let unit = match (self.show, entry.unit) {
             (Show::Part | Show::Share | Show::Missed, _) | (Show::Rate, Unit::Seconds) => "percentunit",
-            (Show::Rate, Unit::Bytes) => "Bps",
+            (Show::Rate, Unit::Bytes) | (Show::Max, Unit::BytesPerSecond) => "Bps",
             (Show::Slope | Show::Rate, _) => "cps",
             (Show::Age | Show::Skew, _) | (_, Unit::Seconds) => "s",
             (_, Unit::Bytes) => "bytes",

@@ -156,7 +156,7 @@ const ROCKSDB: [Panel; 14] = [
     panel(
         "Writes held back",
         Show::Max,
-        &["millpond_rocksdb_delayed_write_bytes", "millpond_rocksdb_write_stopped"],
+        &["millpond_rocksdb_delayed_write_bytes_per_second", "millpond_rocksdb_write_stopped"],
         &["task"],
     )
     .on(STATEFUL),
