@@ -50,8 +50,8 @@ fn of_panels(board: &Value, variables: &[(String, String)]) -> Vec<Expression> {
     found
 }
 
-/// Recording rules as they are. An alert's expression is empty as long as all is well: each series that it looks at is asked
-/// for instead.
+/// Recording rules as they are. An alert's expression is empty as long as all is well: it is asked as [`of_alert`] has it, and
+/// so is each series that it looks at, because nothing shows whether an excuse that excuses nothing ever could.
 fn of_rules() -> Vec<Expression> {
     let mut found = Vec::new();
     for file in ["recording.yml", "alerts.yml"] {
@@ -60,9 +60,10 @@ fn of_rules() -> Vec<Expression> {
         for rule in rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap()) {
             let expression = rule["expr"].as_str().unwrap();
             match rule["alert"].as_str() {
-                Some(alert) => found.extend(
-                    selectors(expression).into_iter().map(|text| Expression { place: format!("alert {alert}"), text }),
-                ),
+                Some(alert) => {
+                    let texts = selectors(expression).into_iter().chain([of_alert(expression)]);
+                    found.extend(texts.map(|text| Expression { place: format!("alert {alert}"), text }));
+                }
                 None => found.push(Expression {
                     place: rule["record"].as_str().unwrap().to_owned(),
                     text: expression.to_owned(),
@@ -71,6 +72,19 @@ fn of_rules() -> Vec<Expression> {
         }
     }
     found
+}
+
+/// An alert's expression so that it has a value also while all is well: a comparison says yes or no instead of leaving series
+/// out, and what is absent when it fires is asked for. What excuses (`unless`) stays as it is: all is well, so it leaves nothing
+/// out. Joins, functions and ranges are the alert's own.
+fn of_alert(expression: &str) -> String {
+    let (complaint, excuse) = expression.split_at(expression.find("unless").unwrap_or(expression.len()));
+    let words = complaint.split_whitespace().map(|word| match word {
+        "==" | "!=" | ">" | "<" | ">=" | "<=" => format!("{word} bool"),
+        _ => word.replace("absent(", "("),
+    });
+    let words: Vec<String> = words.chain(excuse.split_whitespace().map(str::to_owned)).collect();
+    words.join(" ")
 }
 
 /// The series that an expression selects, with their matchers.
@@ -96,4 +110,18 @@ fn selectors_are_found_with_their_matchers() {
     let expression =
         "sum by (application_id) (rate(millpond_a_total{r=~\"x|y\"}[5m])) > 0 and m:x unless on (up_) up == 0";
     assert_eq!(selectors(expression), ["millpond_a_total{r=~\"x|y\"}", "up"]);
+}
+
+#[test]
+fn an_alert_is_asked_whole_and_without_what_leaves_series_out() {
+    for (alert, asked) in [
+        ("up{job=~\".*m.*\"} == 0", "up{job=~\".*m.*\"} == bool 0"),
+        ("absent(millpond_a)", "(millpond_a)"),
+        (
+            "(sum(rate(a[1m])) == 0)\n  and on (i) (b > 0)\n  unless on (i) (c{s=\"r\"} > 0)\n",
+            "(sum(rate(a[1m])) == bool 0) and on (i) (b > bool 0) unless on (i) (c{s=\"r\"} > 0)",
+        ),
+    ] {
+        assert_eq!(of_alert(alert), asked);
+    }
 }
