@@ -1,5 +1,6 @@
 //! From a record's making to its committed output, at a fixed rate.
 
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -60,9 +61,11 @@ fn one(
     bench.topic(&place.output, partitions)?;
     let tail = Tail::of(&place.bootstrap_servers, &place.output, partitions)?;
     let mut process = bench.programs.launch(side, work, &place, Setting::of(bench.options)).start()?;
-    let feed = Feed { per_second, time, users: bench.options.shape().users };
-    let feeder = feed.start(&place.bootstrap_servers, &place.input)?;
-    let heard = Listener { tail, watch: bench.watch(&place, partitions, None)? }.listen(&mut process, feeder)?;
+    let feed = Feed { per_second, users: bench.options.shape().users };
+    let end = End::default();
+    let feeder = feed.start(&place.bootstrap_servers, &place.input, end.clone())?;
+    let listener = Listener { tail, watch: bench.watch(&place, partitions, None)?, end, time };
+    let heard = listener.listen(&mut process, feeder)?;
     let (mut late, expected) = (heard.late, heard.expected);
     let outputs = check::output(&place, (side, work), &expected)?;
     ensure!(outputs == heard.outputs, "{} outputs were seen, there are {outputs}", heard.outputs);
@@ -82,10 +85,15 @@ fn one(
     bench.forget(&place)
 }
 
+/// When feeding ends: known with the first output, so that all programs are measured for the same time.
+type End = Arc<OnceLock<Instant>>;
+
 /// Who waits for outputs while records are fed.
 struct Listener<'a> {
     tail: Tail,
     watch: Watch<'a>,
+    end: End,
+    time: Duration,
 }
 
 /// What came of what was fed.
@@ -106,6 +114,7 @@ impl Listener<'_> {
         loop {
             if let Some(made_ms) = self.tail.timestamp(Duration::from_millis(20))? {
                 (outputs, quiet_since) = (outputs + 1, Instant::now());
+                self.end.get_or_init(|| quiet_since + WARM_UP + self.time);
                 if made_ms >= *begin_ms.get_or_insert(made_ms.max(now_ms()) + millis(WARM_UP)) {
                     late.push(now_ms() - made_ms);
                 }
@@ -145,13 +154,17 @@ fn percentile(sorted: &[i64], permille: usize) -> Option<f64> {
 #[derive(Clone, Copy)]
 struct Feed {
     per_second: u32,
-    time: Duration,
     users: u32,
 }
 
 impl Feed {
     /// In the end it says what it has fed.
-    fn start(self, bootstrap_servers: &str, topic: &str) -> anyhow::Result<JoinHandle<anyhow::Result<Expected>>> {
+    fn start(
+        self,
+        bootstrap_servers: &str,
+        topic: &str,
+        end: End,
+    ) -> anyhow::Result<JoinHandle<anyhow::Result<Expected>>> {
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap_servers)
             .set("enable.idempotence", "true")
@@ -159,13 +172,14 @@ impl Feed {
             .set("linger.ms", "0")
             .create()?;
         let topic = topic.to_owned();
-        Ok(thread::Builder::new().name("feed".into()).spawn(move || self.run(&producer, &topic))?)
+        Ok(thread::Builder::new().name("feed".into()).spawn(move || self.run(&producer, &topic, &end))?)
     }
 
-    fn run(self, producer: &BaseProducer, topic: &str) -> anyhow::Result<Expected> {
+    fn run(self, producer: &BaseProducer, topic: &str, end: &OnceLock<Instant>) -> anyhow::Result<Expected> {
         let began = Instant::now();
         let (mut random, mut value, mut expected) = (Random::new(7), Vec::new(), Expected::new(self.users));
-        while began.elapsed() < WARM_UP * 2 + self.time {
+        // Who waits for the first output gives up before this does.
+        while end.get().map_or(began.elapsed() < LIMIT * 2, |end| Instant::now() < *end) {
             let due = began.elapsed().as_micros() * u128::from(self.per_second) / 1_000_000;
             while u128::from(expected.events) < due {
                 let (user, at_ms) = (random.below(self.users), now_ms());
