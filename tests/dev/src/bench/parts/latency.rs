@@ -28,7 +28,7 @@ const TICK: Duration = Duration::from_millis(1);
 /// Nobody who is through is silent that long before the last output.
 const LATE: Duration = Duration::from_secs(2);
 /// No program needs that long for its first output, or for what is left in the end.
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(3);
 
 pub(super) fn measure(bench: &mut Bench<'_>, lines: &mut Lines) -> anyhow::Result<()> {
     let works = bench.options.pick(vec![Work::Redaction, Work::Count], vec![Work::Count]);
