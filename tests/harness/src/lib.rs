@@ -42,7 +42,7 @@ pub use collector::{CollectedSpan, Collector};
 pub use error::Error;
 pub use ghost::leave_transaction_open;
 pub use install::axe;
-pub use kafka::{Kafka, KafkaOptions, Role, Secured, Security};
+pub use kafka::{KEY_PASSWORD, Kafka, KafkaOptions, Role, Secured, Security};
 pub use lag::{Group, PartitionLag};
 pub use postgres::{Postgres, PostgresOptions, query};
 pub use process::{Detached, Launch, Process};

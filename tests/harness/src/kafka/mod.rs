@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-pub use security::{Secured, Security};
+pub use security::{KEY_PASSWORD, Secured, Security};
 
 use crate::port::Port;
 use crate::{Client, Detached, Error, Launch, Process, Scratch, install, try_wait_for};

@@ -5,6 +5,14 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 
 use crate::{Client, Error};
 
+/// The key of every client's certificate: the same each time, because nothing here can lock one.
+const CLIENT_KEY: &str = include_str!("client.key");
+/// The same key, locked.
+const LOCKED_CLIENT_KEY: &str = include_str!("client.locked.key");
+
+/// The pass phrase of [`Secured::locked_client_key`], for `ssl.key.password`; a text that a search for secrets finds.
+pub const KEY_PASSWORD: &str = "cnrySecretX7-key-cnrySecretX7";
+
 /// What the secured listeners of a broker accept.
 ///
 /// `SSL` takes clients with a certificate of the broker's own authority or with none. `SASL_SSL` takes PLAIN, SCRAM-SHA-256
@@ -28,6 +36,8 @@ pub struct Secured {
     pub client_certificate: PathBuf,
     /// Its key, in PEM, for `ssl.key.location`.
     pub client_key: PathBuf,
+    /// The same key under [`KEY_PASSWORD`].
+    pub locked_client_key: PathBuf,
 }
 
 impl Secured {
@@ -68,6 +78,7 @@ impl Secured {
             ca: file("ca.pem"),
             client_certificate: file("client.pem"),
             client_key: file("client.key"),
+            locked_client_key: file("client.locked.key"),
         };
         if !secured.client_key.is_file() {
             fs::create_dir_all(dir).map_err(Error::io("make the directory", dir))?;
@@ -81,20 +92,20 @@ impl Secured {
         authority.distinguished_name.push(DnType::CommonName, "millpond test authority");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
-        let issue = |name: &str| -> Result<(String, String), Error> {
+        let issue = |name: &str, key: &KeyPair| -> Result<String, Error> {
             let mut params = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()])?;
             params.distinguished_name.push(DnType::CommonName, name);
-            let key = KeyPair::generate()?;
-            Ok((params.signed_by(&key, &authority)?.pem(), key.serialize_pem()))
+            Ok(params.signed_by(key, &authority)?.pem())
         };
-        let (server_certificate, server_key) = issue("broker")?;
-        let (client_certificate, client_key) = issue("client")?;
+        let (server_key, client_key) = (KeyPair::generate()?, KeyPair::from_pem(CLIENT_KEY)?);
+        let (server_certificate, client_certificate) = (issue("broker", &server_key)?, issue("client", &client_key)?);
         let write = |path: &Path, text: String| fs::write(path, text).map_err(Error::io("write a certificate", path));
         write(&self.ca, authority.pem())?;
-        write(&dir.join("server.pem"), server_key + &server_certificate)?;
+        write(&dir.join("server.pem"), server_key.serialize_pem() + &server_certificate)?;
         write(&self.client_certificate, client_certificate)?;
+        write(&self.locked_client_key, LOCKED_CLIENT_KEY.to_owned())?;
         // Last: this file says that the others are there.
-        write(&self.client_key, client_key)
+        write(&self.client_key, CLIENT_KEY.to_owned())
     }
 
     /// The broker properties of both listeners.

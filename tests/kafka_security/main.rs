@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
+mod renewal;
+mod silence;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,13 +18,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use millpond::aws::{DefaultChain, Renewed, Variables};
 use millpond::broker::kafka::{KafkaBroker, KafkaConfig, MskIam, Sasl, Security, Tls, Token, TokenError, TokenSource};
 use millpond::broker::{
-    Broker, BrokerErrorKind, ChangelogReader, Consumer, MemberConfig, NewTopic, Polled, Producer, Rebalance,
+    Broker, BrokerError, BrokerErrorKind, ChangelogReader, Consumer, MemberConfig, NewTopic, Polled, Producer,
+    Rebalance,
 };
 use millpond::error::Recovery;
 use millpond::record::{Headers, Offset, Partition, ProducerRecord, TopicPartition};
 use millpond::runtime::config::{Flag, Sources, StreamsConfig};
 use millpond::time::Timestamp;
-use millpond_harness::{Kafka, KafkaOptions, Scratch, Secured, wait_for};
+use millpond_harness::{KEY_PASSWORD, Kafka, KafkaOptions, Scratch, Secured, wait_for};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -246,6 +251,13 @@ fn a_broker_that_wants_a_certificate_refuses_whoever_has_none_or_a_strangers() {
         connect(&ours.ssl, Security::Tls(tls))
     };
     works(&with(Some(&ours.client_certificate), Some(&ours.client_key)), "mutual");
+    let locked = Tls {
+        ca_file: Some(ours.ca.clone()),
+        certificate_file: Some(ours.client_certificate.clone()),
+        key_file: Some(ours.locked_client_key.clone()),
+        key_password: Some(KEY_PASSWORD.into()),
+    };
+    works(&connect(&ours.ssl, Security::Tls(locked)), "mutual-locked");
     let strangers = secured();
     for (name, broker) in [
         ("no-certificate", with(None, None)),
@@ -316,6 +328,22 @@ fn scram_of_both_lengths() {
     works(&sasl(Sasl::ScramSha256 { username: "alice".into(), password: PASSWORD.into() }), "scram-256");
 }
 
+/// SCRAM never sends the password, so that a network of one's own may do without TLS.
+#[test]
+fn scram_without_tls() {
+    let scratch = Scratch::new("sasl-plaintext").unwrap();
+    let map = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_PLAINTEXT,PROXIED:PLAINTEXT";
+    let unencrypted = ("listener.security.protocol.map".to_owned(), map.to_owned());
+    let security = Some(millpond_harness::Security { users: vec![("alice".to_owned(), PASSWORD.to_owned())] });
+    let options = KafkaOptions { security, properties: vec![unencrypted], ..KafkaOptions::default() };
+    let kafka = Kafka::start_with(scratch.path(), options).unwrap();
+    let listener = &kafka.secured().unwrap().sasl_ssl;
+    works(&connect(listener, Security::SaslPlaintext(scram(PASSWORD))), "sasl-plaintext");
+    let broker = connect(listener, Security::SaslPlaintext(scram("canary-wrong")));
+    is_refused(&broker, "sasl-plaintext-wrong");
+    says(&broker, "correct sasl.username and sasl.password");
+}
+
 #[test]
 fn a_wrong_password_is_an_error_and_not_a_hang() {
     let wrong = Sasl::Plain { username: "alice".into(), password: "canary-wrong".into() };
@@ -335,7 +363,7 @@ fn a_password_goes_as_it_is_over_tls() {
 #[derive(Debug)]
 struct Unsigned {
     given: Mutex<u32>,
-    fails: bool,
+    fails: AtomicBool,
     seconds: i64,
     /// How far the clock that they are made by is ahead.
     ahead: i64,
@@ -343,13 +371,13 @@ struct Unsigned {
 
 impl Unsigned {
     fn living(seconds: i64) -> Self {
-        Self { given: Mutex::new(0), fails: false, seconds, ahead: 0 }
+        Self { given: Mutex::new(0), fails: AtomicBool::new(false), seconds, ahead: 0 }
     }
 }
 
 impl TokenSource for Unsigned {
     fn token(&self) -> Result<Token, TokenError> {
-        if self.fails {
+        if self.fails.load(Ordering::Relaxed) {
             return Err(TokenError::NoCredentials("the token source of the test".into()));
         }
         *self.given.lock().unwrap() += 1;
@@ -428,35 +456,12 @@ fn tokens_come_from_their_source() {
 
 #[test]
 fn a_token_source_that_fails_is_named() {
-    let broker = sasl(Sasl::OAuthBearer(Arc::new(Unsigned { fails: true, ..Unsigned::living(60) })));
+    let broker = sasl(Sasl::OAuthBearer(Arc::new(Unsigned { fails: true.into(), ..Unsigned::living(60) })));
     let begun = Instant::now();
     let error = broker.describe_topics(&["t".into()]).unwrap_err();
     assert_eq!(error.kind, BrokerErrorKind::Unauthorized, "{error}");
     assert!(error.reason.contains("the token source of the test"), "{error}");
     assert!(begun.elapsed() < REFUSED_WITHIN);
-}
-
-#[test]
-fn a_token_is_renewed_in_the_middle_of_a_transaction() {
-    let source = Arc::new(Unsigned::living(5));
-    let broker = sasl(Sasl::OAuthBearer(Arc::clone(&source) as _));
-    let topic = NewTopic { name: "renewed".into(), partitions: 1, replication_factor: -1, configs: BTreeMap::new() };
-    broker.create_topic(&topic).unwrap();
-    let mut producer = broker.producer("renewed").unwrap();
-    let record = || ProducerRecord {
-        target: TopicPartition::new("renewed", Partition(0)),
-        timestamp: Timestamp::from_millis(1),
-        key: None,
-        value: Some("x".into()),
-        headers: Headers::new(),
-    };
-    producer.begin().unwrap();
-    producer.send(record()).unwrap();
-    let (begun, given) = (Instant::now(), *source.given.lock().unwrap());
-    wait_for(LIMIT, "the token of the beginning has ended", || begun.elapsed() > Duration::from_secs(6)).unwrap();
-    producer.send(record()).unwrap();
-    producer.commit(LIMIT).unwrap();
-    assert!(*source.given.lock().unwrap() > given, "another was asked for");
 }
 
 /// What MSK would take is no token for this broker: the way there is the same, and the refusal as well.
