@@ -309,3 +309,135 @@ fn vessel(vertex: &Vertex, (x, y): (f64, f64), (width, height): (f64, f64)) -> S
         stores: stores.collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dsl::{Repartitioned, StreamsBuilder, Topic as Stream};
+    use crate::http::StatusSource;
+    use crate::http::history::History;
+    use crate::record::{Partition, TaskId};
+    use crate::runtime::config::StreamsConfig;
+    use crate::runtime::stats::{InputSnapshot, StatusBoard, TaskSnapshot, ThreadSnapshot};
+    use crate::serde::Utf8;
+    use crate::time::Timestamp;
+    use std::time::Duration;
+
+    const fn topic(name: &'static str) -> Stream<String, String> {
+        Stream::new(name, &Utf8, &Utf8)
+    }
+
+    /// Records that a topic has seen within a second: read, written; and what waits, in two partitions: records, milliseconds.
+    type Seen = (&'static str, u64, u64, Option<[(u64, u64); 2]>);
+
+    fn thread(seen: &[Seen]) -> ThreadSnapshot {
+        let waits = |(topic, _, _, lags): &Seen| {
+            let inputs = lags.iter().flatten().zip(0..).map(|(&(lag_records, age), partition)| InputSnapshot {
+                topic: (*topic).into(),
+                partition: Partition(partition),
+                committed: None,
+                position: None,
+                end: None,
+                lag_records,
+                lag: Duration::from_millis(age),
+            });
+            inputs.collect::<Vec<_>>()
+        };
+        let task = TaskId { subtopology: 0, partition: Partition(0) };
+        ThreadSnapshot {
+            thread: "0".into(),
+            records_in: seen.iter().map(|seen| (seen.0.into(), seen.1)).filter(|(_, count)| *count > 0).collect(),
+            records_out: seen.iter().map(|seen| (seen.0.into(), seen.2)).filter(|(_, count)| *count > 0).collect(),
+            tasks: vec![TaskSnapshot { inputs: seen.iter().flat_map(waits).collect(), ..TaskSnapshot::created(task) }],
+            ..ThreadSnapshot::default()
+        }
+    }
+
+    fn status(seen: &[Seen]) -> Status {
+        let board = StatusBoard::new();
+        let (mut history, at) = (History::default(), |second: i64| Timestamp::from_millis(second * 1_000));
+        let nothing: Vec<Seen> = seen.iter().map(|(topic, ..)| (*topic, 0, 0, None)).collect();
+        history.look(&[thread(&nothing)], at(1));
+        history.look(&[thread(seen)], at(2));
+        board.thread("0").publish(&thread(seen));
+        let source = StatusSource::new(
+            &StreamsConfig::new("shop", "b:1", "/s"),
+            "1",
+            board,
+            crate::http::TopologyText::default(),
+        );
+        Status::read(&source, &history, at(2))
+    }
+
+    /// The words on each edge, and that they stand beside it: between its two boxes, along its line.
+    fn told(graph: &Graph, status: &Status, flow: Flow) -> Vec<String> {
+        let picture = Picture::draw(graph, status, flow);
+        let edges = graph.edges.iter().zip(&picture.arrows).map(|(edge, arrow)| {
+            let (from, to) = (&picture.boxes[edge.from.0], &picture.boxes[edge.to.0]);
+            let middle = |vessel: &Shape| (vessel.x + vessel.width / 2.0, vessel.y + vessel.height / 2.0);
+            let ((x0, y0), (x1, y1)) = (middle(from), middle(to));
+            for text in &arrow.texts {
+                let is_beside = match flow {
+                    Flow::Right => {
+                        (from.x + from.width..to.x).contains(&text.x)
+                            && (y0.min(y1) - 8.0..=y0.max(y1) + 17.0).contains(&text.y)
+                    }
+                    Flow::Down => {
+                        (from.y + from.height - 3.0..to.y + 12.0).contains(&text.y)
+                            && (x0.min(x1)..=x0.max(x1) + 10.0).contains(&text.x)
+                    }
+                };
+                assert!(is_beside, "{text:?} of {} → {}: {from:?} {to:?}", from.name, to.name);
+            }
+            let words: Vec<&str> = arrow.texts.iter().map(|text| text.words.as_str()).collect();
+            let late = if arrow.class == "edge late" { " (late)" } else { "" };
+            format!("{} → {}: {}{late}", from.label.words, to.label.words, words.join("; "))
+        });
+        edges.collect()
+    }
+
+    #[test]
+    fn each_edge_has_the_rate_and_the_lag_of_its_own_topics() {
+        let builder = StreamsBuilder::new();
+        let stream = builder.stream(&topic("in")).filter(|_, _| true);
+        stream.repartition(Repartitioned::named("again", &Utf8, &Utf8)).to(&topic("out"));
+        builder.stream(&topic("other")).filter(|_, _| true).to(&topic("elsewhere"));
+        let graph = Graph::from(&builder.build().unwrap());
+        let status = status(&[
+            ("in", 1_200, 0, Some([(40, 500), (2, 1_500)])),
+            ("shop-again-repartition", 500, 700, Some([(3, 12_000), (4, 0)])),
+            ("out", 0, 30, None),
+            ("other", 20, 0, Some([(0, 0), (0, 0)])),
+            ("elsewhere", 0, 10, None),
+        ]);
+        let expected = [
+            "again-repartition → out: 500/s → 30/s; lag 7, 12 s (late)",
+            "filter → again-repartition: 700/s",
+            "filter → elsewhere: 10/s",
+            "filter → filter: ",
+            "in → filter: 1.2 k/s; lag 42, 1.5 s",
+            "other → filter: 20/s; lag 0",
+        ];
+        for flow in [Flow::Right, Flow::Down] {
+            let mut told = told(&graph, &status, flow);
+            told.sort();
+            assert_eq!(told, expected, "{flow:?}");
+        }
+    }
+
+    #[test]
+    fn the_edge_to_a_table_has_its_rows_beside_the_records_that_they_come_from() {
+        let mut graph = Graph::new();
+        for (from, to) in [("events", "carts"), ("people", "names")] {
+            let (from, to) = (graph.topic(from), graph.table(to));
+            graph.flow(from, to);
+        }
+        let status =
+            status(&[("events", 90, 0, Some([(5, 0), (0, 0)])), ("carts", 0, 80, None), ("names", 0, 7, None)]);
+        for flow in [Flow::Right, Flow::Down] {
+            // Nothing is known of `people` yet.
+            let expected = ["events → carts: 90/s → 80/s; lag 5", "people → names: 7/s"];
+            assert_eq!(told(&graph, &status, flow), expected, "{flow:?}");
+        }
+    }
+}
