@@ -1,7 +1,8 @@
 //! Whether an output is right: a fast wrong program is of no interest.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use rdkafka::Offset;
@@ -16,6 +17,7 @@ use super::options::Work;
 use super::program::{Place, Side};
 
 const REQUEST: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(50);
 const MARKER: &[u8] = b"[redacted]";
 /// One order in so many may be astray in the peer's output: seen are 4 of 300,000.
 const ASTRAY_SHARE: u64 = 10_000;
@@ -120,15 +122,10 @@ fn each(
     topic: &str,
     mut found: impl FnMut(&BorrowedMessage<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<u64> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap_servers)
-        .set("group.id", "bench-check")
-        .set("enable.auto.commit", "false")
-        .set("isolation.level", "read_committed")
-        .set("enable.partition.eof", "true")
-        .create()?;
+    let consumer = reader(bootstrap_servers, "read_committed")?;
     let metadata = consumer.fetch_metadata(Some(topic), REQUEST)?;
     let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+    decided(&consumer, &reader(bootstrap_servers, "read_uncommitted")?, topic, i32::try_from(partitions)?)?;
     let mut assignment = TopicPartitionList::new();
     for partition in 0..i32::try_from(partitions)? {
         assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
@@ -146,4 +143,27 @@ fn each(
         }
     }
     Ok(records)
+}
+
+fn reader(bootstrap_servers: &str, isolation: &str) -> anyhow::Result<BaseConsumer> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap_servers).set("group.id", "bench-check").set("isolation.level", isolation);
+    Ok(config.set("enable.auto.commit", "false").set("enable.partition.eof", "true").create()?)
+}
+
+/// Waits until no transaction is open in the topic: a broker shows offsets as committed before it has marked the last
+/// records in each of many partitions, and until then they are not to be seen.
+fn decided(committed: &BaseConsumer, all: &BaseConsumer, topic: &str, partitions: i32) -> anyhow::Result<()> {
+    let began = Instant::now();
+    for partition in 0..partitions {
+        loop {
+            let end = |of: &BaseConsumer| of.fetch_watermarks(topic, partition, REQUEST).map(|(_, end)| end);
+            if end(committed)? >= end(all)? {
+                break;
+            }
+            ensure!(began.elapsed() < REQUEST, "a transaction stays open in {topic}, partition {partition}");
+            thread::park_timeout(LOOK);
+        }
+    }
+    Ok(())
 }
