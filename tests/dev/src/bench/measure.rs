@@ -53,13 +53,16 @@ impl Run {
 
     pub(crate) fn put_into(&self, line: &mut Line) {
         let (records, events) = (self.records.max(1) as f64, self.events.max(1) as f64);
-        line.push(Figure::RecordsPerSecond, self.rate().round());
-        line.push(Figure::CpuMicrosPerRecord, self.cpu_us());
         line.push(Figure::PeakResidentMib, self.peak_mib());
-        line.push(Figure::DiskBytesPerRecord, self.usage.written_bytes as f64 / records);
         line.push(Figure::BrokerBytesPerRecord, self.broker_bytes as f64 / events);
-        line.push(Figure::BrokerCpuMicrosPerRecord, self.broker.cpu.as_secs_f64() * 1e6 / records);
         line.push(Figure::FirstCommitMs, self.first_commit.as_secs_f64() * 1e3);
+        // The first commit may have been the only one: then there is no time between two.
+        if self.records > 0 {
+            line.push(Figure::RecordsPerSecond, self.rate().round());
+            line.push(Figure::CpuMicrosPerRecord, self.cpu_us());
+            line.push(Figure::DiskBytesPerRecord, self.usage.written_bytes as f64 / records);
+            line.push(Figure::BrokerCpuMicrosPerRecord, self.broker.cpu.as_secs_f64() * 1e6 / records);
+        }
     }
 }
 
