@@ -1,6 +1,7 @@
 //! Connections that are refused, for each application at the same time: what it says before it ends.
 
 use std::fs;
+use std::path::PathBuf;
 
 use millpond_harness::{Process, wait_for};
 
@@ -19,6 +20,7 @@ const NOBODY: &str = "nobody there";
 fn of_kafka(shop: &Shop) -> Vec<Case> {
     let locked = shop.scratch.path().join("locked.key");
     fs::write(&locked, LOCKED_KEY).unwrap();
+    let opaque = shop.token_file("opaque-token", &secret("opaque"));
     vec![
         ("wrong password", vec![("MILLPOND_SASL_PASSWORD", secret("wrong"))]),
         (
@@ -32,35 +34,43 @@ fn of_kafka(shop: &Shop) -> Vec<Case> {
                 ("MILLPOND_SECURITY_PROTOCOL", String::new()),
             ],
         ),
+        (
+            "refused token of a file",
+            vec![
+                ("MILLPOND_SASL_MECHANISM", "OAUTHBEARER".to_owned()),
+                ("MILLPOND_SASL_OAUTHBEARER_TOKEN_FILE", opaque.display().to_string()),
+                ("MILLPOND_SASL_USERNAME", String::new()),
+                ("MILLPOND_SASL_PASSWORD", String::new()),
+            ],
+        ),
         ("wrong pass phrase", vec![("MILLPOND_SSL_KEY_LOCATION", locked.display().to_string())]),
         (NOBODY, vec![("MILLPOND_BOOTSTRAP_SERVERS", "127.0.0.1:1".to_owned())]),
     ]
 }
 
 fn of_the_database(shop: &Shop) -> Vec<Case> {
-    let port = shop.postgres.url().rsplit(':').next().unwrap().split('/').next().unwrap().to_owned();
-    let url = |password: &str, rest: &str| format!("postgres://loader:{password}@127.0.0.1:{port}/{rest}");
+    let database = &shop.database;
+    let of = |password: &str| format!("loader:{password}");
     let case = |name, url| (name, vec![("MILLPOND_APP_DATABASE_URL", url)]);
-    let passwords = shop.scratch.path().join("pgpass");
+    let encrypted = |mode: &str| database.plain(&of(&secret("database")), "shop").replace("=disable", mode);
     // Neither a comment nor an entry.
-    fs::write(&passwords, format!("127.0.0.1:{port}:{}\n{}\n", secret("pgpass"), secret("pgpass"))).unwrap();
+    let passwords = database.file("pgpass-wrong", &format!("127.0.0.1:{0}\n{0}\n", secret("pgpass")));
+    let by_file = |url: String, file: PathBuf| {
+        // The variable would be taken instead.
+        let file = ("PGPASSFILE", file.display().to_string());
+        vec![("MILLPOND_APP_DATABASE_URL", url), file, ("PGPASSWORD", String::new())]
+    };
     vec![
-        case("wrong database password", url(&secret("wrong"), "shop")),
-        case("no such database", url(&secret("database"), "nowhere")),
-        case("no TLS", url(&secret("database"), "shop?sslmode=require")),
-        (
-            "password file",
-            vec![
-                ("MILLPOND_APP_DATABASE_URL", format!("postgres://loader@127.0.0.1:{port}/shop")),
-                ("PGPASSFILE", passwords.display().to_string()),
-                // It would be taken instead.
-                ("PGPASSWORD", String::new()),
-            ],
-        ),
+        case("wrong database password", database.plain(&of(&secret("wrong")), "shop")),
+        case("no such database", database.plain(&of(&secret("database")), "nowhere")),
+        case("unknown authority", encrypted("=verify-full")),
+        case("no certificate", encrypted("=require")),
+        ("password file", by_file(database.plain("loader", "shop"), passwords)),
+        ("a key that is none", by_file(database.verified("broken.key"), database.password_file())),
         (
             "token of RDS",
             vec![
-                ("MILLPOND_APP_DATABASE_URL", format!("postgres://loader@127.0.0.1:{port}/shop?sslmode=require")),
+                ("MILLPOND_APP_DATABASE_URL", database.plain("loader", "shop").replace("=disable", "=require")),
                 ("MILLPOND_APP_DATABASE_AUTH", "rds-iam".to_owned()),
                 ("MILLPOND_AWS_REGION", "eu-west-1".to_owned()),
             ],

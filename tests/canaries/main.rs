@@ -9,6 +9,7 @@
 mod canary;
 mod configuration;
 mod connections;
+mod database;
 mod shop;
 mod sinks;
 mod working;

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use millpond_harness::{
-    Client, Collector, Kafka, KafkaOptions, Launch, Postgres, Process, Scratch, Secured, Security, built, try_wait_for,
-    wait_for,
+    Client, Collector, KEY_PASSWORD, Kafka, KafkaOptions, Launch, Process, Scratch, Secured, Security, built,
+    try_wait_for,
 };
 
 use super::canary::secret;
+use super::database::Database;
 
 pub(crate) const APPLICATIONS: [&str; 4] = ["attribution", "fraud", "loader", "redaction"];
 pub(crate) const TOPICS: [&str; 4] = ["events", "processed_events", "fraud-detection", "attributions"];
@@ -21,11 +24,9 @@ pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 pub(crate) struct Shop {
     pub(crate) scratch: Scratch,
     pub(crate) kafka: Kafka,
-    pub(crate) postgres: Postgres,
+    pub(crate) database: Database,
     /// Of spans.
     pub(crate) collector: Collector,
-    /// With the password.
-    pub(crate) database: String,
 }
 
 /// The variables of one application.
@@ -33,30 +34,15 @@ pub(crate) type Variables = BTreeMap<String, String>;
 
 impl Shop {
     pub(crate) fn open() -> Self {
+        assert_eq!(KEY_PASSWORD, secret("key"), "the pass phrase of the key is a canary");
         let scratch = Scratch::new("canaries").unwrap();
         let users = vec![("shop".to_owned(), secret("sasl"))];
         let options = KafkaOptions { security: Some(Security { users }), ..KafkaOptions::default() };
         let kafka = Kafka::start_with(scratch.path().join("kafka"), options).unwrap();
         kafka.client().create_topics(&TOPICS, 2, &[]).unwrap();
-        let dir = scratch.path().join("postgres");
-        let postgres = Postgres::start(&dir).unwrap();
-        for sql in [
-            &format!("CREATE ROLE loader LOGIN PASSWORD '{}'", secret("database")),
-            "CREATE DATABASE shop OWNER loader",
-        ] {
-            postgres.query("postgres", sql).unwrap();
-        }
-        let rules = "host all loader 127.0.0.1/32 scram-sha-256\nhost all postgres 127.0.0.1/32 trust\n";
-        fs::write(dir.join("data/pg_hba.conf"), rules).unwrap();
-        postgres.query("postgres", "SELECT pg_reload_conf()").unwrap();
-        let database = postgres.database_url("shop");
-        let with = |password: &str| database.replace("postgres@", &format!("loader:{password}@"));
-        // The server reads its rules in a moment of its own.
-        let asks = || postgres.query(&with("none"), "SELECT 1").is_err();
-        wait_for(LIMIT, "the database asks for a password", asks).unwrap();
-        let database = with(&secret("database"));
+        let database = Database::open(&scratch.path().join("postgres"));
         let collector = Collector::start().unwrap();
-        Self { scratch, kafka, postgres, collector, database }
+        Self { scratch, kafka, database, collector }
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -86,8 +72,8 @@ impl Shop {
             ("SASL_PASSWORD", &secret("sasl")),
             ("SSL_CA_LOCATION", &secured.ca.display().to_string()),
             ("SSL_CERTIFICATE_LOCATION", &secured.client_certificate.display().to_string()),
-            ("SSL_KEY_LOCATION", &secured.client_key.display().to_string()),
-            ("SSL_KEY_PASSWORD", &secret("key")),
+            ("SSL_KEY_LOCATION", &secured.locked_client_key.display().to_string()),
+            ("SSL_KEY_PASSWORD", KEY_PASSWORD),
             ("ERRORS_DESERIALIZATION", "dead-letter"),
             ("ERRORS_PROCESSING", "dead-letter"),
             ("STATE_DIR", &self.dir("state").display().to_string()),
@@ -101,11 +87,36 @@ impl Shop {
         // Passed on to librdkafka, which has no use for it here.
         variables.insert("MILLPOND_KAFKA_SSL_KEYSTORE_PASSWORD".into(), secret("keystore"));
         if application == "loader" {
-            variables.insert("MILLPOND_APP_DATABASE_URL".into(), self.database.clone());
+            variables.insert("MILLPOND_APP_DATABASE_URL".into(), self.database.url.clone());
             // For a URL without a password.
             variables.insert("PGPASSWORD".into(), secret("pgpassword"));
         }
         variables
+    }
+
+    /// The same as it runs: one shows a token out of a file to the brokers, and one a key and a password out of files to the
+    /// database. Commands have the variables above, which do as well.
+    pub(crate) fn at_work(&self, application: &str) -> Variables {
+        let mut variables = self.variables(application);
+        match application {
+            "redaction" => by_token(&mut variables, &self.token_file("token", &token())),
+            "loader" => {
+                let file = self.database.password_file();
+                variables.insert("MILLPOND_APP_DATABASE_URL".into(), self.database.verified("loader.key"));
+                variables.insert("PGPASSFILE".into(), file.display().to_string());
+                // It would be taken instead.
+                variables.remove("PGPASSWORD");
+            }
+            _ => {}
+        }
+        variables
+    }
+
+    /// A file of that name with a token.
+    pub(crate) fn token_file(&self, name: &str, token: &str) -> PathBuf {
+        let file = self.scratch.path().join(name);
+        fs::write(&file, token).unwrap();
+        file
     }
 
     /// Starts an application; what it prints goes into a file of the directory.
@@ -114,6 +125,21 @@ impl Shop {
         let launch = variables.iter().fold(launch, |launch, (name, value)| launch.env(name, value));
         launch.start().unwrap()
     }
+}
+
+/// Lets the brokers be shown a token out of that file instead of a password.
+pub(crate) fn by_token(variables: &mut Variables, file: &Path) {
+    variables.retain(|name, _| !["MILLPOND_SASL_USERNAME", "MILLPOND_SASL_PASSWORD"].contains(&name.as_str()));
+    variables.insert("MILLPOND_SASL_MECHANISM".into(), "OAUTHBEARER".into());
+    variables.insert("MILLPOND_SASL_OAUTHBEARER_TOKEN_FILE".into(), file.display().to_string());
+}
+
+/// A token that the brokers take for the next hour.
+fn token() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let claims = format!(r#"{{"sub":"shop","iat":{now},"exp":{},"jti":"{}"}}"#, now + 3_600, secret("token"));
+    let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    format!("{}.{}.", encode(r#"{"alg":"none"}"#), encode(&claims))
 }
 
 /// Logs of everything, librdkafka's debug lines among them; AWS's secrets, which nobody may look at unasked; and the token that a

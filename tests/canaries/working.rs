@@ -59,7 +59,7 @@ pub(crate) fn works_and_breaks(shop: &mut Shop, sinks: &mut Sinks) {
 
 fn start(shop: &Shop, name: &'static str) -> Running {
     let log = shop.dir("logs").join(name);
-    Running { name, process: Shop::start(name, &log, &shop.variables(name)) }
+    Running { name, process: Shop::start(name, &log, &shop.at_work(name)) }
 }
 
 /// A burst, an order with an address, and records that cannot be taken, each for another reason. Everything in them is
@@ -112,7 +112,7 @@ fn works(shop: &Shop, client: &Client) {
     let alerts = read("fraud-detection").unwrap_or_default();
     assert!(alerts.iter().any(|alert| alert.text().contains(&payload("user"))), "{alerts:?}");
     let rows = "SELECT count(*) FROM purchase_marketing_attributions";
-    wait_for(LIMIT, "a row is loaded", || query(&shop.database, rows).is_ok_and(|rows| rows != [["0"]])).unwrap();
+    wait_for(LIMIT, "a row is loaded", || query(&shop.database.url, rows).is_ok_and(|rows| rows != [["0"]])).unwrap();
 }
 
 /// Whoever knows a user hears that there is a row, and nothing of it. Asked of any other instance as well.
@@ -157,6 +157,13 @@ fn commands(shop: &Shop, sinks: &mut Sinks) {
         let variables = shop.variables(name);
         for line in COMMANDS {
             sinks.command(format!("{name} {}", line.join(" ")), &mut command(name, line, &variables));
+        }
+    }
+    // With what is in files.
+    for name in ["redaction", "loader"] {
+        for line in [&["config", "check"][..], &["config", "show"], &["doctor", "--json"]] {
+            let sink = format!("{name} {}, with files", line.join(" "));
+            sinks.command(sink, &mut command(name, line, &shop.at_work(name)));
         }
     }
     // The tool for any application, as one that commits in Kafka and one that does not.
@@ -207,7 +214,7 @@ fn files_of_stores(directory: &Path, found: &mut Vec<PathBuf>) {
 /// The database, then the brokers. Nobody ends because of it: they try again, and say so.
 fn servers_go_away(shop: &mut Shop, running: &mut [Running], sinks: &mut Sinks) {
     // Rows that cannot be written now.
-    shop.postgres.kill().unwrap();
+    shop.database.server.kill().unwrap();
     shop.client().produce("events", events(2)).unwrap();
     let refused = |one: &Running| one.process.log().matches("Connection refused").count();
     let loader = running.iter().find(|one| one.name == "loader").unwrap();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics where it fails")]
 
+mod applications;
 mod renewal;
 mod silence;
 

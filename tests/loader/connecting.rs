@@ -8,7 +8,7 @@ use loader::postgres::{Database, Error, Limits, PasswordSource, rds_tokens};
 use millpond::aws::{DefaultChain, Renewed};
 use millpond::error::Recovery;
 use millpond::runtime::config::Secret;
-use millpond_harness::wait_for;
+use millpond_harness::{Kafka, Launch, built, wait_for};
 
 use crate::server::{Server, authority};
 
@@ -48,6 +48,38 @@ fn tls_that_is_not_to_be_trusted_is_named_with_what_to_do() {
         let error = refused(&url);
         assert!(error.contains("renew its certificate, or set this machine's clock"), "{error}");
     }
+}
+
+/// The loader itself, on a real Kafka.
+#[test]
+fn a_loader_ends_at_a_server_whose_certificate_is_of_another_authority_host_or_time() {
+    let server = Server::start();
+    let kafka = Kafka::shared().unwrap();
+    kafka.client().create_topics(&["certified-processed", "certified-attributed"], 1, &[]).unwrap();
+    let ends = |name: &str, url: &str, said: &str| {
+        let log = server.scratch.path().join(format!("{name}.log"));
+        let launch = Launch::new(built("loader").unwrap(), log).env("MILLPOND_APP_DATABASE_URL", url);
+        let launch = launch.args(["--http=none", "--input=certified-processed,certified-attributed"]);
+        let launch = launch.arg(format!("--application-id=certified-{name}"));
+        let launch = launch.arg(format!("--bootstrap-servers={}", kafka.bootstrap_servers()));
+        let launch = launch.arg(format!("--state-dir={}", server.scratch.path().join(name).display()));
+        let mut loader = launch.start().unwrap();
+        let ended =
+            loader.wait(Duration::from_secs(30)).unwrap_or_else(|error| panic!("{error}: {}", loader.log_tail()));
+        let log = loader.log();
+        assert_eq!(ended.code(), Some(1), "{name}: {log}");
+        let (_, told) = log.split_once("error[").unwrap_or_else(|| panic!("{name}: {log}"));
+        assert!(told.contains(said) && told.contains("\n  fix: "), "{name}: {said}: {log}");
+        assert!(!log.contains("canary"), "{name}: {log}");
+    };
+    let (_, stranger) = authority(server.scratch.path(), "stranger");
+    ends("authority", &server.url("loader:canary", "localhost", &stranger), "UnknownIssuer");
+    ends("host", &server.url("loader:canary", "127.0.0.1", &server.ca), "by a name that its certificate has");
+    server.certify((2020, 2021));
+    let url = server.url("loader:canary", "localhost", &server.ca);
+    let is_shown = || connect(&url).is_err_and(|error| error.to_string().contains("expired"));
+    wait_for(Duration::from_secs(20), "the old certificate is shown", is_shown).unwrap();
+    ends("expired", &url, "expired");
 }
 
 #[test]

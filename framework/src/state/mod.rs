@@ -12,6 +12,7 @@
 
 pub mod changelog;
 mod engine;
+mod filter;
 mod key_value;
 mod memory;
 mod memory_faults;

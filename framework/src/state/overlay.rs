@@ -6,6 +6,7 @@ use std::mem;
 
 use bytes::Bytes;
 
+use super::filter::{KeyBit, KeyFilter};
 use super::{Direction, KeyRange, Row};
 use crate::arena::Arena;
 
@@ -29,9 +30,11 @@ pub(crate) enum Lookup<'a> {
 pub(crate) struct Overlay {
     active: BTreeMap<Bytes, Option<Bytes>>,
     active_size: Size,
+    active_filter: KeyFilter,
     /// In key order; never written to, so a sorted list is enough and goes into the batch as it is.
     frozen: Vec<Row>,
     frozen_size: Size,
+    frozen_filter: KeyFilter,
     /// While a savepoint is open: what each write of the active layer replaced, oldest first. The allocation is kept from
     /// record to record.
     journal: Vec<(Bytes, Replaced)>,
@@ -79,9 +82,17 @@ fn row_bytes(key: &[u8], value: Option<&Bytes>) -> usize {
 impl Overlay {
     /// What is known of `key`.
     pub(crate) fn get(&self, key: &[u8]) -> Lookup<'_> {
-        let frozen = || self.frozen.binary_search_by(|(have, _)| have.as_ref().cmp(key)).ok();
-        let found = self.active.get(key).or_else(|| Some(&self.frozen.get(frozen()?)?.1));
-        match found {
+        if self.active.is_empty() && self.frozen.is_empty() {
+            return Lookup::Absent;
+        }
+        let bit = KeyBit::of(key);
+        let active = if self.active_filter.may_have(bit) { self.active.get(key) } else { None };
+        let frozen = || {
+            let place = || self.frozen.binary_search_by(|(have, _)| have.as_ref().cmp(key)).ok();
+            let place = if self.frozen_filter.may_have(bit) { place()? } else { return None };
+            self.frozen.get(place).map(|(_, value)| value)
+        };
+        match active.or_else(frozen) {
             Some(Some(value)) => Lookup::Found(value),
             Some(None) => Lookup::Deleted,
             None => Lookup::Absent,
@@ -93,6 +104,7 @@ impl Overlay {
         let value = value.map(|value| self.arena.copy(value));
         self.copied += key.len() + value.as_ref().map_or(0, Bytes::len);
         self.active_size.add(key, value.as_ref());
+        self.active_filter.insert(KeyBit::of(key));
         // One walk through the map; the copy of a key that is there already is short-lived.
         let key = self.arena.copy(key);
         let replaced = match self.active.entry(key.clone()) {
@@ -161,6 +173,8 @@ impl Overlay {
         self.release();
         self.frozen = mem::take(&mut self.active).into_iter().collect();
         self.frozen_size = mem::take(&mut self.active_size);
+        self.frozen_filter.clear();
+        mem::swap(&mut self.frozen_filter, &mut self.active_filter);
         self.copied = 0;
     }
 
@@ -180,6 +194,7 @@ impl Overlay {
         self.frozen_size = Size::default();
         for (key, value) in &rows {
             self.frozen_size.add(key, value.as_ref());
+            self.frozen_filter.insert(KeyBit::of(key));
         }
         self.frozen = rows;
     }

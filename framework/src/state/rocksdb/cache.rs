@@ -7,15 +7,18 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use foldhash::fast::RandomState;
 use lru::LruCache;
 
 use crate::state::HitsAndMisses;
 
-/// What an entry costs beyond its key and value: its places in the map and in the list, and two allocations.
-const ENTRY_OVERHEAD_BYTES: usize = 160;
+/// What an entry costs beyond its key and value: its places in the map and in the list, and an allocation.
+const ENTRY_OVERHEAD_BYTES: usize = 112;
 
 /// Bytes that all caches of the process may hold together. Each that has rows has a right to an equal share; what some leave of
 /// theirs, others may use until it is asked for.
@@ -45,13 +48,45 @@ impl CacheBudget {
 pub(super) struct RowCache {
     budget: Arc<CacheBudget>,
     rows: RefCell<Rows>,
+    hasher: RandomState,
 }
 
 struct Rows {
-    /// The least recently read go first. Its order depends on reads alone, never on a hash.
-    recent: LruCache<Box<[u8]>, Box<[u8]>>,
+    /// By the hash of the key; of keys that have the same one the last is here. The least recently read go first.
+    recent: LruCache<u64, Row>,
     bytes: usize,
     reads: HitsAndMisses,
+}
+
+/// A key and its value side by side: what is looked at together is fetched from memory together.
+struct Row {
+    bytes: Box<[u8]>,
+    key_length: usize,
+}
+
+impl Row {
+    fn new(key: &[u8], value: &[u8]) -> Self {
+        Self { bytes: [key, value].concat().into(), key_length: key.len() }
+    }
+
+    /// The value, if this is the row of that key.
+    fn value_of(&self, key: &[u8]) -> Option<&[u8]> {
+        if self.key_length == key.len() { self.bytes.strip_prefix(key) } else { None }
+    }
+
+    /// Writes another value over this one. False, and nothing done, where it is not of the same length.
+    fn overwrite(&mut self, value: &[u8]) -> bool {
+        let kept = self.bytes.get_mut(self.key_length..).unwrap_or_default();
+        let fits = kept.len() == value.len();
+        if fits {
+            kept.copy_from_slice(value);
+        }
+        fits
+    }
+
+    const fn memory(&self) -> usize {
+        ENTRY_OVERHEAD_BYTES + self.bytes.len()
+    }
 }
 
 const fn entry_bytes(key: &[u8], value: &[u8]) -> usize {
@@ -63,13 +98,20 @@ impl RowCache {
         Self {
             budget: Arc::clone(budget),
             rows: RefCell::new(Rows { recent: LruCache::unbounded(), bytes: 0, reads: HitsAndMisses::default() }),
+            hasher: RandomState::default(),
         }
+    }
+
+    fn hash(&self, key: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(key);
+        hasher.finish()
     }
 
     /// Shows the row of a key. False, and nothing shown, when it is not here.
     pub(super) fn read(&self, key: &[u8], read: &mut dyn FnMut(Option<&[u8]>)) -> bool {
         let Rows { recent, reads, .. } = &mut *self.rows.borrow_mut();
-        let found = recent.get(key);
+        let found = recent.get(&self.hash(key)).and_then(|row| row.value_of(key));
         let count = if found.is_some() { &mut reads.hits } else { &mut reads.misses };
         *count = count.saturating_add(1);
         found.map(|value| read(Some(value))).is_some()
@@ -94,8 +136,8 @@ impl RowCache {
             self.budget.caches.fetch_add(1, Ordering::Relaxed);
         }
         self.add(rows, entry_bytes(key, value));
-        if let Some((key, old)) = rows.recent.push(key.into(), value.into()) {
-            self.remove(rows, entry_bytes(&key, &old));
+        if let Some((_, old)) = rows.recent.push(self.hash(key), Row::new(key, value)) {
+            self.remove(rows, old.memory());
         }
         self.shrink(rows);
     }
@@ -103,19 +145,21 @@ impl RowCache {
     /// Keeps a row that was written, in the place of an older one.
     pub(super) fn written(&self, key: &[u8], value: Option<&[u8]>) {
         let rows = &mut *self.rows.borrow_mut();
-        match (rows.recent.peek_mut(key), value) {
+        let hash = self.hash(key);
+        let kept = rows.recent.peek_mut(&hash).filter(|row| row.value_of(key).is_some());
+        match (kept, value) {
             // Most often a row keeps its size, and its place in memory with it.
-            (Some(kept), Some(value)) if kept.len() == value.len() => kept.copy_from_slice(value),
             (Some(kept), Some(value)) => {
-                let old = kept.len();
-                *kept = value.into();
-                self.add(rows, value.len());
-                self.remove(rows, old);
-                self.shrink(rows);
+                if !kept.overwrite(value) {
+                    let old = mem::replace(kept, Row::new(key, value));
+                    self.add(rows, entry_bytes(key, value));
+                    self.remove(rows, old.memory());
+                    self.shrink(rows);
+                }
             }
             (Some(_), None) => {
-                if let Some((key, old)) = rows.recent.pop_entry(key) {
-                    self.remove(rows, entry_bytes(&key, &old));
+                if let Some(old) = rows.recent.pop(&hash) {
+                    self.remove(rows, old.memory());
                     self.leave(rows);
                 }
             }
@@ -161,8 +205,8 @@ impl RowCache {
 
     fn shrink(&self, rows: &mut Rows) {
         while self.budget.is_over(rows.bytes) {
-            let Some((key, value)) = rows.recent.pop_lru() else { return };
-            self.remove(rows, entry_bytes(&key, &value));
+            let Some((_, row)) = rows.recent.pop_lru() else { return };
+            self.remove(rows, row.memory());
         }
         self.leave(rows);
     }
@@ -261,6 +305,29 @@ mod tests {
         let empty = RowCache::new(&budget);
         empty.settle();
         assert_eq!(budget.caches.load(Ordering::Relaxed), 4);
+    }
+
+    #[test]
+    fn keys_of_the_same_hash_are_told_apart() {
+        let cache = RowCache::new(&CacheBudget::new(1 << 20));
+        let put = |key: &[u8]| {
+            let rows = &mut *cache.rows.borrow_mut();
+            rows.recent.put(cache.hash(b"asked"), Row::new(key, b"1"));
+        };
+        for other in [b"other".as_slice(), b"aske", b"asked1"] {
+            put(other);
+            assert_eq!(row(&cache, "asked"), None, "{other:?}");
+        }
+        put(b"asked");
+        assert_eq!(row(&cache, "asked").as_deref(), Some("1"));
+        put(b"other");
+        cache.rows.borrow_mut().bytes = entry_bytes(b"other", b"1");
+        cache.budget.caches.store(1, Ordering::Relaxed);
+        cache.budget.bytes.store(entry_bytes(b"other", b"1"), Ordering::Relaxed);
+        cache.written(b"asked", None);
+        assert_eq!(cache.bytes(), entry_bytes(b"other", b"1"), "the other's row is not deleted");
+        cache.written(b"asked", Some(b"22"));
+        assert_eq!((row(&cache, "asked").as_deref(), cache.bytes()), (Some("22"), entry_bytes(b"asked", b"22")));
     }
 
     #[test]
