@@ -53,6 +53,11 @@ impl KeyFilter {
     pub(crate) fn clear(&mut self) {
         self.words.fill(0);
     }
+
+    #[cfg(test)]
+    pub(crate) fn bits(&self) -> u32 {
+        self.words.iter().map(|word| word.count_ones()).sum()
+    }
 }
 
 #[cfg(test)]

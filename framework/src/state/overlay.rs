@@ -243,6 +243,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_filter_holds_no_keys_of_earlier_commits() {
+        let mut overlay = Overlay::default();
+        for commit in 0..200_u32 {
+            for key in 0..1_000_u32 {
+                overlay.write(&(commit * 1_000 + key).to_be_bytes(), Some(b"row"));
+            }
+            overlay.freeze();
+            overlay.take_frozen();
+        }
+        let bits = overlay.frozen_filter.bits() + overlay.active_filter.bits();
+        assert!((900..=2_000).contains(&bits), "{bits} bits of 1,000 rows");
+    }
+
+    #[test]
     fn what_was_taken_back_counts_as_long_as_a_row_keeps_its_chunk_alive() {
         let mut overlay = Overlay::default();
         let large = vec![0; 60 * 1024];

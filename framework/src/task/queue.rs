@@ -141,6 +141,17 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_is_alone_keeps_its_order_and_counts_its_bytes() {
+        let mut queues = InputQueues::new([tp("a")]);
+        assert_eq!(queues.pop(), None);
+        for (offset, ms) in [(0, 5), (1, 1), (2, 3)] {
+            push(&mut queues, record("a", offset, ms));
+        }
+        let order: Vec<_> = std::iter::from_fn(|| queues.pop()).map(|record| record.offset.0).collect();
+        assert_eq!((order, queues.len(), queues.bytes()), (vec![0, 1, 2], 0, 0));
+    }
+
+    #[test]
     fn a_full_partition_pauses_once_and_resumes_at_half() {
         let mut queues = InputQueues::new([tp("a")]);
         let limit = BufferLimit { records: 2, full: false, drained: true };

@@ -290,13 +290,15 @@ impl Backend for RocksBackend {
 
     fn settle(&mut self) -> Result<(), StoreError> {
         if let Some((load, checkpoint)) = self.load.take() {
-            load.finish()?;
-            self.checkpoint = checkpoint;
-            // What was kept is of before, whether it was read before the load or during it.
+            let loaded = load.finish();
+            // What was kept is of before, whether it was read before the load or during it; of a load that failed, some tables
+            // may be there.
             self.stores.iter().for_each(|store| match store {
                 Store::Disk { cache, .. } => cache.clear(),
                 Store::Memory(_) => {}
             });
+            loaded?;
+            self.checkpoint = checkpoint;
         }
         Ok(())
     }

@@ -147,6 +147,8 @@ impl RowCache {
         let rows = &mut *self.rows.borrow_mut();
         let hash = self.hash(key);
         let kept = rows.recent.peek_mut(&hash).filter(|row| row.value_of(key).is_some());
+        // One that has grown so much would throw out everything else; what was kept is wrong now.
+        let value = value.filter(|value| entry_bytes(key, value) <= self.budget.share());
         match (kept, value) {
             // Most often a row keeps its size, and its place in memory with it.
             (Some(kept), Some(value)) => {
@@ -289,6 +291,9 @@ mod tests {
         assert_eq!((one.bytes(), budget.bytes.load(Ordering::Relaxed)), (budget.bytes_max, budget.bytes_max));
         one.keep(b"huge", &vec![0; 1 << 20]);
         assert_eq!((row(&one, "huge"), one.bytes()), (None, budget.bytes_max), "larger than the share");
+        one.written(b"a", Some(&vec![0; 1 << 20]));
+        assert_eq!(here(), [false, false, true, true, true], "grown larger than the share");
+        one.keep(b"a", b"v");
         drop(one);
         assert_eq!((budget.caches.load(Ordering::Relaxed), budget.bytes.load(Ordering::Relaxed)), (0, 0));
     }
@@ -327,7 +332,13 @@ mod tests {
         cache.written(b"asked", None);
         assert_eq!(cache.bytes(), entry_bytes(b"other", b"1"), "the other's row is not deleted");
         cache.written(b"asked", Some(b"22"));
-        assert_eq!((row(&cache, "asked").as_deref(), cache.bytes()), (Some("22"), entry_bytes(b"asked", b"22")));
+        let bytes = entry_bytes(b"asked", b"22");
+        assert_eq!((row(&cache, "asked").as_deref(), cache.bytes()), (Some("22"), bytes));
+        let budget = Arc::clone(&cache.budget);
+        let held = || (budget.caches.load(Ordering::Relaxed), budget.bytes.load(Ordering::Relaxed));
+        assert_eq!(held(), (1, bytes));
+        drop(cache);
+        assert_eq!(held(), (0, 0));
     }
 
     #[test]

@@ -32,11 +32,20 @@ enum Step {
 
 /// Few and short keys, so that layers overlap and prefixes of each other occur.
 fn key() -> impl Strategy<Value = Vec<u8>> {
-    proptest::collection::vec(prop_oneof![Just(0), Just(1), Just(0xfe), Just(0xff)], 0..3)
+    proptest::sample::select(every_key())
 }
 
+fn every_key() -> Vec<Vec<u8>> {
+    let letters = || [0, 1, 0xfe, 0xff].into_iter();
+    let long = letters().flat_map(|first| letters().map(move |second| vec![first, second]));
+    std::iter::once(Vec::new()).chain(letters().map(|letter| vec![letter])).chain(long).collect()
+}
+
+/// Seldom one that is larger than a small cache.
 fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
-    proptest::option::weighted(0.7, proptest::collection::vec(any::<u8>(), 0..4))
+    let length = prop_oneof![9 => 0..4_usize, 1 => 500..501_usize];
+    let value = length.prop_flat_map(|length| proptest::collection::vec(any::<u8>(), length));
+    proptest::option::weighted(0.7, value)
 }
 
 fn store() -> impl Strategy<Value = StoreIndex> {
@@ -274,11 +283,11 @@ impl<D: Deref<Target: StateDirectory>> Run<D> {
     fn compare(&self) {
         for (store, model) in &self.models {
             let rows = model.rows();
-            for key in model.active.keys().chain(model.frozen.keys()).chain(model.committed.keys()) {
-                let value = self.stores.get(*store, key).unwrap().map(|value| value.to_vec());
-                assert_eq!(value.as_ref(), rows.get(key));
-                let committed = self.stores.committed_get(*store, key).unwrap().map(|value| value.to_vec());
-                assert_eq!(committed.as_ref(), model.committed.get(key));
+            for key in every_key() {
+                let value = self.stores.get(*store, &key).unwrap().map(|value| value.to_vec());
+                assert_eq!(value.as_ref(), rows.get(&key));
+                let committed = self.stores.committed_get(*store, &key).unwrap().map(|value| value.to_vec());
+                assert_eq!(committed.as_ref(), model.committed.get(&key));
             }
         }
         assert_eq!(self.stores.uncommitted_bytes(), self.models.values().map(Model::bytes).sum::<usize>());

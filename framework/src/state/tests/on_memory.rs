@@ -26,6 +26,7 @@ fn a_failed_batch_applies_nothing_and_reads_stay_right() {
     assert_eq!(error.recovery(), Recovery::Shutdown);
     assert_eq!(directory.contents(TASK, "carts"), BTreeMap::new());
     assert_eq!(contents(&stores, CARTS), pairs([("a", "1"), ("b", "2")]));
+    assert_eq!(stores.get(CARTS, b"a").unwrap(), Some(bytes("1")));
     assert_eq!(stores.uncommitted_bytes(), held);
     stores.apply_frozen(checkpoint(1)).unwrap();
     assert_eq!(directory.contents(TASK, "carts"), [(bytes("a"), bytes("1"))].into());

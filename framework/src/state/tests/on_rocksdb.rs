@@ -29,9 +29,13 @@ impl Deref for Temporary {
 }
 
 pub(super) fn temporary() -> Temporary {
+    temporary_with(Options::default())
+}
+
+fn temporary_with(options: Options) -> Temporary {
     let files = TempDir::new().unwrap();
     // Small memtables, so that the tests meet table files too; each load is one of tables.
-    let options = Options { memtable_bytes_max: 64 * 1024, load_bytes_min: 0, ..Options::default() };
+    let options = Options { memtable_bytes_max: 64 * 1024, load_bytes_min: 0, ..options };
     Temporary { state: RocksDirectory::new(files.path(), "app", "0", options), files }
 }
 
@@ -117,6 +121,11 @@ contract::every_case!(temporary());
 #[test]
 fn every_history_reads_as_the_model_says() {
     model::check(24, temporary);
+}
+
+#[test]
+fn every_history_reads_as_the_model_says_where_the_cache_has_room_for_three_rows() {
+    model::check(24, || temporary_with(Options { row_cache_bytes_max: 360, ..Options::default() }));
 }
 
 #[test]
