@@ -20,9 +20,9 @@ mod doctor;
 mod failure;
 mod generate;
 mod metrics;
+mod output;
 #[cfg(any(test, feature = "testing"))]
 pub mod outside;
-mod output;
 mod progress;
 mod reset;
 mod state;
