@@ -59,7 +59,7 @@ fn command(application: &str, grant: &Grant) -> String {
             text += " \\\n   ";
             width = 3;
         }
-        text += &format!(" {part}");
+        text.extend([" ", &part]);
         width += 1 + part.len();
     }
     text + "\n"

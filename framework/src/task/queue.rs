@@ -38,12 +38,11 @@ impl InputQueues {
 
     /// The oldest first record by event time; on a tie the partition that sorts first.
     pub(crate) fn pop(&mut self) -> Option<ConsumedRecord> {
-        let queue = match self.queues.len() {
-            1 => self.queues.values_mut().next()?,
-            _ => {
-                let heads = self.queues.values_mut().filter(|queue| !queue.records.is_empty());
-                heads.min_by_key(|queue| queue.records.front().map(|record| record.timestamp))?
-            }
+        let queue = if self.queues.len() == 1 {
+            self.queues.values_mut().next()?
+        } else {
+            let heads = self.queues.values_mut().filter(|queue| !queue.records.is_empty());
+            heads.min_by_key(|queue| queue.records.front().map(|record| record.timestamp))?
         };
         let record = queue.records.pop_front()?;
         queue.bytes = queue.bytes.saturating_sub(record.size());

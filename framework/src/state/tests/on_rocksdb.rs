@@ -29,13 +29,15 @@ impl Deref for Temporary {
 }
 
 pub(super) fn temporary() -> Temporary {
-    temporary_with(Options::default())
+    keeping(Options::default().row_cache_bytes_max)
 }
 
-fn temporary_with(options: Options) -> Temporary {
+/// One whose rows in memory take no more than that.
+fn keeping(row_cache_bytes_max: usize) -> Temporary {
     let files = TempDir::new().unwrap();
     // Small memtables, so that the tests meet table files too; each load is one of tables.
-    let options = Options { memtable_bytes_max: 64 * 1024, load_bytes_min: 0, ..options };
+    let options =
+        Options { memtable_bytes_max: 64 * 1024, load_bytes_min: 0, row_cache_bytes_max, ..Options::default() };
     Temporary { state: RocksDirectory::new(files.path(), "app", "0", options), files }
 }
 
@@ -125,7 +127,7 @@ fn every_history_reads_as_the_model_says() {
 
 #[test]
 fn every_history_reads_as_the_model_says_where_the_cache_has_room_for_three_rows() {
-    model::check(24, || temporary_with(Options { row_cache_bytes_max: 360, ..Options::default() }));
+    model::check(24, || keeping(360));
 }
 
 #[test]
