@@ -88,8 +88,10 @@ impl Overlay {
         let bit = KeyBit::of(key);
         let active = if self.active_filter.may_have(bit) { self.active.get(key) } else { None };
         let frozen = || {
-            let place = || self.frozen.binary_search_by(|(have, _)| have.as_ref().cmp(key)).ok();
-            let place = if self.frozen_filter.may_have(bit) { place()? } else { return None };
+            if !self.frozen_filter.may_have(bit) {
+                return None;
+            }
+            let place = self.frozen.binary_search_by(|(have, _)| have.as_ref().cmp(key)).ok()?;
             self.frozen.get(place).map(|(_, value)| value)
         };
         match active.or_else(frozen) {
@@ -183,7 +185,8 @@ impl Overlay {
         &self.frozen
     }
 
-    /// Takes the rows whose commit is in flight out of the overlay.
+    /// Takes the rows whose commit is in flight out of the overlay. Their filter stays for
+    /// [`restore_frozen`](Self::restore_frozen), until others are frozen.
     pub(crate) fn take_frozen(&mut self) -> Vec<Row> {
         self.frozen_size = Size::default();
         mem::take(&mut self.frozen)
@@ -194,7 +197,6 @@ impl Overlay {
         self.frozen_size = Size::default();
         for (key, value) in &rows {
             self.frozen_size.add(key, value.as_ref());
-            self.frozen_filter.insert(KeyBit::of(key));
         }
         self.frozen = rows;
     }

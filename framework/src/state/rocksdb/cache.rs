@@ -124,19 +124,22 @@ impl RowCache {
 
     /// Keeps a row that was read.
     pub(super) fn keep(&self, key: &[u8], value: &[u8]) {
-        self.take_in(&mut self.rows.borrow_mut(), key, value);
+        if self.has_room_for(key, value) {
+            self.take_in(&mut self.rows.borrow_mut(), self.hash(key), Row::new(key, value));
+        }
     }
 
-    fn take_in(&self, rows: &mut Rows, key: &[u8], value: &[u8]) {
-        if entry_bytes(key, value) > self.budget.share() {
-            // It would throw out everything else.
-            return;
-        }
+    /// False for a row that would throw out everything else.
+    fn has_room_for(&self, key: &[u8], value: &[u8]) -> bool {
+        entry_bytes(key, value) <= self.budget.share()
+    }
+
+    fn take_in(&self, rows: &mut Rows, hash: u64, row: Row) {
         if rows.recent.is_empty() {
             self.budget.caches.fetch_add(1, Ordering::Relaxed);
         }
-        self.add(rows, entry_bytes(key, value));
-        if let Some((_, old)) = rows.recent.push(self.hash(key), Row::new(key, value)) {
+        self.add(rows, row.memory());
+        if let Some((_, old)) = rows.recent.push(hash, row) {
             self.remove(rows, old.memory());
         }
         self.shrink(rows);
@@ -147,8 +150,8 @@ impl RowCache {
         let rows = &mut *self.rows.borrow_mut();
         let hash = self.hash(key);
         let kept = rows.recent.peek_mut(&hash).filter(|row| row.value_of(key).is_some());
-        // One that has grown so much would throw out everything else; what was kept is wrong now.
-        let value = value.filter(|value| entry_bytes(key, value) <= self.budget.share());
+        // What was kept is wrong now, also where there is no room for the new one.
+        let value = value.filter(|value| self.has_room_for(key, value));
         match (kept, value) {
             // Most often a row keeps its size, and its place in memory with it.
             (Some(kept), Some(value)) => {
@@ -165,7 +168,7 @@ impl RowCache {
                     self.leave(rows);
                 }
             }
-            (None, Some(value)) => self.take_in(rows, key, value),
+            (None, Some(value)) => self.take_in(rows, hash, Row::new(key, value)),
             (None, None) => {}
         }
     }
