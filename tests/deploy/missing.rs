@@ -12,9 +12,12 @@ use std::time::{Duration, Instant};
 
 use loader::{LoaderConfig, Routes, SharedStatus};
 use millpond::broker::kafka::{KafkaBroker, KafkaConfig};
+use millpond::broker::{Broker, BrokerErrorKind, Producer};
+use millpond::record::{Headers, Partition, ProducerRecord, TopicPartition};
 use millpond::runtime::Streams;
 use millpond::runtime::config::StreamsConfig;
 use millpond::state::rocksdb::{Options, RocksDirectory};
+use millpond::time::Timestamp;
 use millpond_harness::{Client, Kafka, Outgoing, Postgres, Scratch, built, query};
 use serde_json::Value;
 
@@ -320,4 +323,32 @@ fn each_right_that_is_missing_is_named_with_the_command_that_grants_it() {
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect::<Vec<String>>()
     });
     assert!(wrong.is_empty(), "{} of {} are not as they should be:\n{}", wrong.len(), cases.len(), wrong.concat());
+}
+
+/// A topic that the client did not know yet is added to the transaction when its metadata is there: behind the offsets, or, as
+/// here, within the commit. Its records are then given up with the transaction, and say nothing of why.
+#[test]
+fn a_right_that_is_refused_within_the_commit_is_named() {
+    let scratch = Scratch::new("refused-within").unwrap();
+    let case = Case { application: "fraud", name: "late".into(), rule: "late TOPIC letters LITERAL WRITE".into() };
+    let kafka = authorizing(&scratch, [case.name.as_str()]);
+    kafka.client().create_topics(&["letters"], 1, &[]).unwrap();
+    let given = ["TOPIC letters LITERAL DESCRIBE", "TRANSACTIONAL_ID late LITERAL WRITE"];
+    make_rules(kafka.bootstrap_servers(), &given.map(|rule| format!("late {rule}\n")).concat());
+    let place = Place { kafka: &kafka, state: Scratch::new("late").unwrap(), database: None };
+    let broker = KafkaBroker::connect(KafkaConfig::of(&case.config(&place)).unwrap()).unwrap();
+    let mut producer = broker.producer("late").unwrap();
+    producer.begin().unwrap();
+    producer
+        .send(ProducerRecord {
+            target: TopicPartition::new("letters", Partition(0)),
+            timestamp: Timestamp::from_millis(1),
+            key: None,
+            value: Some("letter".into()),
+            headers: Headers::new(),
+        })
+        .unwrap();
+    let refused = producer.commit(LIMIT).unwrap_err();
+    assert_eq!(refused.kind, BrokerErrorKind::Unauthorized, "{refused}");
+    assert!(refused.to_string().contains(&case.right()) && refused.to_string().contains(&case.flags()), "{refused}");
 }

@@ -176,13 +176,15 @@ impl KafkaProducer {
         None
     }
 
-    /// Why a commit failed: a record that was refused explains more than the commit's own words.
+    /// Why a commit failed: a record that was refused explains more than the commit's own words, and less where it was only
+    /// given up with its transaction, which then failed for a reason of its own. That comes this late when the topic was not
+    /// known yet: a partition is added to the transaction, and refused, behind the offsets.
     fn judged_commit(&self, failure: &Failure) -> BrokerError {
         const OPERATION: &str = "commit_transaction";
         let refused = self.reports().deliveries().refused;
         let refused = refused.and_then(|(tag, code)| Some((self.targets.get(tag)?, code)));
         match refused {
-            Some((at, code)) if failure.abortable => {
+            Some((at, code)) if failure.abortable && !matches!(code, Code::PurgeQueue | Code::PurgeInflight) => {
                 let kind = match error::class(code) {
                     Some(kind @ (BrokerErrorKind::RecordRejected | BrokerErrorKind::Unauthorized)) => kind,
                     // librdkafka waited for the partition for the whole message time-out: it does not exist.
