@@ -1,5 +1,7 @@
 //! `reset`: refused while the group is alive, shown before it is done, and checked by the application itself afterwards.
 
+use std::path::Path;
+
 use super::loading::Loading;
 use super::*;
 
@@ -12,6 +14,20 @@ fn sorted(alerts: &[Received]) -> Vec<(String, String)> {
     let mut alerts: Vec<_> = alerts.iter().map(|alert| (alert.key_text(), alert.text())).collect();
     alerts.sort();
     alerts
+}
+
+/// The databases below a directory.
+fn databases(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.join("CURRENT").is_file() {
+            found.push(path);
+        } else if path.is_dir() {
+            found.extend(databases(&path));
+        }
+    }
+    found
 }
 
 #[test]
@@ -44,6 +60,9 @@ fn a_reset_application_begins_anew_with_the_same_results() {
     assert_eq!((&done["done"], done["deleted_topics"].as_array().unwrap().len()), (&true.into(), 4), "{done}");
     assert_eq!(as_it_is(&shop), (vec![Some(0), Some(0)], Vec::new()));
     assert_eq!(shop.fraud(&["state", "ls", "--json"]).error(), "no-state");
+    let aside = databases(&shop.dir.join("state/cli-anew"));
+    assert!(aside.len() >= 2, "a database of each partition is set aside, not removed: {aside:?}");
+    assert!(aside.iter().all(|path| path.to_string_lossy().contains(".reset-1/")), "{aside:?}");
     let again = shop.fraud(&["reset", "--yes"]);
     assert!(again.code == 0 && again.out.ends_with("done, and checked\n"), "twice is once: {again:?}");
 

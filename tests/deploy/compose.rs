@@ -116,6 +116,28 @@ fn what_is_mounted_is_there_and_grafana_has_the_variables_of_its_provisioning() 
     assert!(texts(&services["grafana"]["volumes"]).contains(&format!("../../../grafana/dashboards:{boards}:ro")));
 }
 
+/// The image makes its user a superuser: the applications log in as the role of the scripts, in the order of their names.
+#[test]
+fn no_application_is_the_owner_of_the_database() {
+    let services = services();
+    let database = environment(&services["postgres"]);
+    let owner = format!("postgres://{}:", database["POSTGRES_USER"]);
+    let urls: Vec<String> = APPLICATIONS
+        .iter()
+        .filter_map(|name| environment(&services[*name]).remove("MILLPOND_APP_DATABASE_URL"))
+        .collect();
+    assert_eq!(urls.len(), 1);
+    assert!(urls[0].starts_with("postgres://loader:") && !urls[0].starts_with(&owner), "{urls:?}");
+    let scripts: Vec<String> = texts(&services["postgres"]["volumes"])
+        .iter()
+        .filter_map(|volume| volume.split(':').nth(1)?.strip_prefix("/docker-entrypoint-initdb.d/").map(str::to_owned))
+        .collect();
+    assert_eq!(scripts, ["1-roles.sql", "2-password.sh"]);
+    assert!(text(deployed("postgresql/roles.sql")).contains("CREATE ROLE loader LOGIN NOSUPERUSER"));
+    let password = text(deployed("postgresql/password.sh"));
+    assert!(password.contains("ALTER ROLE loader PASSWORD :'password'") && database.contains_key("LOADER_PASSWORD"));
+}
+
 /// As kafbat does it: a rule counts for the topics whose whole name its pattern matches.
 fn masks(rules: &[Value], side: &str, topic: &str) -> Vec<Value> {
     let applies = |rule: &&Value| {

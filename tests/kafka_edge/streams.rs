@@ -72,13 +72,13 @@ fn two_threads_tell_what_they_do_and_the_next_start_goes_on() {
     let settled = || {
         let threads = board.snapshots();
         let tasks: Vec<_> = threads.iter().flat_map(|thread| &thread.tasks).collect();
-        let lag: u64 = tasks.iter().flat_map(|task| &task.inputs).map(|input| input.lag_records).sum();
+        let lag: Option<u64> = tasks.iter().flat_map(|task| &task.inputs).map(|input| input.lag_records).sum();
         let rows: u64 = tasks.iter().flat_map(|task| &task.stores).map(|store| store.rows).sum();
         // The thread that joins first has all tasks for a moment, and the other one none.
         threads.iter().all(|thread| thread.state == ThreadState::Running)
             && tasks.len() == 4
             && tasks.iter().all(|task| task.state == TaskState::Running)
-            && (lag, rows) == (0, 1_000)
+            && (lag, rows) == (Some(0), 1_000)
     };
     wait_for(LIMIT, "rest", settled).unwrap();
     assert!(streams.is_healthy());

@@ -1,12 +1,14 @@
 //! The two ways into a table: `COPY` where the columns are exactly those of the route, `INSERT` elsewhere. They must not be
 //! told apart by what arrives.
 
+use std::collections::BTreeMap;
+
 use loader::postgres::Database;
-use loader::{Route, Routes};
+use loader::{Route, Routes, Row};
 use millpond::broker::sim::SplitMix64;
 
 use crate::database::{connected, route, rows};
-use crate::fixture::{EVENTS, count, database, event, query};
+use crate::fixture::{ATTRIBUTIONS, EVENTS, attribution, consumed, count, database, event, query};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -142,4 +144,54 @@ fn a_column_of_another_type_is_inserted() {
     assert_eq!(transaction.load(route, &rows(route, [event("a")])).unwrap().rows, 1);
     transaction.commit().unwrap();
     Way::Insert.was_taken(&url);
+}
+
+/// The last of each order, as a map has it: batches of new orders are copied, those that replace one are not, and for a while
+/// after them none is tried.
+#[test]
+fn of_each_order_the_last_row_is_there_whichever_way_it_came() {
+    for way in [Way::Copy, Way::Insert] {
+        let url = database();
+        let mut database = connected(&url);
+        way.prepare(&url, "purchase_marketing_attributions");
+        let route = &route(ATTRIBUTIONS);
+        let (mut rng, mut expected, mut offset, mut next) = (SplitMix64::new(7), BTreeMap::new(), 0, 0);
+        for batch in 0..60 {
+            // Whole stretches are new; in others an order in four was there before, often in the same batch.
+            let again = batch % 20 >= 10;
+            let drawn: Vec<(u64, u64)> = (0..=rng.below(12))
+                .map(|_| {
+                    if again && next > 0 && rng.below(4) == 0 {
+                        return (rng.below(next), rng.below(3));
+                    }
+                    next += 1;
+                    (next - 1, rng.below(3))
+                })
+                .collect();
+            let rows: Vec<Row> = (offset..)
+                .zip(&drawn)
+                .map(|(offset, (order, channel))| {
+                    let value = attribution(&format!("o{order}"), &format!("c{channel}"));
+                    Row::new(route, consumed(ATTRIBUTIONS, offset, &value)).unwrap()
+                })
+                .collect();
+            for (offset, (order, channel)) in (offset..).zip(&drawn) {
+                expected.insert(format!("o{order}"), [format!("c{channel}"), offset.to_string()]);
+            }
+            offset += i64::try_from(drawn.len()).unwrap();
+            let mut transaction = database.begin().unwrap();
+            assert_eq!(transaction.load(route, &rows).unwrap().refused, []);
+            transaction.commit().unwrap();
+        }
+        let sql = "SELECT order_id, marketing_channel, source_offset FROM purchase_marketing_attributions";
+        let found: BTreeMap<String, [String; 2]> = query(&url, sql)
+            .into_iter()
+            .map(|row| match <[String; 3]>::try_from(row).unwrap() {
+                [order, channel, offset] => (order, [channel, offset]),
+            })
+            .collect();
+        assert_eq!(found, expected);
+        let ways: &[[&str; 1]] = if way == Way::Copy { &[["COPY"], ["INSERT"]] } else { &[["INSERT"]] };
+        assert_eq!(query(&url, "SELECT DISTINCT way FROM ways ORDER BY way"), ways);
+    }
 }

@@ -69,8 +69,8 @@ fn it_is_painted_within_the_fifth_of_a_second_with_64_partitions() {
     let line = best(format!("{}livez", stage.url()));
     let page = best(stage.url());
     println!("first contentful paint in ms: {page:.0} with {PARTITIONS} partitions, {line:.0} of a single line");
-    // Where a single line takes longer than it should, the machine is busy, and everything takes longer.
-    let limit = FIRST_PAINT_MAX * (line / LINE_PAINT_MAX).max(1.0);
+    // Where a single line takes longer than it should, the machine is busy, and everything takes longer: up to a limit.
+    let limit = FIRST_PAINT_MAX * (line / LINE_PAINT_MAX).clamp(1.0, 4.0);
     assert!(page <= limit, "{page} > {limit}");
 }
 

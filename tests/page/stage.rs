@@ -176,8 +176,8 @@ fn task(part: u32, partition: i32, round: u64, scene: Scene) -> TaskSnapshot {
             committed: Some(Offset(base)),
             position: Some(Offset(base + 2)),
             end: Some(Offset(base + lag)),
-            lag_records: u64::try_from(lag).unwrap(),
-            lag: Duration::from_millis(if late { 95_000 } else { u64::try_from(lag).unwrap() * 40 }),
+            lag_records: Some(u64::try_from(lag).unwrap()),
+            lag: Some(Duration::from_millis(if late { 95_000 } else { u64::try_from(lag).unwrap() * 40 })),
         }],
         stores: stores
             .iter()

@@ -14,7 +14,7 @@ output "role_arns" {
 }
 
 output "database_url" {
-  description = "For app.database_url of the loader. It holds no password: the token comes from a file, see the README."
+  description = "For app.database_url of the loader. It holds no password: with app.database_auth=rds-iam the loader makes a token for each connection."
   value = format(
     "postgres://%s@%s:%d/%s?sslmode=verify-full&sslrootcert=/etc/rds/global-bundle.pem",
     local.database_user, aws_db_instance.this.address, local.postgres_port, local.database,

@@ -141,7 +141,8 @@ impl Activity {
     /// Unites a burst with those that it touches. One alert is kept: none if one has left already, else the earliest.
     fn join(&mut self, mut burst: Burst) {
         let from = self.bursts.partition_point(|have| have.last_ms < burst.first_ms);
-        let to = self.bursts.partition_point(|have| have.first_ms <= burst.last_ms);
+        // Never less than `from`, unless the row is damaged: then it is merged as far as it makes sense.
+        let to = self.bursts.partition_point(|have| have.first_ms <= burst.last_ms).max(from);
         let touched: Vec<Burst> = self.bursts.drain(from..to).collect();
         if let Some(earliest) = touched.first() {
             burst.first_ms = burst.first_ms.min(earliest.first_ms);

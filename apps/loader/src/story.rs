@@ -120,8 +120,8 @@ mod tests {
             committed: None,
             position: None,
             end: Some(Offset(end)),
-            lag_records: 0,
-            lag: std::time::Duration::ZERO,
+            lag_records: Some(0),
+            lag: Some(std::time::Duration::ZERO),
         });
         board.thread("0").publish(&ThreadSnapshot { tasks: vec![task], ..ThreadSnapshot::default() });
         board

@@ -76,8 +76,8 @@ impl History {
             for task in &thread.tasks {
                 look.restored.extend(task.restore.map(|restore| (task.id, restore.done)));
                 for input in &task.inputs {
-                    look.lag_records += input.lag_records;
-                    look.lag = look.lag.max(input.lag);
+                    look.lag_records += input.lag_records.unwrap_or_default();
+                    look.lag = look.lag.max(input.lag.unwrap_or_default());
                 }
             }
         }

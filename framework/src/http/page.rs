@@ -142,8 +142,8 @@ impl<'a> View<'a> {
 
     fn rows(&self) -> Vec<Row<'_>> {
         let mut rows: Vec<Row<'_>> = self.status.tasks.iter().flat_map(Row::of).collect();
-        let lag = |row: &Row<'_>| row.input.map_or(0, |input| input.lag_records);
-        let age = |row: &Row<'_>| row.input.map_or(0.0, |input| input.lag_seconds);
+        let lag = |row: &Row<'_>| row.input.and_then(|input| input.lag_records);
+        let age = |row: &Row<'_>| row.input.and_then(|input| input.lag_seconds).unwrap_or(0.0);
         match self.sort {
             Sort::Task => {}
             Sort::Lag => rows.sort_by_key(|row| std::cmp::Reverse(lag(row))),
@@ -304,8 +304,23 @@ mod word {
             .map_or_else(|| "–".to_owned(), |offset| u64::try_from(offset).map_or_else(|_| offset.to_string(), grouped))
     }
 
-    pub(super) fn seconds(seconds: &f64) -> String {
-        duration(Duration::try_from_secs_f64(*seconds).unwrap_or_default())
+    /// A lag; nothing is known of it before the first answer to a fetch.
+    pub(super) fn lag(records: &Option<u64>) -> String {
+        records.map_or_else(|| "–".to_owned(), grouped)
+    }
+
+    /// The same, in three digits.
+    pub(super) fn few_lag(records: &Option<u64>) -> String {
+        records.map_or_else(|| "–".to_owned(), few)
+    }
+
+    pub(super) fn seconds(seconds: &Option<f64>) -> String {
+        let shown = |seconds| duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+        seconds.map_or_else(|| "–".to_owned(), shown)
+    }
+
+    pub(super) fn is_late(seconds: &Option<f64>) -> bool {
+        seconds.is_some_and(|seconds| seconds >= 10.0)
     }
 
     pub(super) fn uptime(seconds: &u64) -> String {
@@ -340,7 +355,9 @@ mod word {
     }
 
     pub(super) fn left(restore: &Restore) -> String {
-        restore.remaining_seconds.map_or_else(String::new, |left| format!(", about {} left", seconds(&left.ceil())))
+        restore
+            .remaining_seconds
+            .map_or_else(String::new, |left| format!(", about {} left", seconds(&Some(left.ceil()))))
     }
 
     pub(super) fn at(at_ms: &i64) -> String {
@@ -353,7 +370,7 @@ mod word {
 
     /// The class of a task in the map: how it is told from afar. The words are in its title.
     pub(super) fn tone(task: &Task) -> &'static str {
-        let late = task.inputs.iter().any(|input| input.lag_seconds >= 10.0);
+        let late = task.inputs.iter().any(|input| input.lag_seconds.is_some_and(|seconds| seconds >= 10.0));
         match task.state {
             "running" if late => "late",
             "running" => "running",
@@ -367,8 +384,8 @@ mod word {
     }
 
     pub(super) fn title(task: &Task) -> String {
-        let lag: u64 = task.inputs.iter().map(|input| input.lag_records).sum();
-        format!("task {}: {}, lag {}", task.id, task.state, grouped(lag))
+        let lag = task.inputs.iter().filter_map(|input| input.lag_records).reduce(|all, one| all + one);
+        format!("task {}: {}, lag {}", task.id, task.state, lag.map_or_else(|| "–".to_owned(), grouped))
     }
 
     pub(super) fn fact(tone: &Tone) -> &'static str {

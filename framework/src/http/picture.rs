@@ -169,7 +169,7 @@ impl Drawing<'_> {
     fn arrow(&self, edge: &Edge, points: &[(f64, f64)]) -> Arrow {
         let read = self.topic(edge.read);
         let written = self.topic(edge.written);
-        let lags = read.is_some_and(|topic| topic.lag_seconds >= LATE_SECONDS);
+        let lags = read.is_some_and(|topic| topic.lag_seconds.is_some_and(|seconds| seconds >= LATE_SECONDS));
         let flows = read.is_some_and(|topic| topic.read > 0.0) || written.is_some_and(|topic| topic.written > 0.0);
         let class = match (lags, flows) {
             (true, _) => "edge late",
@@ -256,13 +256,15 @@ impl Drawing<'_> {
 }
 
 fn lag(topic: &Topic) -> String {
+    let Some(records) = topic.lag_records else { return "lag –".to_owned() };
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-    let records = short(topic.lag_records as f64);
-    if topic.lag_seconds > 0.0 {
-        let age = std::time::Duration::try_from_secs_f64(topic.lag_seconds).unwrap_or_default();
-        format!("lag {records}, {}", duration(age))
-    } else {
-        format!("lag {records}")
+    let records = short(records as f64);
+    match topic.lag_seconds {
+        Some(seconds) if seconds > 0.0 => {
+            let age = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default();
+            format!("lag {records}, {}", duration(age))
+        }
+        _ => format!("lag {records}"),
     }
 }
 
@@ -338,8 +340,8 @@ mod tests {
                 committed: None,
                 position: None,
                 end: None,
-                lag_records,
-                lag: Duration::from_millis(age),
+                lag_records: Some(lag_records),
+                lag: Some(Duration::from_millis(age)),
             });
             inputs.collect::<Vec<_>>()
         };

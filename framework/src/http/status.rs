@@ -14,6 +14,7 @@ use crate::runtime::process::Budget;
 use crate::runtime::stats::{DeadLetter, Histogram, InputSnapshot, StoreSnapshot, TaskSnapshot, ThreadSnapshot};
 use crate::time::Timestamp;
 
+/// Lags are `None` where nothing is known of them; sums and ages are of what is known.
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
     pub(super) application_id: String,
@@ -24,8 +25,8 @@ pub(super) struct Status {
     pub(super) live: bool,
     pub(super) ready: bool,
     pub(super) reasons: Vec<String>,
-    pub(super) lag_records: u64,
-    pub(super) lag_seconds: f64,
+    pub(super) lag_records: Option<u64>,
+    pub(super) lag_seconds: Option<f64>,
     pub(super) commits_per_second: f64,
     pub(super) topics: Vec<Topic>,
     pub(super) threads: Vec<Thread>,
@@ -53,8 +54,8 @@ pub(super) struct Topic {
     pub(super) name: String,
     pub(super) read: f64,
     pub(super) written: f64,
-    pub(super) lag_records: u64,
-    pub(super) lag_seconds: f64,
+    pub(super) lag_records: Option<u64>,
+    pub(super) lag_seconds: Option<f64>,
 }
 
 /// Memory that the stores of the process share.
@@ -119,8 +120,8 @@ pub(super) struct Input {
     pub(super) committed: Option<i64>,
     pub(super) position: Option<i64>,
     pub(super) end: Option<i64>,
-    pub(super) lag_records: u64,
-    pub(super) lag_seconds: f64,
+    pub(super) lag_records: Option<u64>,
+    pub(super) lag_seconds: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -210,8 +211,8 @@ impl Status {
             live: health::dead(&threads, now, source.silence_max).is_empty(),
             ready: reasons.is_empty(),
             reasons,
-            lag_records: inputs().map(|input| input.lag_records).sum(),
-            lag_seconds: inputs().map(|input| input.lag_seconds).fold(0.0, f64::max),
+            lag_records: inputs().filter_map(|input| input.lag_records).reduce(|all, one| all + one),
+            lag_seconds: inputs().filter_map(|input| input.lag_seconds).reduce(f64::max),
             commits_per_second: traffic.commits,
             topics: topics(&traffic, &tasks),
             block_cache: used(process.block_cache),
@@ -253,8 +254,8 @@ fn topics(traffic: &Traffic, tasks: &[Task]) -> Vec<Topic> {
     }
     for input in tasks.iter().flat_map(|task| &task.inputs) {
         let topic = topics.entry(&input.topic).or_default();
-        topic.lag_records += input.lag_records;
-        topic.lag_seconds = topic.lag_seconds.max(input.lag_seconds);
+        topic.lag_records = [topic.lag_records, input.lag_records].into_iter().flatten().reduce(|all, one| all + one);
+        topic.lag_seconds = [topic.lag_seconds, input.lag_seconds].into_iter().flatten().reduce(f64::max);
     }
     topics.into_iter().map(|(name, topic)| Topic { name: name.to_owned(), ..topic }).collect()
 }
@@ -341,7 +342,7 @@ impl Input {
             position: input.position.map(|offset| offset.0),
             end: input.end.map(|offset| offset.0),
             lag_records: input.lag_records,
-            lag_seconds: input.lag.as_secs_f64(),
+            lag_seconds: input.lag.map(|lag| lag.as_secs_f64()),
         }
     }
 }

@@ -99,8 +99,8 @@ fn thread(state: TaskState) -> ThreadSnapshot {
                 committed: Some(Offset(100)),
                 position: Some(Offset(120)),
                 end: Some(Offset(142)),
-                lag_records: 42,
-                lag: Duration::from_millis(1500),
+                lag_records: Some(42),
+                lag: Some(Duration::from_millis(1500)),
             }],
             stores: vec![StoreSnapshot { name: "carts".into(), rows: 7, bytes: 2048, table: None }],
             database: None,
@@ -476,8 +476,8 @@ fn the_tasks_come_in_the_order_that_is_asked_for() {
     for (partition, lag_records, seconds) in [(10, 99, 1), (2, 7, 2)] {
         let mut task = snapshot.tasks[0].clone();
         task.id.partition = Partition(partition);
-        task.inputs[0].lag_records = lag_records;
-        task.inputs[0].lag = Duration::from_secs(seconds);
+        task.inputs[0].lag_records = Some(lag_records);
+        task.inputs[0].lag = Some(Duration::from_secs(seconds));
         snapshot.tasks.push(task);
     }
     board.publish(&snapshot);
@@ -490,4 +490,18 @@ fn the_tasks_come_in_the_order_that_is_asked_for() {
     assert_eq!(order("?sort=lag"), ["0_10", "0_3", "0_2"]);
     assert_eq!(order("?sort=age"), ["0_2", "0_3", "0_10"]); // 2 s, 1.5 s, 1 s
     assert_eq!(order("?sort=nonsense"), ["0_2", "0_3", "0_10"]);
+}
+
+/// As while a task restores: before the first answer to a fetch nobody knows how much waits.
+#[test]
+fn a_lag_that_is_not_known_is_not_shown_as_none() {
+    let (server, board) = start();
+    let mut snapshot = thread(TaskState::Restoring);
+    let input = &mut snapshot.tasks[0].inputs[0];
+    (input.end, input.lag_records, input.lag) = (None, None, None);
+    board.publish(&snapshot);
+    let json: serde_json::Value = serde_json::from_str(&get(server.address(), "/api/status").body).unwrap();
+    assert_eq!((&json["lag_records"], &json["lag_seconds"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+    let page = get(server.address(), "/").body;
+    assert!(page.contains("<dt>Lag</dt><dd>–</dd>") && page.contains("<dt>Oldest waits</dt><dd>–</dd>"), "{page}");
 }

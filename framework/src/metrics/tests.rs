@@ -44,8 +44,8 @@ fn distinct() -> (ThreadSnapshot, Vec<u64>) {
                 committed: Some(Offset(10_017)),
                 position: Some(Offset(10_018)),
                 end: Some(Offset(10_019)),
-                lag_records: 10_020,
-                lag: Duration::from_secs(10_021),
+                lag_records: Some(10_020),
+                lag: Some(Duration::from_secs(10_021)),
             }],
             stores: vec![StoreSnapshot {
                 name: "counts".into(),
@@ -306,6 +306,18 @@ impl OwnMetrics for Own {
         assert_eq!(metric.name, "millpond_orders_total");
         out.count(&[&"post"], 7);
     }
+}
+
+/// Zero would say that everything is committed.
+#[cfg(feature = "metrics")]
+#[test]
+fn a_lag_that_is_not_known_has_no_series() {
+    let ((mut thread, _), (process, _)) = (distinct(), distinct_process());
+    let input = &mut thread.tasks[0].inputs[0];
+    (input.end, input.lag_records, input.lag) = (None, None, None);
+    let text = render(&View { process: &process, own: Some(&Own), ..view(&[thread]) }).unwrap();
+    assert!(!text.contains("millpond_consumer_lag"), "{text}");
+    assert!(text.contains("millpond_consumer_committed_offset{"), "{text}");
 }
 
 #[cfg(feature = "metrics")]

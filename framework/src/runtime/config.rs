@@ -205,7 +205,7 @@ impl StreamsConfig {
             input_buffer_bytes_max: 32 * MIB,
             uncommitted_bytes_max: 64 * MIB,
             statestore_cache_bytes_max: 128 * MIB,
-            statestore_write_buffer_bytes_max: 64 * MIB,
+            statestore_write_buffer_bytes_max: 32 * MIB,
             on_shutdown: OnShutdown::default(),
             replication_factor: -1,
             start_from: StartFrom::default(),

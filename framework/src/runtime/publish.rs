@@ -113,15 +113,17 @@ impl<B: Broker> StreamThread<B> {
     ) -> InputSnapshot {
         let committed = task.inputs().find(|(input, _)| *input == partition).and_then(|(_, committed)| committed);
         let position = self.position(partition);
-        let end = self.known_end(partition).max(position);
+        // A position alone is no end: before the first answer to a fetch nobody knows how much waits.
+        let end = self.known_end(partition).map(|end| position.map_or(end, |position| position.max(end)));
         let from = committed.or(position);
-        let lag_records = match (from, end) {
-            (Some(from), Some(end)) => u64::try_from(end.0.saturating_sub(from.0)).unwrap_or(0),
-            _ => 0,
-        };
+        let lag_records = from.zip(end).map(|(from, end)| u64::try_from(end.0.saturating_sub(from.0)).unwrap_or(0));
         // The oldest record at hand; when all of them are still at the broker, the newest one that was processed is as old.
         let since = task.waiting_since(partition).unwrap_or_else(|| task.stream_time());
-        let lag = if lag_records > 0 && since.is_some() { now.since(since) } else { Duration::ZERO };
+        let lag = match lag_records {
+            Some(0) => Some(Duration::ZERO),
+            Some(_) if since.is_some() => Some(now.since(since)),
+            _ => None,
+        };
         InputSnapshot {
             topic: partition.topic.clone(),
             partition: partition.partition,

@@ -225,10 +225,12 @@ pub struct InputSnapshot {
     pub position: Option<Offset>,
     /// The next offset to be written by producers, transaction markers passed.
     pub end: Option<Offset>,
-    /// Offsets between the commit and the end; zero when everything is committed.
-    pub lag_records: u64,
-    /// Age of the oldest record that is not committed; zero when everything is committed.
-    pub lag: Duration,
+    /// Offsets between the commit and the end; zero when everything is committed, `None` before the end is known, as while a
+    /// task restores.
+    pub lag_records: Option<u64>,
+    /// Age of the oldest record that is not committed; zero when everything is committed, `None` when that is not known or
+    /// nothing is known of the record yet.
+    pub lag: Option<Duration>,
 }
 
 /// One store of a task.

@@ -87,7 +87,7 @@ fn an_answer_has_what_is_committed_and_tells_what_it_lacks() {
     let now = soon(220);
     let before = ask((&mut thread, &asker), ALL, now).unwrap();
     assert_eq!((keys(&before), before.position.lag()), (vec!["a".to_owned()], Some(1)));
-    assert_eq!(before.position.age(), Duration::from_millis(220), "since the timestamp of b");
+    assert_eq!(before.position.age(), Some(Duration::from_millis(220)), "since the timestamp of b");
     let input = &before.position.inputs[0];
     assert_eq!((&*input.topic, input.committed, input.end), ("in", Some(Offset(1)), Some(Offset(2))));
     assert_eq!(ask((&mut thread, &asker), get("b"), now).unwrap().found, Found::Value(None));

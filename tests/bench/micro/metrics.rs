@@ -25,8 +25,8 @@ fn task(partition: i32) -> TaskSnapshot {
         committed: Some(Offset(1_000_000)),
         position: Some(Offset(1_000_100)),
         end: Some(Offset(1_000_200)),
-        lag_records: 200,
-        lag: Duration::from_millis(150),
+        lag_records: Some(200),
+        lag: Some(Duration::from_millis(150)),
     };
     let store = |name: &&str| StoreSnapshot {
         name: (*name).to_owned(),

@@ -65,7 +65,7 @@ run "each_application_writes_only_what_is_its_own" {
     condition = alltrue(flatten([
       for application, policy in aws_iam_role_policy.this : [
         for statement in jsondecode(policy.policy).Statement : [
-          for action in statement.Action : !can(regex("\\*|AlterCluster|AlterTopic|DynamicConfiguration|DeleteGroup", action))
+          for action in statement.Action : !can(regex("\\*|AlterCluster|AlterTopic|DeleteGroup", action))
         ]
       ]
     ]))

@@ -255,3 +255,21 @@ fn a_row_has_the_bytes_it_always_had() {
         [&[1, 1], &[2, 1, 0], &[251, 88, 2, 1, 1, b'a'], &[2, 2, 4, 1], &[2, 4, 5, 1, 1, b'b'], &[6, 8, 0], &[1, 10]];
     assert_eq!(bytes, expected.concat());
 }
+
+/// A row of a damaged disk may say anything: what comes of it is not defined, but it is no panic.
+#[test]
+fn bursts_in_no_order_are_survived() {
+    let burst = |first_ms, last_ms| Burst { first_ms, last_ms, held: None };
+    let rule = rule(5_000, 2, 1_000, false);
+    let add = |at_ms| Add { at_ms, item: None };
+    let mut activity = Activity {
+        adds: vec![add(9_000), add(1_000)],
+        bursts: vec![burst(8_000, 1_000), burst(20_000, 30), burst(5_000, 40_000)],
+        wake_up_ms: None,
+    };
+    for at_ms in [2_000, 8_500, 100, 30_000] {
+        activity.add(add(at_ms), &rule);
+        activity.release(at_ms, &rule);
+        activity.forget(at_ms, &rule);
+    }
+}

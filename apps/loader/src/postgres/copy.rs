@@ -1,17 +1,21 @@
 //! The fast way in: `COPY … FROM STDIN` in binary, for tables whose columns are exactly what the route says.
 //!
 //! `COPY` has no `ON CONFLICT` and stops at the first bad row. So it goes first, under a savepoint: the fence keeps records
-//! from coming twice, so nearly every batch is taken whole. Where it is refused, for whatever reason, the `INSERT` of
-//! [`statement`](crate::statement) finds out which rows are at fault.
+//! from coming twice, so nearly every batch of an appended table is taken whole, and of one that is upserted each batch of
+//! new keys: without a conflict an upsert is an insert. Where it is refused, for whatever reason, the `INSERT` of
+//! [`statement`](crate::statement) finds out which rows are at fault or replaces them, and
+//! [`CopyAttempts`](super::attempts::CopyAttempts) how long it is not tried again.
 
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 
-use crate::route::{ColumnType, Route, RouteKind, SOURCE_COLUMNS};
+use crate::route::{ColumnType, Route, SOURCE_COLUMNS};
 use crate::row::{Cell, Row};
 
 /// What comes before the rows: the signature, no flags, no extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// How much is sent at a time: less than what sockets hold on their way.
+const PIECE_BYTES: usize = 64 * 1024;
 const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 /// Milliseconds from 1970 to 2000, where PostgreSQL's time begins.
 const EPOCH_MS: i64 = 946_684_800_000;
@@ -21,9 +25,6 @@ const JSONB_VERSION: u8 = 1;
 /// Asks what `COPY` would be given: the columns' types by name, and whether rules or policies stand in between, which it
 /// does not know.
 pub(super) async fn is_possible(connection: &mut PgConnection, route: &Route) -> Result<bool, sqlx::Error> {
-    if *route.kind() != RouteKind::Append {
-        return Ok(false);
-    }
     let columns: Vec<(String, String)> = sqlx::query(
         "SELECT a.attname::text, format_type(a.atttypid, NULL) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
          WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped \
@@ -56,32 +57,42 @@ pub(super) async fn copy(connection: &mut PgConnection, route: &Route, rows: &[R
     let names: Vec<&str> = names.iter().map(String::as_str).chain(SOURCE_COLUMNS).collect();
     let sql = format!("COPY {} ({}) FROM STDIN (FORMAT binary)", route.table(), names.join(", "));
     let mut copy = connection.copy_in_raw(&sql).await?;
-    match copy.send(encode(route, rows)).await {
-        Ok(_) => copy.finish().await,
-        Err(error) => {
+    let mut rows = rows.iter();
+    let mut out = HEADER.to_vec();
+    loop {
+        // PostgreSQL writes what it has of a batch while the rest of it is encoded.
+        let is_last = !encode(route, &mut rows, &mut out);
+        if is_last {
+            out.extend(TRAILER);
+        }
+        if let Err(error) = copy.send(out.as_slice()).await {
             // The connection is of no use before its answer is read.
             copy.abort("not sent").await?;
-            Err(error)
+            return Err(error);
         }
+        if is_last {
+            return copy.finish().await;
+        }
+        out.clear();
     }
 }
 
-/// The rows as `COPY` reads them: a count of fields, then each with its length, -1 for NULL; everything big-endian.
-fn encode(route: &Route, rows: &[Row]) -> Vec<u8> {
-    let mut out = HEADER.to_vec();
+/// Rows as `COPY` reads them, up to a piece of what is sent: a count of fields, then each with its length, -1 for NULL;
+/// everything big-endian. False when there are no more.
+fn encode<'r>(route: &Route, rows: &mut impl Iterator<Item = &'r Row>, out: &mut Vec<u8>) -> bool {
     let fields = route.columns().len() + SOURCE_COLUMNS.len();
-    for row in rows {
+    while out.len() < PIECE_BYTES {
+        let Some(row) = rows.next() else { return false };
         out.extend(i16::try_from(fields).unwrap_or(i16::MAX).to_be_bytes());
         for (number, column) in route.columns().iter().enumerate() {
-            cell(column.kind, row.cells.get(number).unwrap_or(&Cell::Null), &mut out);
+            cell(column.kind, row.cells.get(number).unwrap_or(&Cell::Null), out);
         }
-        field(&timestamp(row.record.timestamp.as_millis()), &mut out);
-        field(row.record.source.topic.as_bytes(), &mut out);
-        field(&row.record.source.partition.0.to_be_bytes(), &mut out);
-        field(&row.record.offset.0.to_be_bytes(), &mut out);
+        field(&timestamp(row.record.timestamp.as_millis()), out);
+        field(row.record.source.topic.as_bytes(), out);
+        field(&row.record.source.partition.0.to_be_bytes(), out);
+        field(&row.record.offset.0.to_be_bytes(), out);
     }
-    out.extend(TRAILER);
-    out
+    true
 }
 
 fn cell(kind: ColumnType, cell: &Cell, out: &mut Vec<u8>) {

@@ -3,6 +3,7 @@
 //! One connection, used by one thread. Anything but a clean answer drops the connection, and with it the transaction;
 //! the claims are renewed on the next one, which also tells where the partitions stand. There is no other error path.
 
+mod attempts;
 mod claim;
 mod copy;
 mod error;
@@ -27,6 +28,7 @@ pub use examine::{Examined, TableState};
 pub use target::{PasswordSource, rds_tokens};
 pub use transaction::{Advance, Loaded, RefusedRow, Transaction};
 
+use attempts::CopyAttempts;
 use target::Target;
 
 /// Time limits towards PostgreSQL.
@@ -66,8 +68,8 @@ pub struct Database {
     begin: String,
     runtime: Runtime,
     connection: Option<PgConnection>,
-    /// Tables that have been looked at, and whether `COPY` may write them.
-    copied: BTreeMap<String, bool>,
+    /// Tables that have been looked at, and when `COPY` writes them.
+    copied: BTreeMap<String, CopyAttempts>,
 }
 
 impl std::fmt::Debug for Database {
@@ -96,7 +98,7 @@ impl Database {
     /// The same with a password from `passwords` for each connection.
     ///
     /// # Errors
-    /// [`Error::Unencrypted`]: the URL must say `sslmode=verify-full` or `verify-ca`.
+    /// [`Error::Unencrypted`]: the URL must say `sslmode=verify-full`.
     pub fn with_passwords(self, passwords: Arc<dyn PasswordSource>) -> Result<Self, Error> {
         Ok(Self { target: self.target.with_passwords(passwords)?, ..self })
     }

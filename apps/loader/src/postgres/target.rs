@@ -84,11 +84,12 @@ impl Target {
         Ok(Self { url: url.into(), passwords: None })
     }
 
-    /// The same with passwords from there. They are worth as much as the key they are made with: they go to a server that
-    /// has shown its certificate, and to no other.
+    /// The same with passwords from there. They are worth as much as the key they are made with: they go to the server whose
+    /// name is in its certificate, and to no other. Its authority alone is not enough: that of RDS has signed for the
+    /// databases of all its customers.
     pub(super) fn with_passwords(self, passwords: Arc<dyn PasswordSource>) -> Result<Self, Error> {
         match parse(self.url.expose())?.get_ssl_mode() {
-            PgSslMode::VerifyFull | PgSslMode::VerifyCa => Ok(Self { passwords: Some(passwords), ..self }),
+            PgSslMode::VerifyFull => Ok(Self { passwords: Some(passwords), ..self }),
             _ => Err(Error::Unencrypted),
         }
     }
@@ -196,7 +197,7 @@ mod tests {
             ("postgres://u@localhost/d", false),
             ("postgres://u@localhost/d?sslmode=prefer", false),
             ("postgres://u@h/d?sslmode=require", false),
-            ("postgres://u@h/d?sslmode=verify-ca", true),
+            ("postgres://u@h/d?sslmode=verify-ca", false),
             ("postgres://u@h/d?sslmode=verify-full", true),
         ] {
             let target = Target::new(url).unwrap().with_passwords(Arc::new(Fixed));

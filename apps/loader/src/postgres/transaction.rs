@@ -7,6 +7,7 @@ use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres, Row as _};
 
+use super::attempts::CopyAttempts;
 use super::{Claim, Claimant, Database, Error, copy};
 use crate::batch::last_of_each_key;
 use crate::bisection::Bisection;
@@ -152,7 +153,7 @@ impl Transaction<'_> {
 
     /// All rows at once, where that is possible; `None`, and nothing written, where it is not or a row is at fault.
     fn copy(&mut self, route: &Route, rows: &[Row]) -> Result<Option<u64>, Error> {
-        if rows.is_empty() || !self.may_copy(route)? {
+        if rows.is_empty() || !self.attempts(route)?.begin() {
             return Ok(None);
         }
         self.script("SAVEPOINT copied")?;
@@ -160,25 +161,27 @@ impl Transaction<'_> {
         match copied {
             Ok(written) => {
                 self.script("RELEASE SAVEPOINT copied")?;
+                self.attempts(route)?.taken();
                 Ok(Some(written))
             }
             Err(Error::Row { .. }) => {
                 self.script("ROLLBACK TO SAVEPOINT copied; RELEASE SAVEPOINT copied")?;
+                self.attempts(route)?.refused();
                 Ok(None)
             }
             Err(error) => Err(error),
         }
     }
 
-    fn may_copy(&mut self, route: &Route) -> Result<bool, Error> {
+    /// What is known of the route's table, which is looked at once.
+    fn attempts(&mut self, route: &Route) -> Result<&mut CopyAttempts, Error> {
         let table = route.table().to_string();
-        if let Some(known) = self.database.copied.get(&table) {
-            return Ok(*known);
+        if !self.database.copied.contains_key(&table) {
+            let asked = async |connection: &mut PgConnection| copy::is_possible(connection, route).await;
+            let possible = self.database.call("look at the table", asked)?;
+            self.database.copied.insert(table.clone(), CopyAttempts::new(possible));
         }
-        let asked = async |connection: &mut PgConnection| copy::is_possible(connection, route).await;
-        let possible = self.database.call("look at the table", asked)?;
-        self.database.copied.insert(table, possible);
-        Ok(possible)
+        self.database.copied.get_mut(&table).ok_or(Error::Bug { invariant: "a table that was looked at is known" })
     }
 
     /// Commits.

@@ -27,8 +27,8 @@ pub(super) struct PositionJson {
     stream_time_ms: Option<i64>,
     /// Records that are not in the answer; absent while an input's end is not known.
     lag_records: Option<u64>,
-    /// Age of the oldest of them.
-    age_ms: u64,
+    /// Age of the oldest of them, where it is known.
+    age_ms: Option<u64>,
     inputs: Vec<InputJson>,
 }
 
@@ -71,7 +71,7 @@ impl From<&Position> for PositionJson {
             sequence: position.sequence,
             stream_time_ms: position.stream_time.is_some().then(|| position.stream_time.as_millis()),
             lag_records: position.lag(),
-            age_ms: u64::try_from(position.age().as_millis()).unwrap_or(u64::MAX),
+            age_ms: position.age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             inputs: inputs.collect(),
         }
     }
@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn a_count_that_cannot_be_stops_nothing() {
-        let position = PositionJson { sequence: 1, stream_time_ms: None, lag_records: None, age_ms: 0, inputs: vec![] };
+        let position =
+            PositionJson { sequence: 1, stream_time_ms: None, lag_records: None, age_ms: None, inputs: vec![] };
         let part = |count| Part {
             partition: 0,
             task: "1_0".into(),

@@ -10,15 +10,17 @@ pub(super) static METRICS: [Metric; 5] = [
     Metric::new(
         "millpond_consumer_lag_records",
         Kind::Gauge,
-        "Offsets between the group's commit and the end of the partition; zero when all is committed",
-        |view, out| each_input(view, out, |input| Some(float(input.lag_records))),
+        "Offsets between the group's commit and the end of the partition; zero when all is committed, absent before the \
+         end is known",
+        |view, out| each_input(view, out, |input| input.lag_records.map(float)),
     )
     .at(Level::Partition, PARTITION),
     Metric::new(
         "millpond_consumer_lag_seconds",
         Kind::Gauge,
-        "Age of the oldest record that is not committed, by its timestamp; zero when all is committed",
-        |view, out| each_input(view, out, |input| Some(input.lag.as_secs_f64())),
+        "Age of the oldest record that is not committed, by its timestamp; zero when all is committed, absent before \
+         that is known",
+        |view, out| each_input(view, out, |input| input.lag.map(|lag| lag.as_secs_f64())),
     )
     .at(Level::Partition, PARTITION)
     .of(Unit::Seconds),

@@ -58,6 +58,8 @@ const IDENTITY: &str =
 const IDEMPOTENCE: &str =
     "a transactional producer needs it as it is; otherwise records are lost, repeated or reordered";
 const RANGE: &str = "only range on the classic protocol keeps co-partitioned topics and static members together";
+const TRUST: &str =
+    "who is not checked may be anybody: give ssl.ca.location, and brokers certificates with their names";
 const TIMEOUT: &str =
     "it is derived from transaction.timeout.ms: no delivery may be under way when the transaction ends";
 
@@ -70,6 +72,8 @@ pub static REFUSED: &[Refused] = &[
     refused("ssl.certificate.location", TOP),
     refused("ssl.key.location", TOP),
     refused("ssl.key.password", TOP),
+    refused("enable.ssl.certificate.verification", TRUST),
+    refused("ssl.endpoint.identification.algorithm", TRUST),
     refused("sasl.mechanism", TOP),
     refused("sasl.mechanisms", "say sasl.mechanism outside [kafka]"),
     refused("sasl.username", TOP),
@@ -134,7 +138,15 @@ mod tests {
 
     #[test]
     fn what_exactly_once_rests_on_is_refused_with_a_reason() {
-        for property in ["enable.auto.commit", "isolation.level", "acks", "transactional.id", "auto.offset.reset"] {
+        for property in [
+            "enable.auto.commit",
+            "isolation.level",
+            "acks",
+            "transactional.id",
+            "auto.offset.reset",
+            "enable.ssl.certificate.verification",
+            "ssl.endpoint.identification.algorithm",
+        ] {
             let reason = refusal(property).unwrap_or_default();
             assert!(reason.len() > 15, "{property}: {reason}");
         }

@@ -117,7 +117,20 @@ pub(super) struct Entry {
 /// Prefix of our environment variables.
 const PREFIX: &str = "MILLPOND_";
 /// Variables that name the file itself, and those of the project's set-up script and tests.
-const NOT_CONFIGURATION: &[&str] = &["CACHE", "CONFIG", "JAVA", "KAFKA_LIB", "KEEP", "POSTGRES_BIN", "PROMETHEUS"];
+const NOT_CONFIGURATION: &[&str] = &[
+    "AXE",
+    "CACHE",
+    "CHROMIUM",
+    "CONFIG",
+    "FUZZ_TARGET",
+    "JAVA",
+    "KAFKA_LIB",
+    "KEEP",
+    "NO_BROWSER",
+    "PICTURES",
+    "POSTGRES_BIN",
+    "PROMETHEUS",
+];
 const NOT_CONFIGURATION_PREFIXES: &[&str] = &["DEV_", "TEST_"];
 
 impl Sources {

@@ -126,24 +126,25 @@ pub struct Position {
 impl Position {
     /// Records of the task's inputs that are not in the answer; `None` while an end is not known.
     pub fn lag(&self) -> Option<u64> {
-        self.inputs.iter().map(|input| input.end.map(|_| input.lag_records)).sum()
+        self.inputs.iter().map(|input| input.lag_records).sum()
     }
 
-    /// The age of the oldest of them by its timestamp; zero when there is none.
-    pub fn age(&self) -> Duration {
-        self.inputs.iter().map(|input| input.lag).max().unwrap_or_default()
+    /// The age of the oldest of them by its timestamp; zero when there is none, `None` while that of an input is not known.
+    pub fn age(&self) -> Option<Duration> {
+        let ages: Option<Vec<Duration>> = self.inputs.iter().map(|input| input.lag).collect();
+        ages.map(|ages| ages.into_iter().max().unwrap_or_default())
     }
 
     /// Refuses what is more stale than the bound.
     pub(super) fn within(&self, bound: &Bound) -> Result<(), Refusal> {
         let is_bounded = bound.lag_max.is_some() || bound.age_max.is_some();
-        let lag = match self.lag() {
-            None if is_bounded => return Err(Refusal::Unknown),
-            lag => lag.unwrap_or_default(),
+        let (lag, age) = match (self.lag(), self.age()) {
+            (None, _) if is_bounded => return Err(Refusal::Unknown),
+            (_, None) if bound.age_max.is_some() => return Err(Refusal::Unknown),
+            (lag, age) => (lag.unwrap_or_default(), age.unwrap_or_default()),
         };
-        let is_late =
-            bound.lag_max.is_some_and(|most| lag > most) || bound.age_max.is_some_and(|most| self.age() > most);
-        if is_late { Err(Refusal::Stale { lag, age: self.age() }) } else { Ok(()) }
+        let is_late = bound.lag_max.is_some_and(|most| lag > most) || bound.age_max.is_some_and(|most| age > most);
+        if is_late { Err(Refusal::Stale { lag, age }) } else { Ok(()) }
     }
 }
 
@@ -215,20 +216,20 @@ mod tests {
             committed: Some(Offset(1)),
             position: None,
             end: end.map(Offset),
-            lag_records,
-            lag,
+            lag_records: end.map(|_| lag_records),
+            lag: end.map(|_| lag),
         };
         Position {
             sequence: 1,
             stream_time: Timestamp::EPOCH,
-            inputs: vec![input.clone(), InputSnapshot { lag: Duration::ZERO, ..input }],
+            inputs: vec![input.clone(), InputSnapshot { lag: end.map(|_| Duration::ZERO), ..input }],
         }
     }
 
     #[test]
     fn an_answer_is_refused_when_it_lacks_more_than_is_allowed() {
         let position = position(3, Duration::from_secs(2), Some(4));
-        assert_eq!((position.lag(), position.age()), (Some(6), Duration::from_secs(2)));
+        assert_eq!((position.lag(), position.age()), (Some(6), Some(Duration::from_secs(2))));
         let bound = |lag_max, age_ms: Option<u64>| Bound { lag_max, age_max: age_ms.map(Duration::from_millis) };
         for fine in [bound(None, None), bound(Some(6), None), bound(None, Some(2_000)), bound(Some(6), Some(2_000))] {
             assert_eq!(position.within(&fine), Ok(()), "{fine:?}");
@@ -247,5 +248,15 @@ mod tests {
         assert_eq!(position.lag(), None);
         assert_eq!(position.within(&Bound::default()), Ok(()));
         assert_eq!(position.within(&Bound { lag_max: Some(u64::MAX), age_max: None }), Err(Refusal::Unknown));
+    }
+
+    #[test]
+    fn a_record_of_which_no_age_is_known_is_not_young() {
+        let mut position = position(3, Duration::ZERO, Some(4));
+        position.inputs[1].lag = None;
+        assert_eq!((position.lag(), position.age()), (Some(6), None));
+        let old = Bound { lag_max: None, age_max: Some(Duration::MAX) };
+        assert_eq!(position.within(&old), Err(Refusal::Unknown));
+        assert_eq!(position.within(&Bound { lag_max: Some(6), age_max: None }), Ok(()));
     }
 }

@@ -19,7 +19,7 @@ pub struct Options {
     pub block_cache_bytes_max: usize,
     /// Bytes of cached rows. Default 64 MiB.
     pub row_cache_bytes_max: usize,
-    /// Bytes of memtables; the engine flushes when they come near. Default 64 MiB.
+    /// Bytes of memtables; the engine flushes when they come near. Default 32 MiB.
     pub write_buffer_bytes_max: usize,
     /// Bytes of one store's memtable. Default 16 MiB.
     pub memtable_bytes_max: usize,
@@ -64,7 +64,7 @@ impl Default for Options {
         Self {
             block_cache_bytes_max: 64 * MIB,
             row_cache_bytes_max: 64 * MIB,
-            write_buffer_bytes_max: 64 * MIB,
+            write_buffer_bytes_max: 32 * MIB,
             memtable_bytes_max: 16 * MIB,
             wal_bytes_max: 16 * 1024 * 1024,
             load_bytes_min: MIB,

@@ -26,6 +26,7 @@ pub(crate) fn load(bootstrap_servers: &str, topic: &str, shape: &Shape) -> anyho
         .set("partitioner", "murmur2_random")
         .set("linger.ms", "20")
         .set("compression.type", "lz4")
+        .set("batch.size", shape.batch_bytes.to_string())
         .create()?;
     let (mut random, mut value, mut key) = (Random::new(SEED), Vec::new(), Vec::new());
     let mut expected = Expected::new(shape.users);

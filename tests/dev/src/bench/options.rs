@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::shape::{Content, Keys, Shape};
+use super::shape::{Content, Keys, LARGE_BATCH_BYTES, Shape};
 
 /// What a program does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -152,6 +152,9 @@ pub(crate) struct Options {
     /// Bytes of an event, at least
     #[arg(long, value_name = "N", default_value = "170")]
     record_bytes: usize,
+    /// Bytes of a batch of events at most, before compression; Java's producer makes batches of 16384
+    #[arg(long, value_name = "N", default_value_t = LARGE_BATCH_BYTES)]
+    batch_bytes: u32,
     /// Tables of so many rows, separated by commas [100000,1000000,10000000; quick: 100000]
     #[arg(long, value_name = "N", value_delimiter = ',')]
     rows: Vec<u32>,
@@ -231,6 +234,7 @@ impl Options {
             users: self.users.get(),
             record_bytes: self.record_bytes,
             partitions: self.partitions(),
+            batch_bytes: self.batch_bytes,
         }
     }
 

@@ -60,6 +60,11 @@ pub(crate) enum Content {
     Amounts,
 }
 
+/// What librdkafka makes a batch of when records come faster than it sends them (`batch.size`).
+pub(crate) const LARGE_BATCH_BYTES: u32 = 1_000_000;
+/// What Java's producer does: its default of `batch.size`.
+pub(crate) const SMALL_BATCH_BYTES: u32 = 16_384;
+
 /// A loaded topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
@@ -70,13 +75,16 @@ pub(crate) struct Shape {
     /// Bytes of an event's value, at least.
     pub(crate) record_bytes: usize,
     pub(crate) partitions: i32,
+    /// Bytes of a batch at most, before compression.
+    pub(crate) batch_bytes: u32,
 }
 
 impl Shape {
     /// So many rows, each of its own key.
     pub(crate) fn rows(rows: u32, partitions: i32) -> Self {
         let (content, keys) = (Content::Amounts, Keys::Distinct);
-        Self { content, events: u64::from(rows), keys, users: rows, record_bytes: 0, partitions }
+        let batch_bytes = LARGE_BATCH_BYTES;
+        Self { content, events: u64::from(rows), keys, users: rows, record_bytes: 0, partitions, batch_bytes }
     }
 }
 

@@ -125,9 +125,19 @@ fn kept(
     *told.entry(topic.clone()).or_insert_with(ask)
 }
 
-/// What a start does with state that was away for more than half of the time that its changelogs keep deletions.
+/// How far the clocks of two machines may differ, as a start has it.
+const CLOCK_SLACK: Duration = Duration::from_hours(1);
+
+/// What a start does with state that was away for more than half of the time that its changelogs keep deletions, or that was
+/// owned at a time that has not come yet.
 pub(super) fn age(name: &str, checkpoint: &Checkpoint, kept: Option<Duration>, now: Timestamp) -> Option<Finding> {
     let until = Some(checkpoint.owned_until).filter(|until| until.is_some())?;
+    if until.since(now) > CLOCK_SLACK {
+        let what =
+            format!("{name} was last owned at {}, which has not come yet: its age is unknown", time::shown(until));
+        let fix = "set the clock right, if it is this one that is wrong; the next start restores the state from the changelog";
+        return Some(Finding::warning("state-age", what, fix));
+    }
     let assumed = kept.is_none();
     let kept = kept.unwrap_or(settings::DELETE_RETENTION);
     if now.since(until) <= kept / 2 {

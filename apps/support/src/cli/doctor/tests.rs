@@ -121,6 +121,19 @@ fn state_is_too_old_when_it_was_away_for_half_of_what_its_changelogs_keep() {
     assert_eq!(machine::age("state", &Checkpoint::default(), None, Timestamp::from_millis(1)), None, "never owned");
 }
 
+#[test]
+fn state_of_a_time_that_has_not_come_yet_is_told() {
+    let (now, hour) = (1_700_000_000_000, 3_600_000);
+    let of = |owned_until| {
+        let checkpoint = Checkpoint { owned_until: Timestamp::from_millis(owned_until), ..Checkpoint::default() };
+        machine::age("state", &checkpoint, None, Timestamp::from_millis(now))
+    };
+    assert_eq!(of(now + hour), None, "clocks differ");
+    let told = of(now + hour + 1).unwrap();
+    assert_eq!((told.code, told.health), ("state-age", Health::Warning));
+    assert!(told.what.contains("has not come yet") && told.fix.contains("clock"), "{told:?}");
+}
+
 /// What is to be done about a state is the same wherever it is met.
 #[test]
 fn state_of_another_format_is_named_with_the_fix_that_commands_tell() {

@@ -1,9 +1,9 @@
-//! The same with other keys, other record sizes, and two threads: nothing here is tuned to one input.
+//! The same with other keys, other sizes of records and batches, and two threads: nothing here is tuned to one input.
 
 use crate::bench::figures::Lines;
 use crate::bench::options::Work;
 use crate::bench::program::{Setting, Side};
-use crate::bench::shape::{Keys, Shape};
+use crate::bench::shape::{Keys, SMALL_BATCH_BYTES, Shape};
 use crate::bench::stand::Bench;
 
 use super::works::{alternate, case};
@@ -15,11 +15,13 @@ pub(super) fn measure(bench: &mut Bench<'_>, lines: &mut Lines) -> anyhow::Resul
     let two = Setting { threads: 2, ..one };
     let skewed = Shape { keys: Keys::Skewed, ..plain };
     let long = Shape { record_bytes: 1_000, events: plain.events / 2, ..plain };
+    let small = Shape { batch_bytes: SMALL_BATCH_BYTES, ..plain };
     let works = bench.options.pick(Work::ALL.as_slice(), &[Work::Redaction, Work::Count]);
     let mut runs = vec![("two-threads", plain, two, works.to_vec())];
     if !bench.options.quick {
         runs.push(("skewed", skewed, one, vec![Work::Count, Work::Fraud, Work::Attribution]));
         runs.push(("long", long, one, vec![Work::Redaction, Work::Count]));
+        runs.push(("small-batches", small, one, vec![Work::Redaction, Work::Fraud]));
         runs.push(("many-partitions", Shape { partitions: 64, ..plain }, one, vec![Work::Count]));
     }
     if !bench.options.quick && !bench.options.alone {

@@ -3,7 +3,7 @@
 use crate::bench::figures::{Lines, thousands};
 use crate::bench::options::Work;
 use crate::bench::program::{Setting, Side};
-use crate::bench::shape::Shape;
+use crate::bench::shape::{LARGE_BATCH_BYTES, Shape};
 use crate::bench::stand::{Bench, Input};
 
 pub(super) fn measure(bench: &mut Bench<'_>, input: &Input, lines: &mut Lines) -> anyhow::Result<()> {
@@ -16,10 +16,14 @@ pub(super) fn measure(bench: &mut Bench<'_>, input: &Input, lines: &mut Lines) -
 
 /// What a reader has to know of the input, in few words.
 pub(super) fn case(shape: &Shape, setting: Setting) -> String {
-    let Shape { keys, users, record_bytes, partitions, .. } = shape;
+    let Shape { keys, users, record_bytes, partitions, batch_bytes, .. } = shape;
     let (users, threads) = (thousands(u64::from(*users)), setting.threads);
     let threads = if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") };
-    format!("{} of {users} keys, {record_bytes} B, {partitions} partitions, {threads}", keys.name())
+    let batches = match *batch_bytes {
+        LARGE_BATCH_BYTES => String::new(),
+        bytes => format!(" in batches of {} KiB", bytes / 1024),
+    };
+    format!("{} of {users} keys, {record_bytes} B{batches}, {partitions} partitions, {threads}", keys.name())
 }
 
 /// All rounds of one work; who begins changes with the round.
