@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use millpond_harness::{Process, wait_for};
 
 use super::canary::secret;
+use super::services::Services;
 use super::shop::{APPLICATIONS, LIMIT, Shop, Variables};
 use super::sinks::Sinks;
 
@@ -16,6 +17,54 @@ type Case = (&'static str, Vec<(&'static str, String)>);
 const LOCKED_KEY: &str = include_str!("locked.key");
 
 const NOBODY: &str = "nobody there";
+
+/// An IAM token by keys that come from there: nothing of the environment's own.
+fn by_iam(name: &'static str, source: Vec<(&'static str, String)>) -> Case {
+    let away = [
+        "MILLPOND_SASL_MECHANISM",
+        "MILLPOND_SASL_USERNAME",
+        "MILLPOND_SASL_PASSWORD",
+        "MILLPOND_SECURITY_PROTOCOL",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+    ];
+    let mut changes: Vec<(&'static str, String)> = away.map(|name| (name, String::new())).into();
+    changes.push(("MILLPOND_AUTH", "msk-iam".to_owned()));
+    changes.push(("MILLPOND_AWS_REGION", "eu-west-1".to_owned()));
+    changes.extend(source);
+    (name, changes)
+}
+
+/// Each source of keys besides the environment: keys arrive, and the brokers refuse the token that is made with them.
+fn of_sources(shop: &Shop, services: &Services) -> Vec<Case> {
+    let identity = shop.token_file("identity", &secret("identity"));
+    let keys = format!(
+        "[shop]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = {}\naws_session_token = {}\n",
+        secret("profile"),
+        secret("profile-session"),
+    );
+    let profile = shop.token_file("credentials", &keys);
+    vec![
+        by_iam(
+            "token by a web identity",
+            vec![
+                ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/shop".to_owned()),
+                ("AWS_WEB_IDENTITY_TOKEN_FILE", identity.display().to_string()),
+                ("AWS_ENDPOINT_URL_STS", services.sts()),
+            ],
+        ),
+        by_iam("token by an agent", vec![("AWS_CONTAINER_CREDENTIALS_FULL_URI", services.agent())]),
+        by_iam(
+            "token by a profile",
+            vec![
+                ("AWS_PROFILE", "shop".to_owned()),
+                ("AWS_SHARED_CREDENTIALS_FILE", profile.display().to_string()),
+                ("AWS_CONTAINER_AUTHORIZATION_TOKEN", String::new()),
+            ],
+        ),
+    ]
+}
 
 fn of_kafka(shop: &Shop) -> Vec<Case> {
     let locked = shop.scratch.path().join("locked.key");
@@ -81,8 +130,13 @@ fn of_the_database(shop: &Shop) -> Vec<Case> {
 /// Every application refuses to go on, and says why without a secret.
 pub(crate) fn refused(shop: &Shop, sinks: &mut Sinks) {
     let mut started: Vec<(String, Process)> = Vec::new();
+    let services = Services::start();
     for application in APPLICATIONS {
         let mut cases = of_kafka(shop);
+        // They have this in common.
+        if application == "fraud" {
+            cases.extend(of_sources(shop, &services));
+        }
         if application == "loader" {
             cases.extend(of_the_database(shop));
         }
@@ -109,6 +163,7 @@ pub(crate) fn refused(shop: &Shop, sinks: &mut Sinks) {
         assert!(process.log().contains("\nerror["), "{name} says why: {}", process.log_tail());
         sinks.file(name, process.log_path());
     }
+    services.assert_asked();
 }
 
 fn change(variables: &mut Variables, changes: Vec<(&'static str, String)>) {

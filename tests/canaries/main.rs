@@ -10,6 +10,7 @@ mod canary;
 mod configuration;
 mod connections;
 mod database;
+mod services;
 mod shop;
 mod sinks;
 mod working;

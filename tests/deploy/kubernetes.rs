@@ -216,6 +216,41 @@ fn spans_go_to_a_collector_that_the_pods_may_reach() {
 }
 
 #[test]
+fn a_pod_passes_questions_on_to_the_others_of_its_application() {
+    let component = document("kubernetes/components/queries/kustomization.yaml");
+    let policies = documents("kubernetes/components/queries/network.yaml");
+    for patch in component["patches"].as_array().unwrap() {
+        let patch = document(&format!("kubernetes/components/queries/{}", patch["path"].as_str().unwrap()));
+        let name = patch["metadata"]["name"].as_str().unwrap();
+        let application = APPLICATIONS.into_iter().find(|known| *known == name).unwrap();
+        let mut all = environment(application);
+        assert!(!configured(application, &all, &[]).queries, "{application}: off by default");
+        let variables = patch["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
+        // Kubernetes fills in what stands before.
+        assert_eq!(
+            (&variables[0]["name"], &variables[0]["valueFrom"]),
+            (&json!("POD"), &json!({ "fieldRef": { "fieldPath": "metadata.name" } }))
+        );
+        for variable in variables.iter().skip(1) {
+            let value = variable["value"].as_str().unwrap().replace("$(POD)", &format!("{application}-2"));
+            all.insert(variable["name"].as_str().unwrap().to_owned(), value);
+        }
+        let config = configured(application, &all, &[]);
+        let service = of_kind(application, "Service");
+        let port = &service["spec"]["ports"][0]["port"];
+        let server = format!("{application}-2.{}:{port}", service["metadata"]["name"].as_str().unwrap());
+        assert!(config.queries && config.application_server() == Some(server), "{:?}", config.application_server());
+        assert_eq!(config.http_hosts, [format!("*.{application}")], "it is asked by that name");
+        let own = json!({ "matchLabels": { "app.kubernetes.io/name": application } });
+        let policy = policies.iter().find(|policy| policy["spec"]["podSelector"] == own).unwrap();
+        let (from, to) = (&policy["spec"]["ingress"][0], &policy["spec"]["egress"][0]);
+        assert_eq!((&from["from"], &to["to"]), (&json!([{ "podSelector": own }]), &json!([{ "podSelector": own }])));
+        assert_eq!((&from["ports"][0]["port"], &to["ports"][0]["port"]), (&json!("http"), port));
+    }
+    assert_eq!(component["patches"].as_array().unwrap().len(), policies.len());
+}
+
+#[test]
 fn keda_watches_what_each_group_reads_and_never_scales_to_zero() {
     let table = rights::table();
     let objects = documents("kubernetes/components/keda/scaledobjects.yaml");

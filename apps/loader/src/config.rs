@@ -34,7 +34,7 @@ pub struct BatchLimits {
 
 impl Default for BatchLimits {
     fn default() -> Self {
-        Self { records_max: 5_000, bytes_max: 16 << 20, linger: Duration::from_millis(200) }
+        Self { records_max: 20_000, bytes_max: 16 << 20, linger: Duration::from_millis(200) }
     }
 }
 

@@ -20,6 +20,9 @@ const fn rights(kind: &RouteKind) -> &'static [&'static str] {
 /// What it does to the table of offsets.
 const OFFSETS: &[&str] = &["SELECT", "INSERT", "UPDATE"];
 
+/// The oldest version of PostgreSQL that the tests run on.
+const VERSION_MIN: u32 = 15;
+
 /// Looks at the database that the configuration names; changes nothing.
 pub fn examine(config: &StreamsConfig) -> Vec<Finding> {
     const CODE: &str = "postgresql";
@@ -55,6 +58,12 @@ fn judge(examined: &Examined) -> Vec<Finding> {
         let what = format!("migrations {:?} are not applied, and this user may not create tables", examined.pending);
         let fix = "GRANT CREATE ON SCHEMA to this user for the first start, or let another user apply migrations/";
         findings.push(Finding::broken("postgresql-migrations", what, fix));
+    }
+    // `15.4 (Debian 15.4-1)`, `17beta1`.
+    let digits = examined.version.split(|c: char| !c.is_ascii_digit()).next();
+    if digits.and_then(|digits| digits.parse::<u32>().ok()).is_some_and(|major| major < VERSION_MIN) {
+        let what = format!("PostgreSQL {} is older than what the loader is tested on", examined.version);
+        findings.push(Finding::warning("postgresql-version", what, "use PostgreSQL 15 or later"));
     }
     let unmade = !examined.pending.is_empty();
     findings.extend(examined.tables.iter().filter_map(|table| judge_table(table, unmade)));
@@ -110,6 +119,11 @@ mod tests {
         assert_eq!(codes(&gone), ["postgresql-table"]);
         let first = Examined { pending: vec![1, 2, 3], may_create: true, ..gone };
         assert_eq!(codes(&first), [""; 0], "the first start makes it");
+        for (version, told) in
+            [("14.19", &["postgresql-version"][..]), ("9.6", &["postgresql-version"]), ("17beta1", &[])]
+        {
+            assert_eq!(codes(&Examined { version: version.to_owned(), ..healthy() }), told, "{version}");
+        }
         let mut poor = healthy();
         poor.tables[1].missing = vec!["UPDATE"];
         assert_eq!(codes(&poor), ["postgresql-rights"]);

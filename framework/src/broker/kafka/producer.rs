@@ -24,6 +24,10 @@ use crate::record::{Partition, ProducerRecord, TopicName, TopicPartition};
 
 /// One try of a call that librdkafka resumes when it is called again.
 const SLICE: Duration = Duration::from_secs(1);
+/// How long one call of `init_transactions` waits. The coordinator answers a successor of a killed producer with "concurrent
+/// transactions" until the open one is aborted, which takes milliseconds; librdkafka then lets half a second pass, unless it is
+/// called again: each call asks at once, if no request is under way (`rd_kafka_idemp_start`).
+const INIT_SLICE: Duration = Duration::from_millis(50);
 /// One wait for the delivery of what was sent.
 const FLUSH_SLICE: Duration = Duration::from_millis(100);
 /// A commit slower than this is held to have had trouble that nobody told.
@@ -117,7 +121,7 @@ impl KafkaProducer {
         const OPERATION: &str = "init_transactions";
         let deadline = Instant::now() + patience;
         loop {
-            let Err(error) = self.client.init_transactions(SLICE) else { return Ok(()) };
+            let Err(error) = self.client.init_transactions(INIT_SLICE) else { return Ok(()) };
             let failure = failure_of(&error);
             if let Some(refusal) = self.reports().link.refusal() {
                 return Err(self.reports().link.explain(error::of_client(OPERATION, &refusal), &refusal));
