@@ -103,6 +103,9 @@ impl KafkaBroker {
     /// [`BrokerError`] of kind `Configuration` that names the property: correct it.
     pub fn connect(config: KafkaConfig) -> Result<Self, BrokerError> {
         config.check_properties()?;
+        // Before librdkafka does: OpenSSL would register a clean-up for the end of the process, which runs while the threads of
+        // clients that nobody closed are still in it, and then the process ends by a signal instead of its exit code.
+        openssl_sys::init();
         let client = client_config(&config, Role::Admin);
         let admin = Admin::new(&client, new_link(&config, "admin"), config.request_timeout)?;
         Ok(Self {
