@@ -18,22 +18,23 @@ const LOCKED_KEY: &str = include_str!("locked.key");
 
 const NOBODY: &str = "nobody there";
 
-/// An IAM token by keys that come from there: nothing of the environment's own.
+/// An IAM token instead of a password.
+fn iam() -> Vec<(&'static str, String)> {
+    vec![
+        ("MILLPOND_AUTH", "msk-iam".to_owned()),
+        ("MILLPOND_AWS_REGION", "eu-west-1".to_owned()),
+        ("MILLPOND_SASL_MECHANISM", String::new()),
+        ("MILLPOND_SASL_USERNAME", String::new()),
+        ("MILLPOND_SASL_PASSWORD", String::new()),
+        ("MILLPOND_SECURITY_PROTOCOL", String::new()),
+    ]
+}
+
+/// An IAM token by keys that come from there: none of the environment's own.
 fn by_iam(name: &'static str, source: Vec<(&'static str, String)>) -> Case {
-    let away = [
-        "MILLPOND_SASL_MECHANISM",
-        "MILLPOND_SASL_USERNAME",
-        "MILLPOND_SASL_PASSWORD",
-        "MILLPOND_SECURITY_PROTOCOL",
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-    ];
-    let mut changes: Vec<(&'static str, String)> = away.map(|name| (name, String::new())).into();
-    changes.push(("MILLPOND_AUTH", "msk-iam".to_owned()));
-    changes.push(("MILLPOND_AWS_REGION", "eu-west-1".to_owned()));
-    changes.extend(source);
-    (name, changes)
+    let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+    let away = keys.map(|name| (name, String::new()));
+    (name, iam().into_iter().chain(away).chain(source).collect())
 }
 
 /// Each source of keys besides the environment: keys arrive, and the brokers refuse the token that is made with them.
@@ -72,17 +73,7 @@ fn of_kafka(shop: &Shop) -> Vec<Case> {
     let opaque = shop.token_file("opaque-token", &secret("opaque"));
     vec![
         ("wrong password", vec![("MILLPOND_SASL_PASSWORD", secret("wrong"))]),
-        (
-            "refused token",
-            vec![
-                ("MILLPOND_AUTH", "msk-iam".to_owned()),
-                ("MILLPOND_AWS_REGION", "eu-west-1".to_owned()),
-                ("MILLPOND_SASL_MECHANISM", String::new()),
-                ("MILLPOND_SASL_USERNAME", String::new()),
-                ("MILLPOND_SASL_PASSWORD", String::new()),
-                ("MILLPOND_SECURITY_PROTOCOL", String::new()),
-            ],
-        ),
+        ("refused token", iam()),
         (
             "refused token of a file",
             vec![

@@ -315,8 +315,11 @@ mod word {
     }
 
     pub(super) fn seconds(seconds: &Option<f64>) -> String {
-        let shown = |seconds| duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
-        seconds.map_or_else(|| "–".to_owned(), shown)
+        seconds.map_or_else(|| "–".to_owned(), span)
+    }
+
+    fn span(seconds: f64) -> String {
+        duration(Duration::try_from_secs_f64(seconds).unwrap_or_default())
     }
 
     pub(super) fn is_late(seconds: &Option<f64>) -> bool {
@@ -355,9 +358,7 @@ mod word {
     }
 
     pub(super) fn left(restore: &Restore) -> String {
-        restore
-            .remaining_seconds
-            .map_or_else(String::new, |left| format!(", about {} left", seconds(&Some(left.ceil()))))
+        restore.remaining_seconds.map_or_else(String::new, |left| format!(", about {} left", span(left.ceil())))
     }
 
     pub(super) fn at(at_ms: &i64) -> String {
@@ -370,7 +371,7 @@ mod word {
 
     /// The class of a task in the map: how it is told from afar. The words are in its title.
     pub(super) fn tone(task: &Task) -> &'static str {
-        let late = task.inputs.iter().any(|input| input.lag_seconds.is_some_and(|seconds| seconds >= 10.0));
+        let late = task.inputs.iter().any(|input| is_late(&input.lag_seconds));
         match task.state {
             "running" if late => "late",
             "running" => "running",
@@ -384,8 +385,8 @@ mod word {
     }
 
     pub(super) fn title(task: &Task) -> String {
-        let lag = task.inputs.iter().filter_map(|input| input.lag_records).reduce(|all, one| all + one);
-        format!("task {}: {}, lag {}", task.id, task.state, lag.map_or_else(|| "–".to_owned(), grouped))
+        let records = task.inputs.iter().filter_map(|input| input.lag_records).reduce(|all, one| all + one);
+        format!("task {}: {}, lag {}", task.id, task.state, lag(&records))
     }
 
     pub(super) fn fact(tone: &Tone) -> &'static str {
