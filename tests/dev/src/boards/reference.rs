@@ -12,7 +12,7 @@ Written by `./dev boards` from the tables in the code: [`framework/src/metrics/t
 one in each application. `APPLICATION metrics` prints the same for one application.
 
 Every series has the label `application_id`. Names carry their unit and end in `_total` when they only grow. Labels are bounded:
-none holds a key, a user or an address. Threads publish twice a second; reading costs them nothing.
+none holds a key, a user or an address. Threads publish twice a second; a reader takes what was published last.
 ";
 
 const LEVELS: [(Level, &str); 7] = [
