@@ -15,6 +15,7 @@ pub mod observer;
 #[cfg(any(test, feature = "testing"))]
 pub mod outside;
 mod pace;
+mod patience;
 pub mod process;
 mod publish;
 pub mod query;

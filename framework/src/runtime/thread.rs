@@ -92,8 +92,6 @@ impl ThreadConfig {
     }
 }
 
-/// How long a poll may wait while a commit is in flight: its end is looked for after it.
-const IN_FLIGHT_POLL: Duration = Duration::from_millis(2);
 /// How long a commit that is due waits for begin records before the thread polls again.
 const BEGIN_WAIT: Duration = Duration::from_millis(20);
 
@@ -322,13 +320,7 @@ impl<B: Broker> StreamThread<B> {
         }
         self.drop_tainted();
         progress.changed |= self.open_waiting(now)?;
-        let busy = self.replay_moved || self.tasks.values().any(|task| task.buffered() > 0);
-        let timeout = match (busy, self.commit_in_flight() || self.waits_for_begins()) {
-            (true, _) => Duration::ZERO,
-            (false, true) => self.config.poll_timeout.min(IN_FLIGHT_POLL),
-            (false, false) => self.config.poll_timeout,
-        };
-        let timeout = self.desk.as_ref().map_or(timeout, |desk| desk.poll_timeout(timeout, now));
+        let timeout = self.patience(now);
         let started = self.observer.start();
         let polled = match self.consumer()?.poll(timeout) {
             // Nothing was handed out, so nothing can be lost by going on. Everywhere else a failure may have come

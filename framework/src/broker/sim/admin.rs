@@ -63,6 +63,11 @@ impl SimBroker {
         self.cluster.borrow_mut().on_pause = meanwhile;
     }
 
+    /// How long the last poll of any member would have waited for records, had the clock gone on.
+    pub fn last_poll_timeout(&self) -> Duration {
+        self.cluster.borrow().poll_timeout
+    }
+
     /// How often each fault has struck.
     pub fn faults_hit(&self) -> BTreeMap<Fault, u64> {
         self.cluster.borrow().hits.clone()

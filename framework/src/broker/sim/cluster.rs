@@ -33,6 +33,8 @@ pub(super) struct Cluster {
     /// The process whose call is running has died of this; nothing it does has an effect any more.
     pub(super) crashed: Option<Fault>,
     pub(super) on_pause: Option<OnPause>,
+    /// How long the last poll of a member would have waited.
+    pub(super) poll_timeout: Duration,
     in_flight: Vec<(Delay, Request)>,
     members_made: u64,
 }

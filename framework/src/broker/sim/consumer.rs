@@ -273,8 +273,9 @@ impl Consumer for SimConsumer {
     }
 
     /// Never blocks: gives what is there now. The clock does not move.
-    fn poll(&mut self, _timeout: Duration) -> Result<Polled, BrokerError> {
+    fn poll(&mut self, timeout: Duration) -> Result<Polled, BrokerError> {
         let cluster = self.cluster.clone();
+        cluster.borrow_mut().poll_timeout = timeout;
         pause(&cluster, &self.config.group_instance_id);
         cluster.borrow_mut().enter("poll")?;
         match self.state {

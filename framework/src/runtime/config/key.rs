@@ -112,7 +112,7 @@ pub(super) static KEYS: &[Key] = &[
     },
     Key {
         name: "poll.ms",
-        meaning: "how long a poll waits when there is nothing to do",
+        meaning: "how long a poll waits when there is nothing to do, and nothing to commit",
         kind: Kind::Millis(0..=60_000, |config, value| config.poll_timeout = value),
         show: |config| millis(config.poll_timeout),
     },
