@@ -226,7 +226,12 @@ pub(super) fn encode(json: &impl Serialize) -> Result<Bytes, SerdeError> {
     serde_json::to_vec(json).map(Bytes::from).map_err(failed)
 }
 
+/// Reads an object. An array is none, though serde would take its values for the fields in their order: damaged bytes would pass
+/// for those of a newer version.
 pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, SerdeError> {
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(SerdeError::Json { category: "data", line: 1, column: 1 });
+    }
     serde_json::from_slice(bytes).map_err(|error| SerdeError::Json {
         category: match error.classify() {
             serde_json::error::Category::Syntax => "syntax",

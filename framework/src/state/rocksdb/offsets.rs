@@ -131,4 +131,9 @@ mod tests {
             assert!(matches!(error, Err(StoreError::Corrupt { .. })), "{cut}: {error:?}");
         }
     }
+
+    #[test]
+    fn an_array_is_damage_and_no_newer_version() {
+        assert!(matches!(decode(TASK, b"[\n3\t\t]"), Err(StoreError::Corrupt { .. })));
+    }
 }

@@ -107,3 +107,12 @@ proptest! {
         prop_assert_eq!(classify(&begin_key(task)), ChangelogKey::Begin(task));
     }
 }
+
+/// serde would take the values of an array for the fields in their order, and `3` for a version: found by fuzzing.
+#[test]
+fn an_array_is_no_record_of_a_newer_version() {
+    for array in [&b"[3]"[..], b"\n[3\t\t]", b" [1,7]"] {
+        assert!(matches!(BeginRecord::decode(array), Err(SerdeError::Json { .. })));
+        assert!(matches!(CommitRecord::decode(array), Err(SerdeError::Json { .. })));
+    }
+}
