@@ -37,6 +37,8 @@ pub(super) struct Replay {
     pub(super) restored: u64,
     /// Bytes of the rows that were last handed to the store, which may still be writing them.
     pub(super) loading: usize,
+    /// Which hand-over that was, of all.
+    pub(super) handed_over: u64,
     /// How many of them the task's counters have.
     counted: u64,
 }
@@ -67,6 +69,7 @@ impl Replay {
             begun: now,
             restored: 0,
             loading: 0,
+            handed_over: 0,
             counted: 0,
         }
     }

@@ -39,6 +39,8 @@ type Starts = Vec<(TopicPartition, Offset)>;
 #[derive(Debug, Default)]
 pub(crate) struct Restoration {
     tasks: BTreeMap<TaskId, Replay>,
+    /// How often rows were handed to a store.
+    handed_over: u64,
 }
 
 /// How far the restore of one task is.
@@ -334,27 +336,34 @@ impl<B: Broker> StreamThread<B> {
         let due: Vec<TaskId> = due.map(|(id, _)| *id).collect();
         for id in due {
             self.await_loads_beside(id)?;
-            let replay = self.restoration.as_mut().and_then(|restoration| restoration.tasks.get_mut(&id));
-            if let (Some(replay), Some(task)) = (replay, self.tasks.get_mut(&id)) {
+            let Some(restoration) = &mut self.restoration else { continue };
+            if let (Some(replay), Some(task)) = (restoration.tasks.get_mut(&id), self.tasks.get_mut(&id)) {
+                restoration.handed_over += 1;
+                replay.handed_over = restoration.handed_over;
                 replay.flush(task, now)?;
             }
         }
         Ok(())
     }
 
-    /// Rows that stores write behind our back are in memory, too. Before the rows of one more task join them the others are
-    /// waited for, when all together would be more than may be held.
+    /// Rows that stores write behind our back are in memory, too. Before the rows of one more task join them so many of the
+    /// others are waited for, the oldest first, that all together are no more than may be held.
     fn await_loads_beside(&self, next: TaskId) -> Result<(), Error> {
         let Some(restoration) = &self.restoration else { return Ok(()) };
-        let stores = |id: &TaskId| self.tasks.get(id).and_then(Task::stores);
-        let loading = restoration.tasks.iter().filter(|(id, _)| stores(id).is_some_and(|stores| stores.is_loading()));
-        let loading: Vec<(&TaskId, &Replay)> = loading.collect();
-        let on_their_way: usize = loading.iter().map(|(_, replay)| replay.loading).sum();
+        let loading = restoration.tasks.iter().filter_map(|(id, replay)| {
+            let stores = self.tasks.get(id).and_then(Task::stores).filter(|stores| stores.is_loading())?;
+            Some((replay.handed_over, replay.loading, stores))
+        });
+        let mut loading: Vec<_> = loading.collect();
+        loading.sort_by_key(|&(handed_over, ..)| handed_over);
         let bytes = restoration.tasks.get(&next).map_or(0, Replay::bytes);
-        if on_their_way.saturating_add(bytes) > self.config.restored_bytes_max {
-            for stores in loading.into_iter().filter_map(|(id, _)| stores(id)) {
-                stores.settle()?;
+        let mut on_their_way: usize = loading.iter().map(|&(_, bytes, _)| bytes).sum();
+        for (_, loaded, stores) in loading {
+            if on_their_way.saturating_add(bytes) <= self.config.restored_bytes_max {
+                break;
             }
+            stores.settle()?;
+            on_their_way = on_their_way.saturating_sub(loaded);
         }
         Ok(())
     }
