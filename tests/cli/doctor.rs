@@ -1,5 +1,7 @@
 //! `doctor`: silent where all is well, and each thing that is wrong by its name.
 
+use millpond::state::rocksdb::{Options, RocksDirectory};
+use millpond::state::{Checkpoint, CommitBatch, StateDirectory, StoreKind, StoreSpec};
 use millpond_harness::{KafkaOptions, Postgres, Security};
 
 use super::*;
@@ -134,6 +136,82 @@ fn a_broker_that_does_not_answer_is_told_in_time() {
     let output = asked.arg(format!("--state-dir={}", shop.dir.display())).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains(r#""code":"broker""#), "{output:?}");
     assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+}
+
+/// What is said of the age of each task's state, as health and text; `servers` instead of the shared broker, if any.
+fn ages(shop: &Shop, servers: Option<&str>) -> Vec<(String, String)> {
+    let mut doctor = Command::new(built("fraud").unwrap());
+    doctor.args(["doctor", "--no-probe", "--json"]);
+    doctor.args(shop.flags().into_iter().map(|flag| match servers {
+        Some(servers) if flag.starts_with("--bootstrap-servers") => format!("--bootstrap-servers={servers}"),
+        _ => flag,
+    }));
+    let output = doctor.output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let unreachable = report["findings"].as_array().unwrap().iter().any(|finding| finding["code"] == "broker");
+    assert_eq!(unreachable, servers.is_some(), "{report}");
+    let all = ["findings", "fine"].into_iter().flat_map(|part| report[part].as_array().unwrap());
+    let of_age = all.filter(|finding| finding["code"] == "state-age");
+    let text = |finding: &Value, part: &str| finding[part].as_str().unwrap().to_owned();
+    of_age.map(|finding| (text(finding, "health"), text(finding, "what") + " " + &text(finding, "fix"))).collect()
+}
+
+/// Makes the state of the tasks that have stores so much older, as if it had been away; says of which tasks.
+fn age_by(shop: &Shop, away: Duration) -> Vec<String> {
+    let listed = shop.fraud(&["state", "ls", "--json"]).json();
+    let instance = listed["tasks"][0]["instance"].as_str().unwrap();
+    let state = RocksDirectory::new(&shop.dir.join("state"), &shop.name, instance, Options::default());
+    let specs = ["carts", "wake-ups"].map(|name| StoreSpec {
+        name: name.to_owned(),
+        kind: StoreKind::Persistent,
+        changelog: None,
+    });
+    let with_stores = state.tasks().unwrap().into_iter().filter(|task| task.subtopology == 1);
+    let made_older = with_stores.map(|task| {
+        let mut backend = state.open(task, &specs).unwrap();
+        let found = backend.checkpoint().unwrap();
+        let checkpoint = Checkpoint { owned_until: found.owned_until.minus(away), ..found };
+        backend.apply(&CommitBatch { checkpoint, ..CommitBatch::default() }).unwrap();
+        backend.close().unwrap();
+        format!("state of task {task} of instance {instance}")
+    });
+    made_older.collect()
+}
+
+/// By Kafka's default while nobody answers, and by what the changelogs really keep as soon as somebody does.
+#[test]
+fn the_age_of_state_is_told_without_a_broker_and_by_its_changelogs_with_one() {
+    const NOBODY: Option<&str> = Some("127.0.0.1:1");
+    let shop = Shop::new("cli-age");
+    shop.bursts(0..4);
+    let mut process = shop.start();
+    shop.alerts(&mut process, 4);
+    assert!(process.stop().unwrap().success(), "{}", process.log_tail());
+    let all = |found: &[(String, String)], health: &str, words: &[&str]| {
+        let right = |(is, text): &(String, String)| is == health && words.iter().all(|word| text.contains(word));
+        found.len() == 2 && found.iter().all(right) // one for each task with a store
+    };
+
+    let fresh = ages(&shop, NOBODY);
+    let default = "delete.retention.ms=86400000 (Kafka's default; the topic's is not known while no broker answers)";
+    assert!(all(&fresh, "fine", &["s ago: a start within 12h of that", default]), "{fresh:?}");
+
+    let tasks = age_by(&shop, Duration::from_hours(20));
+    assert_eq!(tasks.len(), 2, "{tasks:?}");
+    let old = ages(&shop, NOBODY);
+    let words = [" ago, longer than half of", default, "the next start restores it in full", "when the brokers answer"];
+    assert!(all(&old, "warning", &words), "{old:?}");
+    assert!(tasks.iter().zip(&old).all(|(task, (_, text))| text.starts_with(&format!("{task} was last owned at "))));
+
+    // The brokers tell the same, of the topics themselves.
+    let told = ages(&shop, None);
+    assert!(all(&told, "warning", &["delete.retention.ms=86400000 (of its changelogs)"]), "{told:?}");
+    for changelog in ["carts-changelog", "wake-ups-changelog"] {
+        shop.client.set_topic_property(&shop.topic(changelog), "delete.retention.ms", "345600000").unwrap();
+    }
+    let kept = || ages(&shop, None);
+    let longer = ["a start within 48h of that", "delete.retention.ms=345600000 (of its changelogs)"];
+    wait_for(LIMIT, format!("four days instead of {:?}", kept()), || all(&kept(), "fine", &longer)).unwrap();
 }
 
 /// A principal without any ACL, on a broker with an authorizer: what it lacks is named, thing by thing.

@@ -9,9 +9,11 @@ mod dead_letters;
 mod doctor;
 mod loading;
 mod passwords;
+mod progress;
 mod reset;
 mod starting;
 mod state;
+mod terminal;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -95,13 +97,17 @@ impl Shop {
         launch.args(more).args(grace).args(flags).start().unwrap()
     }
 
-    fn ask(&self, binary: &str, line: &[&str]) -> Answer {
-        let mut command = Command::new(built(binary).unwrap());
+    fn command(&self, binary: &str, line: &[&str]) -> Command {
         let flags = self.flags();
-        let flags = flags.iter().filter(|flag| binary != "millpond" || !flag.starts_with("--input"));
-        let output =
-            command.args(line).args(flags.filter(|flag| binary != "millpond" || !flag.starts_with("--output")));
-        let output = output.output().unwrap();
+        let own = |flag: &&String| flag.starts_with("--input") || flag.starts_with("--output");
+        let flags = flags.iter().filter(|flag| binary != "millpond" || !own(flag));
+        let mut command = Command::new(built(binary).unwrap());
+        command.args(line).args(flags);
+        command
+    }
+
+    fn ask(&self, binary: &str, line: &[&str]) -> Answer {
+        let output = self.command(binary, line).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Answer { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
     }

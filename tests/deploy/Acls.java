@@ -1,6 +1,6 @@
-// Makes access rules: a line of standard input each, as PRINCIPAL TYPE NAME PATTERN OPERATION.
+// Makes or removes access rules: a line of standard input each, as PRINCIPAL TYPE NAME PATTERN OPERATION.
 //
-//   java -cp 'kafka/*' tests/deploy/Acls.java host:port < rules
+//   java -cp 'kafka/*' tests/deploy/Acls.java make|remove host:port < rules
 
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
@@ -18,8 +18,20 @@ import org.apache.kafka.common.resource.ResourceType;
 class Acls {
     public static void main(String[] args) throws Exception {
         List<AclBinding> rules = new BufferedReader(new InputStreamReader(System.in)).lines().map(Acls::rule).toList();
-        try (Admin admin = Admin.create(Map.of("bootstrap.servers", args[0]))) {
-            admin.createAcls(rules).all().get();
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", args[1]))) {
+            switch (args[0]) {
+                case "make" -> admin.createAcls(rules).all().get();
+                case "remove" -> remove(admin, rules);
+                default -> throw new IllegalArgumentException("make or remove, not " + args[0]);
+            }
+        }
+    }
+
+    // Each of them must have been there.
+    static void remove(Admin admin, List<AclBinding> rules) throws Exception {
+        int removed = admin.deleteAcls(rules.stream().map(AclBinding::toFilter).toList()).all().get().size();
+        if (removed != rules.size()) {
+            throw new IllegalStateException(removed + " rules were removed instead of " + rules.size());
         }
     }
 

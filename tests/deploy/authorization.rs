@@ -79,6 +79,14 @@ pub(crate) fn rules_of(application: &str) -> Vec<String> {
 }
 
 pub(crate) fn make_rules(bootstrap_servers: &str, rules: &str) {
+    change_rules("make", bootstrap_servers, rules);
+}
+
+pub(crate) fn remove_rules(bootstrap_servers: &str, rules: &str) {
+    change_rules("remove", bootstrap_servers, rules);
+}
+
+fn change_rules(change: &str, bootstrap_servers: &str, rules: &str) {
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run ./dev setup"));
     let mut java = Command::new(variable("MILLPOND_JAVA"))
         .args([
@@ -87,7 +95,7 @@ pub(crate) fn make_rules(bootstrap_servers: &str, rules: &str) {
             &format!("{}/*", variable("MILLPOND_KAFKA_LIB")),
         ])
         .arg(path("tests/deploy/Acls.java"))
-        .arg(bootstrap_servers)
+        .args([change, bootstrap_servers])
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();

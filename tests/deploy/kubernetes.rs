@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use super::files::{APPLICATIONS, configured, document, documents, text, texts, variables};
 use super::{files, rights};
 
-fn of_kind(application: &str, kind: &str) -> Value {
+pub(crate) fn of_kind(application: &str, kind: &str) -> Value {
     let all = documents(&format!("kubernetes/base/{application}.yaml"));
     let mut found: Vec<Value> = all.into_iter().filter(|document| document["kind"] == kind).collect();
     assert_eq!(found.len(), 1, "{application} has one {kind}");
     found.remove(0)
 }
 
-fn container(application: &str) -> Value {
+pub(crate) fn container(application: &str) -> Value {
     let set = of_kind(application, "StatefulSet");
     let containers = set["spec"]["template"]["spec"]["containers"].as_array().unwrap().clone();
     assert_eq!(containers.len(), 1, "{application}");
@@ -23,7 +23,7 @@ fn container(application: &str) -> Value {
 }
 
 /// The variables of a pod: the common ones, and its own.
-fn environment(application: &str) -> BTreeMap<String, String> {
+pub(crate) fn environment(application: &str) -> BTreeMap<String, String> {
     let mut environment = variables("kubernetes/base/millpond.env");
     for variable in container(application)["env"].as_array().unwrap() {
         let value = match variable["value"].as_str() {
@@ -213,41 +213,6 @@ fn spans_go_to_a_collector_that_the_pods_may_reach() {
         assert!(endpoint.contains(&format!(".{}.svc", selected.as_str().unwrap())), "{endpoint}");
         assert!(config.otlp_sampling_percent < 100, "{application}: ten batches a second and task are many");
     }
-}
-
-#[test]
-fn a_pod_passes_questions_on_to_the_others_of_its_application() {
-    let component = document("kubernetes/components/queries/kustomization.yaml");
-    let policies = documents("kubernetes/components/queries/network.yaml");
-    for patch in component["patches"].as_array().unwrap() {
-        let patch = document(&format!("kubernetes/components/queries/{}", patch["path"].as_str().unwrap()));
-        let name = patch["metadata"]["name"].as_str().unwrap();
-        let application = APPLICATIONS.into_iter().find(|known| *known == name).unwrap();
-        let mut all = environment(application);
-        assert!(!configured(application, &all, &[]).queries, "{application}: off by default");
-        let variables = patch["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
-        // Kubernetes fills in what stands before.
-        assert_eq!(
-            (&variables[0]["name"], &variables[0]["valueFrom"]),
-            (&json!("POD"), &json!({ "fieldRef": { "fieldPath": "metadata.name" } }))
-        );
-        for variable in variables.iter().skip(1) {
-            let value = variable["value"].as_str().unwrap().replace("$(POD)", &format!("{application}-2"));
-            all.insert(variable["name"].as_str().unwrap().to_owned(), value);
-        }
-        let config = configured(application, &all, &[]);
-        let service = of_kind(application, "Service");
-        let port = &service["spec"]["ports"][0]["port"];
-        let server = format!("{application}-2.{}:{port}", service["metadata"]["name"].as_str().unwrap());
-        assert!(config.queries && config.application_server() == Some(server), "{:?}", config.application_server());
-        assert_eq!(config.http_hosts, [format!("*.{application}")], "it is asked by that name");
-        let own = json!({ "matchLabels": { "app.kubernetes.io/name": application } });
-        let policy = policies.iter().find(|policy| policy["spec"]["podSelector"] == own).unwrap();
-        let (from, to) = (&policy["spec"]["ingress"][0], &policy["spec"]["egress"][0]);
-        assert_eq!((&from["from"], &to["to"]), (&json!([{ "podSelector": own }]), &json!([{ "podSelector": own }])));
-        assert_eq!((&from["ports"][0]["port"], &to["ports"][0]["port"]), (&json!("http"), port));
-    }
-    assert_eq!(component["patches"].as_array().unwrap().len(), policies.len());
 }
 
 #[test]

@@ -17,4 +17,7 @@ mod files;
 mod image;
 mod kubernetes;
 mod missing;
+mod queries;
+mod rendered;
+mod restarts;
 mod rights;

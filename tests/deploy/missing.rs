@@ -2,7 +2,8 @@
 //! `doctor`; or it does its work without it, because another right holds it.
 //!
 //! Each case is an application of its own name under a principal of its own, which lacks one rule of those that `fraud` has,
-//! for those that have a topology, or `loader`, which has a loop of its own. They run beside each other on one broker.
+//! for those that have a topology, or `loader`, which has a loop of its own. They run beside each other on one broker. What is
+//! taken away between two runs is in `restarts`.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -25,7 +26,7 @@ use super::authorization::{PASSWORD, authorizing, events, make_rules, rules_of};
 use super::files::configured;
 use super::rights;
 
-const LIMIT: Duration = Duration::from_mins(2);
+pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 /// Those with a topology are alike: this one has every kind of topic.
 const APPLICATIONS: [&str; 2] = ["fraud", "loader"];
 /// So many at a time.
@@ -33,7 +34,7 @@ const WORKERS: usize = 3;
 
 /// What happens without a right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+pub(crate) enum Outcome {
     /// The application ends with an error that names it, and `doctor` finds it.
     Named,
     /// It works: the right is held by another one, as Kafka has it, or is not needed.
@@ -44,19 +45,19 @@ enum Outcome {
 
 /// One rule that is left out.
 #[derive(Debug)]
-struct Case {
-    application: &'static str,
+pub(crate) struct Case {
+    pub(crate) application: &'static str,
     /// Application id and principal.
-    name: String,
-    rule: String,
+    pub(crate) name: String,
+    pub(crate) rule: String,
 }
 
 /// Where a case is run.
-struct Place<'a> {
-    kafka: &'a Kafka,
-    state: Scratch,
+pub(crate) struct Place<'a> {
+    pub(crate) kafka: &'a Kafka,
+    pub(crate) state: Scratch,
     /// Of the loader alone.
-    database: Option<String>,
+    pub(crate) database: Option<String>,
 }
 
 impl<'a> Place<'a> {
@@ -68,7 +69,7 @@ impl<'a> Place<'a> {
 }
 
 impl Case {
-    fn words(&self) -> Vec<&str> {
+    pub(crate) fn words(&self) -> Vec<&str> {
         self.rule.split(' ').collect()
     }
 
@@ -84,7 +85,7 @@ impl Case {
             // READ, WRITE and DELETE hold DESCRIBE.
             // The last is asked for by producers without transactions alone.
             ("TOPIC" | "GROUP" | "TRANSACTIONAL_ID", "DESCRIBE") | ("CLUSTER", "IDEMPOTENT_WRITE") => Outcome::Works,
-            // A first start has nothing to restore, and no alert of this input has to wait: only doctor can tell.
+            // A first start has nothing to restore (a later one is in `restarts`), and no alert of this input has to wait: only doctor can tell.
             ("TOPIC", "READ") if self.is_own_log() => Outcome::Noticed,
             ("TOPIC", "WRITE") if words[2].ends_with("wake-ups-changelog") => Outcome::Noticed,
             // Kafka's defaults are assumed; records behind the commit stay.
@@ -93,7 +94,7 @@ impl Case {
         }
     }
 
-    fn is_own_log(&self) -> bool {
+    pub(crate) fn is_own_log(&self) -> bool {
         let topic = self.words()[2];
         topic.ends_with("-changelog") || topic.ends_with("-commits")
     }
@@ -121,7 +122,7 @@ impl Case {
         format!("--allow-principal User:{} --operation {} {on}", self.name, self.operation())
     }
 
-    fn config(&self, place: &Place<'_>) -> StreamsConfig {
+    pub(crate) fn config(&self, place: &Place<'_>) -> StreamsConfig {
         let secured = place.kafka.secured().unwrap();
         let (ca, dir) = (secured.ca.display().to_string(), place.state.path().display().to_string());
         let set = [
@@ -150,11 +151,17 @@ impl Case {
         let broker = KafkaBroker::connect(KafkaConfig::of(&config).unwrap()).unwrap();
         match &place.database {
             Some(database) => self.load(broker, &place.kafka.client(), database),
-            None => self.stream(&broker, &config, &place.kafka.client()),
+            None => self.stream(&broker, &config, || has_done_its_work(&place.kafka.client(), &self.name)),
         }
     }
 
-    fn stream(&self, broker: &KafkaBroker, config: &StreamsConfig, client: &Client) -> Option<String> {
+    /// The error with which it ends; none when it is healthy until it has done its work.
+    pub(crate) fn stream(
+        &self,
+        broker: &KafkaBroker,
+        config: &StreamsConfig,
+        has_done_its_work: impl Fn() -> bool,
+    ) -> Option<String> {
         let directory = RocksDirectory::new(&config.state_dir, &self.name, "0", Options::default());
         let topology = Arc::new(rights::topology(self.application));
         let streams = match Streams::start(broker, config, "0", &topology, &directory) {
@@ -162,7 +169,7 @@ impl Case {
             Err(error) => return Some(error.to_string()),
         };
         let began = Instant::now();
-        while streams.is_healthy() && !has_done_its_work(client, &self.name) {
+        while streams.is_healthy() && !has_done_its_work() {
             assert!(began.elapsed() < LIMIT, "{self:?} neither works nor ends");
             std::thread::park_timeout(Duration::from_millis(100));
         }
@@ -190,7 +197,7 @@ impl Case {
     }
 
     /// Everything that `doctor` tells.
-    fn doctor(&self, place: &Place<'_>) -> Vec<Value> {
+    pub(crate) fn doctor(&self, place: &Place<'_>) -> Vec<Value> {
         let secured = place.kafka.secured().unwrap();
         let mut doctor = Command::new(built(self.application).unwrap());
         doctor.args(["doctor", "--json", &format!("--application-id={}", self.name)]);
@@ -213,7 +220,8 @@ impl Case {
         told["findings"].as_array().unwrap().clone()
     }
 
-    fn judge(&self, error: Option<&String>, findings: &[Value]) -> Result<(), String> {
+    /// What is wrong, when error and findings are not those of such an outcome.
+    pub(crate) fn judge(&self, outcome: Outcome, error: Option<&String>, findings: &[Value]) -> Result<(), String> {
         let fixes: Vec<&str> = findings.iter().map(|finding| finding["fix"].as_str().unwrap()).collect();
         let broken = findings.iter().filter(|finding| finding["health"] == "broken").count();
         let words = self.flags().replace("--operation ", "");
@@ -221,7 +229,7 @@ impl Case {
         let parts: Vec<&str> = rest.split(' ').filter(|word| !word.is_empty() && *word != principal).collect();
         let granted = |text: &&str| text.contains("kafka-acls.sh") && parts.iter().all(|part| text.contains(part));
         let told = fixes.iter().any(granted);
-        let as_it_should = match (self.outcome(), error) {
+        let as_it_should = match (outcome, error) {
             (Outcome::Named, Some(error)) => {
                 error.contains(&self.right()) && error.contains(&self.flags()) && told && broken > 0
             }
@@ -232,12 +240,7 @@ impl Case {
         if as_it_should {
             return Ok(());
         }
-        Err(format!(
-            "{}, {} ({:?}):\n  error: {error:?}\n  doctor: {findings:?}\n",
-            self.application,
-            self.rule,
-            self.outcome()
-        ))
+        Err(format!("{}, {} ({outcome:?}):\n  error: {error:?}\n  doctor: {findings:?}\n", self.application, self.rule))
     }
 }
 
@@ -269,7 +272,7 @@ fn has_loaded(client: &Client, name: &str, database: &str) -> bool {
 }
 
 /// The rules of the application under another name.
-fn renamed(rule: &str, application: &str, name: &str) -> String {
+pub(crate) fn renamed(rule: &str, application: &str, name: &str) -> String {
     let mut words: Vec<String> = rule.split(' ').map(str::to_owned).collect();
     name.clone_into(&mut words[0]);
     let on = words[2].clone();
@@ -315,7 +318,7 @@ fn each_right_that_is_missing_is_named_with_the_command_that_grants_it() {
                 let place = Place::of(case, &kafka);
                 let error = case.run(&place);
                 let findings = case.doctor(&place);
-                wrong.extend(case.judge(error.as_ref(), &findings).err());
+                wrong.extend(case.judge(case.outcome(), error.as_ref(), &findings).err());
             }
             wrong
         };

@@ -11,6 +11,7 @@
     reason = "a test panics where it fails"
 )]
 
+mod demo;
 mod exact;
 mod kill;
 mod members;

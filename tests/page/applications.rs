@@ -57,18 +57,26 @@ const TOLD: [Told; 4] = [
     },
 ];
 
-fn start(name: &str, dir: &Path, kafka: &Kafka, database_url: &str) -> Process {
-    let launch = Launch::new(built(name).unwrap(), dir.join(format!("{name}.log")))
-        .args(["--bootstrap-servers", kafka.bootstrap_servers(), "--application-id", name])
-        .args(["--http", "127.0.0.1:0", "--log-format", "json", "--state-dir"])
-        .arg(dir.join("state"));
-    // The others would refuse a setting that they do not know.
-    let launch = if name == "loader" { launch.env("MILLPOND_APP_DATABASE_URL", database_url) } else { launch };
-    launch.start().unwrap()
+/// Where applications are started.
+pub(crate) struct Place<'a> {
+    pub(crate) dir: &'a Path,
+    pub(crate) kafka: &'a Kafka,
+    pub(crate) database_url: &'a str,
+}
+
+impl Place<'_> {
+    pub(crate) fn launch(&self, name: &str, application_id: &str) -> Launch {
+        let launch = Launch::new(built(name).unwrap(), self.dir.join(format!("{application_id}.log")))
+            .args(["--bootstrap-servers", self.kafka.bootstrap_servers(), "--application-id", application_id])
+            .args(["--http", "127.0.0.1:0", "--log-format", "json", "--state-dir"])
+            .arg(self.dir.join("state"));
+        // The others would refuse a setting that they do not know.
+        if name == "loader" { launch.env("MILLPOND_APP_DATABASE_URL", self.database_url) } else { launch }
+    }
 }
 
 /// The address of its page, once it has told it.
-fn page(process: &mut Process) -> String {
+pub(crate) fn page(process: &mut Process) -> String {
     let url = try_wait_for(LIMIT, format!("{} tells its page", process.name()), || {
         let log = process.log();
         let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -121,7 +129,8 @@ fn each_application_tells_its_own_story_and_nothing_of_a_person() {
     });
     let client = kafka.client();
     client.create_topics(&TOPICS, 4, &[]).unwrap();
-    let mut processes = TOLD.map(|told| start(told.name, scratch.path(), kafka, &database_url));
+    let place = Place { dir: scratch.path(), kafka, database_url: &database_url };
+    let mut processes = TOLD.map(|told| place.launch(told.name, told.name).start().unwrap());
     let mut round = 0;
     for (told, process) in TOLD.iter().zip(&mut processes) {
         let url = page(process);

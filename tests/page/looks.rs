@@ -4,14 +4,9 @@ use std::time::{Duration, Instant};
 
 use millpond_harness::{Screen, Tab};
 
+use crate::paint::is_soon_painted;
 use crate::stage::{PARTITIONS, Scene, Stage};
 use crate::{DESK, LIMIT, PHONE, browser, is_fine, picture, screens, text};
-
-/// The figure that the first paint has to keep, in milliseconds.
-const FIRST_PAINT_MAX: f64 = 200.0;
-/// What a single line takes on a machine that is free.
-const LINE_PAINT_MAX: f64 = 60.0;
-const LOADS: usize = 8;
 
 /// Plays on until the page shows what it is to show.
 fn play_until(tab: &mut Tab<'_>, stage: &Stage, round: &mut u64, scene: Scene, fact: &str) {
@@ -54,24 +49,7 @@ fn it_is_painted_within_the_fifth_of_a_second_with_64_partitions() {
     let Some((mut browser, _scratch)) = browser() else { return };
     let stage = Stage::new();
     stage.play(1, Scene::Restoring);
-    let mut tab = browser.tab(DESK).unwrap();
-    let mut best = |url: String| {
-        let paints = (0..LOADS).map(|_| {
-            tab.go(&url).unwrap();
-            let paint = "new Promise((told) => new PerformanceObserver((list) => \
-                list.getEntriesByName('first-contentful-paint').forEach(({ startTime }) => told(startTime))) \
-                .observe({ type: 'paint', buffered: true }))";
-            tab.value(paint).unwrap().as_f64().unwrap()
-        });
-        // Others may use the machine: the best of some loads is what it takes.
-        paints.fold(f64::INFINITY, f64::min)
-    };
-    let line = best(format!("{}livez", stage.url()));
-    let page = best(stage.url());
-    println!("first contentful paint in ms: {page:.0} with {PARTITIONS} partitions, {line:.0} of a single line");
-    // Where a single line takes longer than it should, the machine is busy, and everything takes longer: up to a limit.
-    let limit = FIRST_PAINT_MAX * (line / LINE_PAINT_MAX).clamp(1.0, 4.0);
-    assert!(page <= limit, "{page} > {limit}");
+    is_soon_painted(&mut browser, &stage.url(), &format!("a page with {PARTITIONS} partitions"));
 }
 
 #[test]

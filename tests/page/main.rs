@@ -8,6 +8,8 @@
 
 mod applications;
 mod looks;
+mod paint;
+mod partitions;
 mod stage;
 
 use std::fs;

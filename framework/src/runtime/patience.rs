@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::thread::StreamThread;
+use super::transaction::Transaction;
 use crate::broker::Broker;
 use crate::time::Timestamp;
 
@@ -31,7 +32,7 @@ impl<B: Broker> StreamThread<B> {
         let interval = self.config.commit_interval;
         // A clock that was set back begins the interval anew; see `commit_due`.
         let since = if now < self.last_commit { Duration::ZERO } else { now.since(self.last_commit) };
-        let open = self.transaction.as_ref().and_then(|transaction| transaction.open_since());
+        let open = self.transaction.as_ref().and_then(Transaction::open_since);
         open.map(|_| interval.saturating_sub(since))
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{Error, internal_settings};
 use crate::broker::{Broker, TopicDescription};
 use crate::record::{Partition, TaskId, TopicName, TopicPartition};
-use crate::state::StoreSpec;
-use crate::task::{CommitLog, DELETE_RETENTION};
+use crate::state::{DELETE_RETENTION, StoreSpec};
+use crate::task::CommitLog;
 use crate::topology::{InternalTopicKind, ResolvedTopics, Topology, TopologyError, commits_topic};
 
 /// All topics of an application.

@@ -7,9 +7,11 @@
 //! - [`TaskStores`]: all stores of one task, shared by its typed handles on one thread.
 //! - [`KeyValueStore`]: the typed handle that a processor holds.
 //! - [`changelog`]: the bytes of a changelog's records, frozen.
+//! - [`Age`]: whether rows that were away may still be used.
 //! - `rocksdb`: the state directory on disk, with the feature of that name.
 //! - [`MemoryDirectory`]: state that survives close and open like a disk, in memory, with faults to inject.
 
+mod age;
 pub mod changelog;
 mod engine;
 mod filter;
@@ -27,6 +29,7 @@ mod stores;
 #[cfg(test)]
 mod tests;
 
+pub use age::{Age, DELETE_RETENTION};
 pub use engine::{DatabaseStats, EngineReads, HitsAndMisses, TableStats};
 pub use key_value::{KeyValueIterator, KeyValueStore};
 pub use memory::MemoryDirectory;

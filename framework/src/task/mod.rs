@@ -35,7 +35,6 @@ pub use dead_letter::{DeadLetter, ErrorPolicy, LastDeadLetters};
 pub(crate) use metadata::CommitMetadata;
 pub(crate) use metadata::{RESET, address_of, is_own};
 use queue::{BufferLimit, InputQueues};
-pub(crate) use restore::DELETE_RETENTION;
 pub use restore::Refusal;
 pub use start::{StartKind, TaskStart};
 pub use state::TaskState;

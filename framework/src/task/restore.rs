@@ -7,15 +7,9 @@ use std::time::Duration;
 use super::metadata::{CommitMetadata, is_reset};
 use crate::broker::{CommittedOffset, LogRange, TopicId};
 use crate::record::{Offset, TaskId, TopicName, TopicPartition};
-use crate::state::Checkpoint;
 use crate::state::changelog::{BeginRecord, CommitRecord};
+use crate::state::{Age, Checkpoint};
 use crate::time::Timestamp;
-
-/// Kafka's default of `delete.retention.ms`: how long a compacted topic keeps tombstones. Where its setting is not known.
-pub(crate) const DELETE_RETENTION: Duration = Duration::from_hours(24);
-
-/// How far the clocks of two machines may differ.
-const CLOCK_SLACK: Duration = Duration::from_hours(1);
 
 /// The group's committed offsets of a task's inputs; `None` where there is none.
 pub(crate) type Committed = BTreeMap<TopicPartition, Option<CommittedOffset>>;
@@ -191,15 +185,16 @@ fn is_foreign(offset: &CommittedOffset) -> bool {
 
 /// Why the rows are too old, or of unknown age.
 fn outdated(facts: &Facts<'_>) -> Option<&'static str> {
-    let owned_until = facts.checkpoint.owned_until;
-    if !facts.stateful || !facts.check_age || !owned_until.is_some() {
+    if !facts.stateful || !facts.check_age {
         return None;
     }
-    if facts.now.since(owned_until) > facts.tombstones / 2 {
-        return Some("it is older than the changelog keeps deletions: deleted keys would come back");
+    match facts.checkpoint.age(facts.now, facts.tombstones) {
+        Age::NeverOwned | Age::Usable { .. } => None,
+        Age::TooOld => Some("it is older than the changelog keeps deletions: deleted keys would come back"),
+        Age::Ahead => {
+            facts.check_clock.then_some("its time lies in the future: the clock was wrong, so its age is unknown")
+        }
     }
-    let ahead = facts.check_clock && owned_until.since(facts.now) > CLOCK_SLACK;
-    ahead.then_some("its time lies in the future: the clock was wrong, so its age is unknown")
 }
 
 /// Where the commit log of a task without stores may be read from.

@@ -2,14 +2,15 @@
 #![allow(clippy::disallowed_methods, reason = "kills are spread over real time")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::on_rocksdb::{rows, temporary};
 use super::{BURSTS, CARTS, TASK, batch, changelog, checkpoint, restored, row, specs};
+use crate::record::Offset;
 use crate::state::rocksdb::{Options, RocksDirectory};
-use crate::state::{Backend, Checkpoint, RestoredBatch, StateDirectory, StoreError};
+use crate::state::{Backend, Checkpoint, RestoredBatch, StateDirectory, StoreError, StoreIndex};
 
 /// Tells a process of this test that it is the one to be killed, and where its state is.
 const VICTIM: &str = "MILLPOND_TEST_VICTIM";
@@ -110,6 +111,76 @@ fn a_load_that_fails_leaves_the_positions_of_before_and_tells_whose_its_rows_are
     assert!(backend.settle().is_err());
     assert_eq!(backend.checkpoint().unwrap(), checkpoint(4));
     assert_eq!(backend.get(CARTS, b"a").unwrap(), Some(super::bytes("4")));
+}
+
+/// The rows of one store are taken over, those of the next cannot even be written: where its table is to be, there is a
+/// directory. An open removes it.
+fn block_second_table(directory: &RocksDirectory) -> PathBuf {
+    let path = directory.root().join("0_3/load/store-bursts.sst");
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn fail_to_load(backend: &mut dyn Backend, number: u64) {
+    backend.load(nth_load(number)).unwrap();
+    let error = backend.settle().err();
+    assert!(matches!(error, Some(StoreError::Io { task: TASK, operation: "loaded", .. })), "{error:?}");
+}
+
+/// In front of the values of all rows; `None` of a store without rows. Single rows, kept ones among them, say the same.
+fn load_of(backend: &dyn Backend, store: StoreIndex) -> Option<String> {
+    let rows = rows(backend, store).unwrap();
+    let first = rows.first().map(|(_, value)| String::from_utf8(value[..6].to_vec()).unwrap());
+    for (key, value) in &rows {
+        assert!(value.starts_with(first.as_ref().unwrap().as_bytes()));
+        assert_eq!(backend.get(store, key).unwrap().as_ref(), Some(value));
+    }
+    assert!(rows.is_empty() || rows.len() == KEYS, "{} rows", rows.len());
+    first
+}
+
+#[test]
+fn a_load_that_fails_between_two_stores_claims_no_row_and_the_next_mends_it() {
+    let directory = temporary();
+    let mut backend = open(&directory);
+    let blocked = block_second_table(&directory);
+    fail_to_load(&mut *backend, 1);
+    let killed = directory.killed();
+    for backend in [&*backend, &*open(&killed)] {
+        assert_eq!(load_of(backend, CARTS).as_deref(), Some("000001"));
+        assert_eq!(load_of(backend, BURSTS), None);
+        let found = backend.checkpoint().unwrap();
+        assert_eq!((found.sequence, found.changelog.len(), found.input.len(), found.record), (0, 0, 0, None));
+        // Whose the rows are and how old is known, so that nobody takes them for those of another topic.
+        assert_eq!((&found.topic_ids, found.owned_until), (&checkpoint(1).topic_ids, checkpoint(1).owned_until));
+    }
+
+    std::fs::remove_dir(blocked).unwrap();
+    backend.load(nth_load(2)).unwrap();
+    backend.settle().unwrap();
+    assert_eq!(backend.checkpoint().unwrap().changelog.get(&changelog(BURSTS)), Some(&Offset(20)));
+    assert_eq!([CARTS, BURSTS].map(|store| load_of(&*backend, store)), [2, 2].map(|n| Some(format!("{n:06}"))));
+
+    // Over a state that is there: rows of the first store are newer than the checkpoint, none is older.
+    block_second_table(&directory);
+    fail_to_load(&mut *backend, 3);
+    let killed = directory.killed();
+    for backend in [&*backend, &*open(&killed)] {
+        assert_eq!(load_of(backend, CARTS).as_deref(), Some("000003"));
+        assert_eq!(load_of(backend, BURSTS).as_deref(), Some("000002"));
+        assert_eq!(backend.checkpoint().unwrap().changelog.get(&changelog(CARTS)), Some(&Offset(20)));
+        assert_nothing_is_claimed_in_vain(backend);
+    }
+
+    // Whoever finds what was left mends it, as the same process has done above.
+    drop(backend);
+    for directory in [&directory, &killed] {
+        let mut backend = open(directory);
+        backend.load(nth_load(3)).unwrap();
+        backend.settle().unwrap();
+        assert_eq!(backend.checkpoint().unwrap().changelog.get(&changelog(BURSTS)), Some(&Offset(30)));
+        assert_eq!([CARTS, BURSTS].map(|store| load_of(&*backend, store)), [3, 3].map(|n| Some(format!("{n:06}"))));
+    }
 }
 
 #[test]

@@ -10,6 +10,8 @@ mod model;
 mod on_memory;
 #[cfg(feature = "rocksdb")]
 mod on_rocksdb;
+#[cfg(feature = "rocksdb")]
+mod refused;
 mod replay;
 #[cfg(feature = "rocksdb")]
 mod view;

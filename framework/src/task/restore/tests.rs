@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::record::Partition;
+use crate::state::DELETE_RETENTION;
 use crate::task::metadata::RESET;
 
 const TASK: TaskId = TaskId { subtopology: 1, partition: Partition(0) };

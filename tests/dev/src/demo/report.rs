@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::database::RowCounts;
 use super::picture::float;
+use super::scrape::Watched;
 use super::verify::Findings;
 
 /// The JSON object. Times in seconds, sizes in bytes, rates per second.
@@ -29,6 +30,8 @@ pub(crate) struct Report {
     /// None when nothing was verified.
     pub(crate) verified: Option<bool>,
     pub(crate) verification: Option<Outputs>,
+    /// What Prometheus has seen of the run; none when nothing was verified, or when there is no Prometheus.
+    pub(crate) watched: Option<Watched>,
     pub(crate) differences: u64,
     pub(crate) first_differences: Vec<String>,
 }
@@ -124,6 +127,9 @@ impl Report {
             for (application, reasons) in &found.dead_letters {
                 lines.push(format!("dead letters of {application}: {reasons:?}"));
             }
+        }
+        if let Some(Watched { applications, rules }) = &self.watched {
+            lines.push(format!("Prometheus has scraped {applications} applications and evaluated {rules} rules"));
         }
         lines.extend(self.first_differences.iter().map(|difference| format!("difference: {difference}")));
         match self.verified {

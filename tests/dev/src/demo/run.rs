@@ -37,7 +37,7 @@ pub(super) struct Run<'r> {
     drawn: Instant,
     servers: Servers,
     /// Scrapes for as long as the run lasts.
-    _scrape: Option<Scrape>,
+    scrape: Option<Scrape>,
 }
 
 impl<'r> Run<'r> {
@@ -63,7 +63,7 @@ impl<'r> Run<'r> {
         let scrape = scrape::join(scrape, &applications, screen)?;
         let samples = SharedSamples::follow(&servers.bootstrap_servers, &names, stop)?;
         let viewer = Viewer::new(samples, Database::connect(&servers.database_url)?);
-        Ok(Self { options, stop, names, applications, viewer, drawn: Instant::now(), servers, _scrape: scrape })
+        Ok(Self { options, stop, names, applications, viewer, drawn: Instant::now(), servers, scrape })
     }
 
     /// Opens the shop, and stops everything when it is over; `began` is when the demo did.
@@ -158,6 +158,14 @@ impl<'r> Run<'r> {
             report.differ(format!("events in the topic: {}, acknowledged: {}", findings.events, report.events));
         }
         report.found(findings, began.elapsed());
+        if let Some(scrape) = &self.scrape {
+            screen.say("==> asking Prometheus what it has seen")?;
+            match scrape.watched(self.applications.pages().count(), self.stop) {
+                Ok(watched) => report.watched = Some(watched),
+                Err(_) if self.stop.is_requested() => return Err(Interrupted.into()),
+                Err(fault) => report.differ(fault),
+            }
+        }
         Ok(())
     }
 }

@@ -4,9 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use millpond_harness::Prometheus;
+use millpond_support::Stop;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::applications::Applications;
 use super::screen::Screen;
@@ -16,6 +20,19 @@ const RULES: [(&str, &str); 2] = [
     ("alerts.yml", include_str!("../../../../grafana/rules/alerts.yml")),
     ("recording.yml", include_str!("../../../../grafana/rules/recording.yml")),
 ];
+
+/// Some rounds of scraping and of evaluating rules: each is every five seconds.
+const SCRAPED_MAX: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What the server has seen of the run.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Watched {
+    /// Applications that were scraped.
+    pub(crate) applications: usize,
+    /// Rules that were evaluated without a complaint.
+    pub(crate) rules: usize,
+}
 
 /// The server, with the directory that it finds its targets in.
 #[derive(Debug)]
@@ -74,5 +91,45 @@ impl Scrape {
         let new = self.directory.join("targets.json");
         fs::write(&new, list).context("write Prometheus's targets")?;
         fs::rename(&new, self.directory.join("targets/demo.json")).context("write Prometheus's targets")
+    }
+
+    /// Waits until so many applications were scraped, and all rules evaluated; tells what is wrong if they never are.
+    pub(crate) fn watched(&self, applications: usize, stop: &Stop) -> Result<Watched, String> {
+        let began = Instant::now();
+        loop {
+            let seen = self.look();
+            match &seen {
+                Ok(watched) if watched.applications == applications && watched.rules > 0 => return seen,
+                _ if began.elapsed() < SCRAPED_MAX && !stop.is_requested() => {
+                    stop.wait(LOOK);
+                }
+                Ok(watched) => {
+                    let Watched { applications: up, rules } = watched;
+                    return Err(format!(
+                        "Prometheus has scraped {up} of {applications} applications, with {rules} rules"
+                    ));
+                }
+                Err(_) => return seen,
+            }
+        }
+    }
+
+    fn look(&self) -> Result<Watched, String> {
+        let asked = |endpoint, parameters: &[(&str, &str)]| {
+            self.prometheus.api(endpoint, parameters).map_err(|error| format!("Prometheus: {error}"))
+        };
+        let up = asked("query", &[("query", "up == 1")])?;
+        let applications = up.pointer("/result").and_then(Value::as_array).map_or(0, Vec::len);
+        let groups = asked("rules", &[])?;
+        let rules = groups.pointer("/groups").and_then(Value::as_array).into_iter().flatten();
+        let rules: Vec<&Value> = rules.filter_map(|group| group.get("rules")?.as_array()).flatten().collect();
+        let text = |rule: &Value, name: &str| rule.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        match rules.iter().find(|rule| text(rule, "health") != "ok") {
+            None => Ok(Watched { applications, rules: rules.len() }),
+            Some(rule) => {
+                let (name, health, error) = (text(rule, "name"), text(rule, "health"), text(rule, "lastError"));
+                Err(format!("the rule {name} is {health} in Prometheus {error}"))
+            }
+        }
     }
 }

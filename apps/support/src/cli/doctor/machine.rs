@@ -10,6 +10,7 @@ use millpond::state::rocksdb::{InstanceState, TaskView, instances};
 use millpond::state::{Checkpoint, StoreError};
 use millpond::time::Timestamp;
 
+use super::age::{self, Kept};
 use super::{Patient, settings};
 use crate::cli::{Failure, time};
 use crate::finding::Finding;
@@ -25,7 +26,7 @@ pub(super) fn examine(config: &StreamsConfig) -> Vec<Finding> {
     match views(config) {
         Err(finding) => findings.push(finding),
         Ok(views) => findings.extend(views.into_iter().map(|(instance, task, view)| {
-            let name = format!("state of task {task} of instance {}", instance.instance);
+            let name = name(&instance, task);
             match view {
                 // What to do is what a command that meets the same state says.
                 Err(error) => Finding::broken("state", format!("{name}: {error}"), Failure::from(error).fix()),
@@ -61,6 +62,10 @@ pub(super) fn judge_room(name: &str, bytes: u64) -> Finding {
     Finding::fine("disk", what)
 }
 
+fn name(instance: &InstanceState, task: TaskId) -> String {
+    format!("state of task {task} of instance {}", instance.instance)
+}
+
 type View = (InstanceState, TaskId, Result<TaskView, StoreError>);
 
 fn views(config: &StreamsConfig) -> Result<Vec<View>, Finding> {
@@ -80,16 +85,12 @@ fn views(config: &StreamsConfig) -> Result<Vec<View>, Finding> {
 
 /// State against the cluster: of which topics it is, and whether it was away for too long.
 pub(super) fn compare(patient: &Patient<'_>) -> Vec<Finding> {
-    let Ok(views) = views(patient.config) else { return Vec::new() };
     let (mut findings, mut told) = (Vec::new(), BTreeMap::new());
-    for (instance, task, view) in views {
-        let Ok(view) = view else { continue };
-        let Some(checkpoint) = view.checkpoint() else { continue };
-        let name = format!("state of task {task} of instance {}", instance.instance);
-        let changelogs = changelogs(&patient.config.application_id, checkpoint);
+    for (name, checkpoint) in checkpoints(patient.config) {
+        let changelogs = changelogs(&patient.config.application_id, &checkpoint);
         let kept = changelogs.iter().filter_map(|topic| kept(patient, topic, &mut told)).min();
-        // A task without stores has nothing that could be too old.
-        findings.extend((!changelogs.is_empty()).then(|| age(&name, checkpoint, kept, time::now())).flatten());
+        let kept = kept.map_or(Kept::NotTold, Kept::Told);
+        findings.extend((!changelogs.is_empty()).then(|| age::judge(&name, &checkpoint, kept, time::now())));
         let topics: Vec<_> = checkpoint.topic_ids.keys().cloned().collect();
         let Ok(now) = patient.broker.inspect_topics(&topics) else { continue };
         for (topic, id) in &checkpoint.topic_ids {
@@ -105,6 +106,21 @@ pub(super) fn compare(patient: &Patient<'_>) -> Vec<Finding> {
     findings
 }
 
+/// What can be told of the state's age without a cluster.
+pub(super) fn ages(config: &StreamsConfig, now: Timestamp) -> Vec<Finding> {
+    let mut known = checkpoints(config);
+    known.retain(|(_, checkpoint)| !changelogs(&config.application_id, checkpoint).is_empty());
+    known.iter().map(|(name, checkpoint)| age::judge(name, checkpoint, Kept::NotAsked, now)).collect()
+}
+
+/// What the tasks whose state can be read know about themselves, by their names. Of the others `examine` tells.
+fn checkpoints(config: &StreamsConfig) -> Vec<(String, Checkpoint)> {
+    let views = views(config).unwrap_or_default().into_iter();
+    let known = |(instance, task, view): View| Some((name(&instance, task), view.ok()?.checkpoint()?.clone()));
+    views.filter_map(known).collect()
+}
+
+/// A task without any has nothing that could be too old.
 fn changelogs<'a>(application_id: &str, checkpoint: &'a Checkpoint) -> Vec<&'a TopicName> {
     let prefix = format!("{application_id}-");
     let is_changelog = |topic: &&TopicName| topic.starts_with(&prefix) && topic.ends_with("-changelog");
@@ -123,31 +139,4 @@ fn kept(
         u64::try_from(kept).ok().map(Duration::from_millis)
     };
     *told.entry(topic.clone()).or_insert_with(ask)
-}
-
-/// How far the clocks of two machines may differ, as a start has it.
-const CLOCK_SLACK: Duration = Duration::from_hours(1);
-
-/// What a start does with state that was away for more than half of the time that its changelogs keep deletions, or that was
-/// owned at a time that has not come yet.
-pub(super) fn age(name: &str, checkpoint: &Checkpoint, kept: Option<Duration>, now: Timestamp) -> Option<Finding> {
-    let until = Some(checkpoint.owned_until).filter(|until| until.is_some())?;
-    if until.since(now) > CLOCK_SLACK {
-        let what =
-            format!("{name} was last owned at {}, which has not come yet: its age is unknown", time::shown(until));
-        let fix = "set the clock right, if it is this one that is wrong; the next start restores the state from the changelog";
-        return Some(Finding::warning("state-age", what, fix));
-    }
-    let assumed = kept.is_none();
-    let kept = kept.unwrap_or(settings::DELETE_RETENTION);
-    if now.since(until) <= kept / 2 {
-        return None;
-    }
-    let whence = if assumed { "Kafka's default; the brokers do not tell the topic's" } else { "of its changelogs" };
-    let what = format!(
-        "{name} was last owned at {}, longer ago than half of delete.retention.ms={} ({whence}): it is too old to be used",
-        time::shown(until),
-        kept.as_millis()
-    );
-    Some(Finding::warning("state-age", what, "nothing need be done: the next start restores it from the changelog"))
 }

@@ -1,5 +1,6 @@
 //! `doctor`: whether the application can run here, and run as it promises. Each finding says what to do.
 
+mod age;
 mod clock;
 mod cluster;
 mod machine;
@@ -15,7 +16,7 @@ use serde_json::json;
 
 use super::output::{Output, lines};
 use super::progress::Progress;
-use super::{Context, Failure};
+use super::{Context, Failure, time};
 use crate::finding::{Finding, Health};
 
 /// What to leave out.
@@ -54,7 +55,10 @@ pub(crate) fn run(args: &DoctorArgs, context: Context<'_>, out: &mut Output<'_>)
     let topology = described.as_ref().and_then(|described| described.topology.as_ref());
     let patient = Patient { broker: &broker, config: &config, topology, inputs };
     match broker.describe_cluster() {
-        Err(error) => findings.push(Finding::broken("broker", error.to_string(), error.advice)),
+        Err(error) => {
+            findings.push(Finding::broken("broker", error.to_string(), error.advice));
+            findings.extend(machine::ages(&config, time::now()));
+        }
         Ok(cluster) => {
             findings.extend(cluster::examine(&patient, &cluster));
             progress.now("looking at topics");

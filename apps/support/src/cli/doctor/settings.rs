@@ -1,15 +1,11 @@
 //! Kafka's settings as numbers and lists, and what they must be. Pure.
 
-use std::time::Duration;
-
 use millpond::broker::kafka::{Replicas, Settings};
 use millpond::runtime::config::StreamsConfig;
+use millpond::state::DELETE_RETENTION;
 use millpond::topology::InternalTopicKind;
 
 use crate::finding::Finding;
-
-/// Kafka's default. State may be away for half of what its changelog has.
-pub(super) const DELETE_RETENTION: Duration = Duration::from_hours(24);
 
 /// The oldest brokers that give topics an id which clients can ask for.
 const OLDEST: (u32, u32) = (3, 1);

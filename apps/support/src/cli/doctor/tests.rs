@@ -1,14 +1,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use millpond::broker::TopicId;
 use millpond::broker::kafka::{Replicas, Resource, Right, Settings};
 use millpond::record::{Partition, TaskId};
 use millpond::runtime::config::StreamsConfig;
 use millpond::state::rocksdb::{Options, RocksDirectory};
-use millpond::state::{Checkpoint, StateDirectory, StoreError, StoreKind, StoreSpec};
+use millpond::state::{Checkpoint, CommitBatch, StateDirectory, StoreError, StoreKind, StoreSpec};
 use millpond::time::Timestamp;
 use millpond::topology::InternalTopicKind as Kind;
 
+use super::age::{self, Kept};
 use super::{machine, rights, settings};
 use crate::cli::Failure;
 use crate::finding::{Finding, Health};
@@ -102,36 +104,113 @@ fn a_disk_without_room_is_named() {
     );
 }
 
+const OWNED_UNTIL: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+const HOUR: Duration = Duration::from_hours(1);
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Owned until [`OWNED_UNTIL`], as a task of `shop` leaves it that has a store and its changelog.
+fn left_behind() -> Checkpoint {
+    let topic_ids = [("events".into(), TopicId([1; 16])), ("shop-counts-changelog".into(), TopicId([2; 16]))].into();
+    Checkpoint { owned_until: OWNED_UNTIL, topic_ids, ..Checkpoint::default() }
+}
+
+fn judged(kept: Kept, now: Timestamp) -> Finding {
+    let found = age::judge("state", &left_behind(), kept, now);
+    assert_eq!((found.code, found.fix.is_empty()), ("state-age", found.health == Health::Fine), "{found:?}");
+    found
+}
+
+fn after(kept: Kept, away: Duration) -> Finding {
+    judged(kept, OWNED_UNTIL.plus(away))
+}
+
 #[test]
 fn state_is_too_old_when_it_was_away_for_half_of_what_its_changelogs_keep() {
-    let checkpoint = Checkpoint { owned_until: Timestamp::from_millis(1_700_000_000_000), ..Checkpoint::default() };
-    let age = |kept, away: Duration| {
-        let away = i64::try_from(away.as_millis()).unwrap();
-        machine::age("state", &checkpoint, kept, Timestamp::from_millis(1_700_000_000_000 + away))
-    };
-    let (hour, minute) = (Duration::from_hours(1), Duration::from_mins(1));
-    assert_eq!(age(Some(4 * hour), 2 * hour), None);
-    let told = age(Some(4 * hour), 2 * hour + minute).unwrap();
-    assert_eq!((told.code, told.health), ("state-age", Health::Warning));
-    assert!(told.what.contains("delete.retention.ms=14400000 (of its changelogs)"), "{told:?}");
-    assert_eq!(age(Some(240 * hour), 48 * hour), None, "a changelog that keeps them for ten days");
-    assert_eq!(age(None, 12 * hour), None);
-    let assumed = age(None, 12 * hour + minute).unwrap();
-    assert!(assumed.what.contains("delete.retention.ms=86400000 (Kafka's default"), "{assumed:?}");
-    assert_eq!(machine::age("state", &Checkpoint::default(), None, Timestamp::from_millis(1)), None, "never owned");
+    let fine = after(Kept::Told(4 * HOUR), 2 * HOUR);
+    assert_eq!(
+        (fine.health, fine.what.as_str()),
+        (
+            Health::Fine,
+            "state was last owned at 2023-11-14T22:13:20Z, 2h ago: a start within 2h of that, half of \
+             delete.retention.ms=14400000 (of its changelogs), goes on from it"
+        )
+    );
+    let told = after(Kept::Told(4 * HOUR), 2 * HOUR + MINUTE);
+    assert_eq!(
+        (told.health, told.what.as_str()),
+        (
+            Health::Warning,
+            "state was last owned at 2023-11-14T22:13:20Z, 2h 1m ago, longer than half of \
+             delete.retention.ms=14400000 (of its changelogs): it is too old to be used, and the next start restores it \
+             in full"
+        )
+    );
+    let ten_days = after(Kept::Told(240 * HOUR), 48 * HOUR);
+    assert_eq!(ten_days.health, Health::Fine, "a changelog that keeps them for ten days: {ten_days:?}");
+    let ever = after(Kept::Told(Duration::from_millis(i64::MAX.unsigned_abs())), 48 * HOUR);
+    assert_eq!(ever.health, Health::Fine, "a changelog that keeps them for ever: {ever:?}");
+}
+
+#[test]
+fn kafkas_default_counts_where_the_setting_is_not_known_and_the_doctor_says_so() {
+    for kept in [Kept::NotTold, Kept::NotAsked] {
+        let fine = after(kept, 12 * HOUR);
+        assert_eq!(fine.health, Health::Fine, "{fine:?}");
+        assert!(
+            fine.what.contains("within 12h of that, half of delete.retention.ms=86400000 (Kafka's default"),
+            "{fine:?}"
+        );
+        let old = after(kept, 12 * HOUR + MINUTE);
+        assert_eq!(old.health, Health::Warning, "{old:?}");
+        assert!(old.what.contains("12h 1m ago") && old.what.contains("86400000 (Kafka's default"), "{old:?}");
+    }
+    // A start asks brokers that were not reached, and is not told either by those that do not tell.
+    assert!(after(Kept::NotAsked, 13 * HOUR).fix.contains("ask again when the brokers answer"));
+    assert!(!after(Kept::NotTold, 13 * HOUR).fix.contains("ask again"));
+}
+
+#[test]
+fn state_that_was_never_owned_has_no_age() {
+    let found = age::judge("state", &Checkpoint::default(), Kept::NotAsked, OWNED_UNTIL);
+    assert_eq!((found.code, found.health), ("state-age", Health::Fine), "{found:?}");
+    assert!(found.what.contains("does not say when it was last owned"), "{found:?}");
 }
 
 #[test]
 fn state_of_a_time_that_has_not_come_yet_is_told() {
-    let (now, hour) = (1_700_000_000_000, 3_600_000);
-    let of = |owned_until| {
-        let checkpoint = Checkpoint { owned_until: Timestamp::from_millis(owned_until), ..Checkpoint::default() };
-        machine::age("state", &checkpoint, None, Timestamp::from_millis(now))
-    };
-    assert_eq!(of(now + hour), None, "clocks differ");
-    let told = of(now + hour + 1).unwrap();
-    assert_eq!((told.code, told.health), ("state-age", Health::Warning));
-    assert!(told.what.contains("has not come yet") && told.fix.contains("clock"), "{told:?}");
+    for kept in [Kept::Told(24 * HOUR), Kept::NotAsked] {
+        let differs = judged(kept, OWNED_UNTIL.minus(HOUR));
+        assert_eq!(differs.health, Health::Fine, "clocks differ: {differs:?}");
+        let told = judged(kept, OWNED_UNTIL.minus(HOUR + Duration::from_millis(1)));
+        assert_eq!(told.health, Health::Warning, "{told:?}");
+        assert!(told.what.contains("has not come yet") && told.fix.contains("clock"), "{told:?}");
+    }
+}
+
+/// Without a broker, for each task: one with a changelog that is still good, one that is too old, and one without a changelog.
+#[test]
+fn the_disk_alone_tells_the_age_of_each_tasks_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = RocksDirectory::new(dir.path(), "shop", "pod-0", Options::default());
+    let old = Checkpoint { owned_until: OWNED_UNTIL.minus(13 * HOUR), ..left_behind() };
+    let without_changelog = Checkpoint { topic_ids: [("events".into(), TopicId([1; 16]))].into(), ..old.clone() };
+    for (partition, checkpoint) in (0..).zip([left_behind(), old, without_changelog]) {
+        let task = TaskId { subtopology: 1, partition: Partition(partition) };
+        let spec = StoreSpec { name: "counts".to_owned(), kind: StoreKind::Persistent, changelog: None };
+        let mut backend = state.open(task, &[spec]).unwrap();
+        backend.apply(&CommitBatch { checkpoint, ..CommitBatch::default() }).unwrap();
+        backend.close().unwrap();
+    }
+    let found = machine::ages(&StreamsConfig::new("shop", "b:1", dir.path()), OWNED_UNTIL.plus(MINUTE));
+    let [good, old] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((good.code, good.health), ("state-age", Health::Fine), "{good:?}");
+    assert!(
+        good.what.starts_with("state of task 1_0 of instance pod-0 was last owned at 2023-11-14T22:13:20Z, 1m ago")
+    );
+    assert_eq!((old.code, old.health), ("state-age", Health::Warning), "{old:?}");
+    assert!(
+        old.what.starts_with("state of task 1_1 of instance pod-0 was last owned at 2023-11-14T09:13:20Z, 13h 1m ago")
+    );
 }
 
 /// What is to be done about a state is the same wherever it is met.

@@ -1,7 +1,7 @@
 //! `state get`, `scan` and `export`: rows, decoded where the serdes are known.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -112,7 +112,9 @@ pub(super) fn export(
     out: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let Some(path) = file else {
-        write_rows(opened, formats, store, &mut |line| out.write(line))?;
+        // A bar would stand between rows that are on the terminal themselves.
+        let with_bar = !std::io::stdout().is_terminal();
+        write_rows(opened, formats, (store, with_bar), &mut |line| out.write(line))?;
         return Ok(());
     };
     let failed = |error: std::io::Error| {
@@ -120,7 +122,8 @@ pub(super) fn export(
         Failure::new("output", format!("{} cannot be written", path.display()), fix).because(&error)
     };
     let mut writer = BufWriter::new(File::create(path).map_err(failed)?);
-    let rows = write_rows(opened, formats, store, &mut |line| writer.write_all(line.as_bytes()).map_err(failed))?;
+    let mut write = |line: &str| writer.write_all(line.as_bytes()).map_err(failed);
+    let rows = write_rows(opened, formats, (store, true), &mut write)?;
     let file = writer.into_inner().map_err(|error| failed(error.into_error()))?;
     file.sync_all().map_err(failed)?;
     let text = || format!("{rows} rows are in {}", path.display());
@@ -130,21 +133,22 @@ pub(super) fn export(
 fn write_rows(
     opened: &Opened,
     formats: &StoreFormats,
-    only: Option<&str>,
+    (only, with_bar): (Option<&str>, bool),
     write: &mut dyn FnMut(&str) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
     let views = match only {
         Some(store) => opened.with_store(store)?,
         None => all_views(opened)?,
     };
-    let progress = Progress::over("exporting", about(&views, only)?);
+    let about = about(&views, only)?;
+    let progress = with_bar.then(|| Progress::over("exporting", about));
     let mut rows = 0;
     for (instance, view) in &views {
         for store in view.stores().iter().filter(|store| only.is_none_or(|only| only == **store)) {
             let format = formats.of(store);
             for found in view.scan(store, &KeyRange::all())? {
                 write(&format!("{}\n", row((instance, view, store), format, &found?)))?;
-                progress.step();
+                progress.iter().for_each(Progress::step);
                 rows += 1;
             }
         }
