@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::thread::StreamThread;
-use super::transaction::Transaction;
 use crate::broker::Broker;
+use crate::task::{Task, TaskState};
 use crate::time::Timestamp;
 
 /// While a commit is in flight: its end is looked for after the poll.
@@ -27,12 +27,15 @@ impl<B: Broker> StreamThread<B> {
         self.desk.as_ref().map_or(most, |desk| desk.poll_timeout(most, now))
     }
 
-    /// How long until the open transaction is to be committed; `None` when none is open.
+    /// How long until what is there is to be committed; `None` when there is nothing: only then a round may wait for longer. What
+    /// counts here is some of what a commit takes along, so a commit that is due takes place and this does not begin to spin.
     fn until_commit(&self, now: Timestamp) -> Option<Duration> {
-        let interval = self.config.commit_interval;
+        let transaction = self.transaction.as_ref()?;
+        // Rows alone open no transaction before their commit, and what was processed ahead of one does after it.
+        let holds = |task: &Task| task.state() == TaskState::Running && task.uncommitted_bytes() > 0;
+        let waits = transaction.open_since().is_some() || self.tasks.values().any(holds);
         // A clock that was set back begins the interval anew; see `commit_due`.
         let since = if now < self.last_commit { Duration::ZERO } else { now.since(self.last_commit) };
-        let open = self.transaction.as_ref().and_then(Transaction::open_since);
-        open.map(|_| interval.saturating_sub(since))
+        waits.then(|| self.config.commit_interval.saturating_sub(since))
     }
 }

@@ -350,7 +350,9 @@ impl<B: Broker> StreamThread<B> {
     /// others are waited for, the oldest first, that all together are no more than may be held.
     fn await_loads_beside(&self, next: TaskId) -> Result<(), Error> {
         let Some(restoration) = &self.restoration else { return Ok(()) };
-        let loading = restoration.tasks.iter().filter_map(|(id, replay)| {
+        // Its own is waited for by its store in any case, before the new rows come.
+        let others = restoration.tasks.iter().filter(|(id, _)| **id != next);
+        let loading = others.filter_map(|(id, replay)| {
             let stores = self.tasks.get(id).and_then(Task::stores).filter(|stores| stores.is_loading())?;
             Some((replay.handed_over, replay.loading, stores))
         });

@@ -8,7 +8,9 @@ use millpond::broker::{Broker, Producer};
 use millpond::record::{Headers, ProducerRecord};
 use millpond::state::MemoryDirectory;
 
-use super::{T, append, at, broker, committed_keys, eager, patient, rounds, seconds, start, table_with_output};
+use super::{
+    T, append, at, broker, committed_keys, eager, patient, rounds, rows, seconds, start, table, table_with_output,
+};
 
 /// What a thread tells when this fault strikes each time for so many seconds, and again when it has ceased.
 fn told(fault: Fault, restarted: bool, lasting: u64) -> (Vec<String>, Vec<String>) {
@@ -103,26 +105,29 @@ fn whoever_waits_behind_a_transaction_says_where_and_how_to_end_it() {
 /// commit          a is processed                next commit
 ///   0 ──────────────── 30 ── poll, 70 at most ──────► 100
 /// ```
+/// With an output a transaction is open from then on; rows alone open none before their commit.
 #[test]
 fn a_thread_that_has_something_to_commit_does_not_sleep_past_its_commit() {
-    let (broker, directory) = (broker(1), MemoryDirectory::new());
-    let a_second = Duration::from_secs(1);
-    let config = millpond::runtime::ThreadConfig { poll_timeout: a_second, ..patient("app-0") };
-    let mut thread = start(&broker, table_with_output(), &directory, config, T);
-    let millis = |millis| T.plus(Duration::from_millis(millis));
-    // The start offsets are committed, and nothing is left to do.
-    (0..20).for_each(|round| rounds(&mut thread, 1, millis(round * 100)).unwrap());
-    assert_eq!(broker.last_poll_timeout(), a_second, "with nothing to commit");
-    let begun = 2_000;
-    rounds(&mut thread, 1, millis(begun)).unwrap();
-    append(&broker, "a");
-    rounds(&mut thread, 2, millis(begun + 30)).unwrap();
-    assert_eq!(committed_keys(&broker, "changes"), [""; 0]);
-    assert_eq!(broker.last_poll_timeout(), Duration::from_millis(70));
-    rounds(&mut thread, 1, millis(begun + 99)).unwrap();
-    assert_eq!(broker.last_poll_timeout(), Duration::from_millis(1));
-    rounds(&mut thread, 3, millis(begun + 100)).unwrap();
-    assert_eq!(committed_keys(&broker, "changes"), ["a"]);
-    rounds(&mut thread, 1, millis(begun + 150)).unwrap();
-    assert_eq!(broker.last_poll_timeout(), a_second, "with nothing to commit again");
+    for topology in [table_with_output, table] {
+        let (broker, directory) = (broker(1), MemoryDirectory::new());
+        let a_second = Duration::from_secs(1);
+        let config = millpond::runtime::ThreadConfig { poll_timeout: a_second, ..patient("app-0") };
+        let mut thread = start(&broker, topology(), &directory, config, T);
+        let millis = |millis| T.plus(Duration::from_millis(millis));
+        // The start offsets are committed, and nothing is left to do.
+        (0..20).for_each(|round| rounds(&mut thread, 1, millis(round * 100)).unwrap());
+        assert_eq!(broker.last_poll_timeout(), a_second, "with nothing to commit");
+        let begun = 2_000;
+        rounds(&mut thread, 1, millis(begun)).unwrap();
+        append(&broker, "a");
+        rounds(&mut thread, 2, millis(begun + 30)).unwrap();
+        assert_eq!(rows(&directory, "table"), [""; 0]);
+        assert_eq!(broker.last_poll_timeout(), Duration::from_millis(70));
+        rounds(&mut thread, 1, millis(begun + 99)).unwrap();
+        assert_eq!(broker.last_poll_timeout(), Duration::from_millis(1));
+        rounds(&mut thread, 3, millis(begun + 100)).unwrap();
+        assert_eq!(rows(&directory, "table"), ["a"]);
+        rounds(&mut thread, 1, millis(begun + 150)).unwrap();
+        assert_eq!(broker.last_poll_timeout(), a_second, "with nothing to commit again");
+    }
 }

@@ -18,7 +18,6 @@ use super::cache::{CacheBudget, RowCache};
 use super::engine_error;
 use super::load::{Load, Loading, Workshop};
 use super::offsets::{self, CHECKPOINT_KEY, META};
-use super::options::{TABLES_BEFORE_COMPACTION, TABLES_BEFORE_COMPACTION_LOADING};
 use crate::record::TaskId;
 use crate::state::sorted::SortedRows;
 use crate::state::{
@@ -42,8 +41,6 @@ pub(super) struct RocksBackend {
     workshop: Workshop,
     /// Rows on their way, with the checkpoint that holds once they are there. Dropped before the database.
     load: Option<(Load, Checkpoint)>,
-    /// Compaction has been told to let more tables come together, because a restore brings one after the other.
-    compacts_late: bool,
     /// Dropped before the lock: another opener may come in only when all files are closed.
     database: Arc<DB>,
     reads: Reads,
@@ -91,7 +88,6 @@ impl RocksBackend {
             checkpoint: Checkpoint::default(),
             workshop,
             load: None,
-            compacts_late: false,
             database: Arc::new(database),
             reads: Reads(ReadOptions::default()),
             _lock: lock,
@@ -109,26 +105,6 @@ impl RocksBackend {
 
     fn store(&self, store: StoreIndex) -> Result<&Store, StoreError> {
         self.stores.get(usize::from(store.0)).ok_or_else(|| unknown_store(self.task))
-    }
-
-    /// Tables of a restore all overlap, and would be merged again and again while cores and disk are wanted for the rows that
-    /// are still to come. The rows can be read all the same; what is left to merge is merged once the task runs.
-    fn compact_late(&mut self, late: bool) {
-        if self.compacts_late == late {
-            return;
-        }
-        self.compacts_late = late;
-        let tables = if late { TABLES_BEFORE_COMPACTION_LOADING } else { TABLES_BEFORE_COMPACTION };
-        let tables = tables.to_string();
-        for store in &self.stores {
-            let Store::Disk { family, .. } = store else { continue };
-            let Ok(family) = self.family(family) else { continue };
-            let option = [("level0_file_num_compaction_trigger", tables.as_str())];
-            // Only when it merges changes by this, not what is read.
-            if let Err(error) = self.database.set_options_cf(family, &option) {
-                tracing::debug!(task = %self.task, %error, "compaction goes on as before");
-            }
-        }
     }
 
     fn family(&self, name: &str) -> Result<&ColumnFamily, StoreError> {
@@ -256,7 +232,6 @@ impl Backend for RocksBackend {
 
     fn apply(&mut self, batch: &CommitBatch) -> Result<(), StoreError> {
         self.settle()?;
-        self.compact_late(false);
         for store in batch.rows.keys() {
             self.store(*store)?;
         }
@@ -304,7 +279,6 @@ impl Backend for RocksBackend {
             rows,
             after: self.on_disk(&after)?,
         };
-        self.compact_late(true);
         self.load = Some((self.workshop.start(&self.database, loading)?, after));
         self.checkpoint = before;
         Ok(())

@@ -52,11 +52,6 @@ const MIB: usize = 1024 * KIB;
 /// Four shards of the block cache: enough for a few stream threads and two background threads.
 const CACHE_SHARD_BITS: i32 = 2;
 
-/// So many tables that overlap are merged: RocksDB's own figure, set because a restore changes it for a while.
-pub(super) const TABLES_BEFORE_COMPACTION: i32 = 4;
-/// The same while a restore brings tables; below the number that a load waits at, see `load`.
-pub(super) const TABLES_BEFORE_COMPACTION_LOADING: i32 = 12;
-
 /// A filter in front of each memtable, 26 bits for a key of a row of 150 bytes: a key that is not there costs no walk through
 /// its list. It is taken from the memtables' budget as soon as there is a memtable, also an empty one: only the first stores
 /// of a process have filters, up to a quarter of the budget.
@@ -185,7 +180,6 @@ impl Budget {
         options.set_write_buffer_size(self.options.memtable_bytes_max);
         // Memtables take memory in steps of this size: large steps would fill the budget with many small stores.
         options.set_arena_block_size(64 * KIB);
-        options.set_level_zero_file_num_compaction_trigger(TABLES_BEFORE_COMPACTION);
         options.set_compression_type(match self.options.compression {
             Compression::None => DBCompressionType::None,
             Compression::Lz4 => DBCompressionType::Lz4,
